@@ -1,0 +1,27 @@
+//! One item of a source and what is known about it: the vocabulary shared by sources, catalog and restore.
+
+mod content;
+mod metadata;
+mod path;
+
+pub use content::ChunkRef;
+pub use content::Content;
+pub use metadata::Extent;
+pub use metadata::FileKind;
+pub use metadata::Metadata;
+pub use metadata::Xattr;
+pub use path::EntryPath;
+pub use path::PathError;
+
+/// One entry of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands below the snapshot's root.
+    pub path: EntryPath,
+    /// Everything but its bytes.
+    pub metadata: Metadata,
+    /// Where its bytes are.
+    pub content: Content,
+    /// What could not be kept about it, one line each.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,92 @@
+//! The one public error: what kind of failure, what was being done, and why it failed.
+
+use std::fmt;
+
+/// What sort of failure this is; decides exit codes and hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// There is no repository at the location.
+    NoRepository,
+    /// No key slot opens with the key given.
+    WrongKey,
+    /// A stored object is missing, altered or cut short.
+    Damaged,
+    /// Written by a newer program, or by another one.
+    Unsupported,
+    /// The source could not be read to its end.
+    SourceFailed,
+    /// Restored data could not be written to its target.
+    TargetFailed,
+    /// The backend refuses: permissions, read-only, credentials.
+    BackendDenied,
+    /// The backend did not answer, or asked to come back later.
+    BackendBusy,
+    /// The backend has no room left.
+    NoSpace,
+    /// Something of that name exists already.
+    Conflict,
+    /// What was asked for does not exist in the repository.
+    NotFound,
+    /// The request itself makes no sense.
+    Invalid,
+    /// Stopped on request.
+    Cancelled,
+    /// A promise inside the program was broken.
+    Bug,
+}
+
+/// Any failure of the engine: `doing` in one line, `source()` says why.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    doing: String,
+    cause: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
+}
+
+/// Shorthand for results of the engine.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure of `kind` while `doing` something ("read pack ab12...").
+    pub fn new(kind: Kind, doing: impl Into<String>) -> Self {
+        Self { kind, doing: doing.into(), cause: None }
+    }
+
+    /// The same with the reason beneath it.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// What sort of failure this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What was being done when it failed.
+    pub fn doing(&self) -> &str {
+        &self.doing
+    }
+
+    /// A damaged object, named.
+    pub(crate) fn damaged(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::new(Kind::Damaged, format!("{what} is damaged")).because(why.to_string())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.doing)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Some(cause) => Some(cause.as_ref()),
+            None => None,
+        }
+    }
+}

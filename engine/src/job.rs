@@ -1,0 +1,157 @@
+//! A running piece of work: awaitable, observable, cancellable at any point.
+
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::event::Counters;
+use crate::event::Event;
+use crate::event::Progress;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use tokio::sync::broadcast;
+
+/// Events kept for a listener that is slow.
+const EVENTS_KEPT: usize = 4096;
+
+/// A running job; await it for its report. Dropping it cancels it, which is safe anywhere.
+#[must_use = "a job does nothing useful unless it is awaited"]
+pub struct Job<T> {
+    future: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
+    control: Control,
+}
+
+/// What the inside of a job sees: where to count, where to tell, and whether to stop.
+#[derive(Clone)]
+pub(crate) struct Control {
+    counters: Arc<Counters>,
+    events: broadcast::Sender<Event>,
+    cancel: Canceller,
+}
+
+/// Asks a job to stop; clones share one switch.
+#[derive(Clone, Debug, Default)]
+pub struct Canceller(Arc<AtomicBool>);
+
+/// The events of a job from the moment of asking.
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+}
+
+/// The counters of a job, at any time.
+#[derive(Clone)]
+pub struct ProgressReader(Arc<Counters>);
+
+impl ProgressReader {
+    /// The latest counters.
+    pub fn latest(&self) -> Progress {
+        self.0.read()
+    }
+}
+
+impl Canceller {
+    /// Asks for a clean stop. Nothing already stored is lost; nothing half-done becomes visible.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Events {
+    /// The next event; `None` when the job has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(Event::Missed { count }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Control {
+    pub(crate) fn new() -> Self {
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        Self { counters: Arc::default(), events, cancel: Canceller::default() }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Adds to one counter: `control.count(|c| &c.bytes_done, 17)`.
+    pub(crate) fn count(&self, which: fn(&Counters) -> &AtomicU64, amount: u64) {
+        Counters::add(which(&self.counters), amount);
+    }
+
+    /// True when somebody listens: spares building events nobody reads.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.events.receiver_count() > 0
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        if matches!(event, Event::Warning(_)) {
+            Counters::add(&self.counters.warnings, 1);
+        }
+        // An error only says that nobody listens.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn canceller(&self) -> Canceller {
+        self.cancel.clone()
+    }
+
+    /// An error when a stop was asked for.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(Error::new(Kind::Cancelled, "stopped on request")) } else { Ok(()) }
+    }
+}
+
+impl<T> Job<T> {
+    /// A job around `work`, which gets the control it must obey.
+    pub(crate) fn start<F>(work: impl FnOnce(Control) -> F) -> Self
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let control = Control::new();
+        Self { future: Box::pin(work(control.clone())), control }
+    }
+
+    /// A reader of the latest counters.
+    pub fn progress(&self) -> ProgressReader {
+        ProgressReader(Arc::clone(&self.control.counters))
+    }
+
+    /// The events from now on.
+    pub fn events(&self) -> Events {
+        Events { receiver: self.control.events.subscribe() }
+    }
+
+    /// A switch that stops the job cleanly.
+    pub fn canceller(&self) -> Canceller {
+        self.control.canceller()
+    }
+}
+
+impl<T> Future for Job<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.future.as_mut().poll(context)
+    }
+}
+
+impl<T> Drop for Job<T> {
+    /// Only flips the switch: threads of the job see it and wind down by themselves.
+    fn drop(&mut self) {
+        self.control.cancel.cancel();
+    }
+}

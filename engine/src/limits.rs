@@ -1,0 +1,88 @@
+//! Every size and count the engine relies on, with the relations between them checked at compile time.
+
+/// One kibibyte, in bytes.
+pub const KIB: usize = 1024;
+/// One mebibyte, in bytes.
+pub const MIB: usize = 1024 * KIB;
+
+/// Smallest chunk the default chunker cuts (the end of an entry may be smaller).
+pub const CHUNK_BYTES_MIN: usize = 256 * KIB;
+/// Nominal chunk size of the default chunker.
+pub const CHUNK_BYTES_NOMINAL: usize = 512 * KIB;
+/// Largest chunk of any chunker; readers refuse larger ones.
+pub const CHUNK_BYTES_MAX: usize = 2 * MIB;
+
+/// Plaintext at which an open segment is closed.
+pub const SEGMENT_BYTES_GOAL: usize = 2 * MIB;
+/// Largest plaintext of a segment; readers refuse larger ones.
+pub const SEGMENT_BYTES_MAX: usize = 8 * MIB;
+/// Largest number of chunks in one segment.
+pub const SEGMENT_CHUNKS_MAX: usize = 16 * 1024;
+
+/// Stored bytes at which an open data pack is closed.
+pub const PACK_BYTES_GOAL: usize = 16 * MIB;
+/// Stored bytes at which an open metadata pack is closed.
+pub const METADATA_PACK_BYTES_GOAL: usize = 8 * MIB;
+/// Largest pack; readers refuse larger ones.
+pub const PACK_BYTES_MAX: usize = 128 * MIB;
+/// Largest number of segments in one pack.
+pub const PACK_SEGMENTS_MAX: usize = 65_535;
+/// Packs are padded to a multiple of this.
+pub const PACK_PADDING_BYTES: usize = 64 * KIB;
+/// Packs being filled at the same time, so that neighbours in a source do not stand together.
+pub const PACKS_OPEN: usize = 2;
+
+/// Bytes of consecutive input handed to a worker at once.
+pub const BATCH_BYTES: usize = 2 * MIB;
+/// Items (entries and chunks) in one batch at most.
+pub const BATCH_ITEMS_MAX: usize = 2048;
+
+/// Plaintext of one sealed part of an index object.
+pub const INDEX_PART_BYTES: usize = MIB;
+/// Largest index object; readers refuse larger ones.
+pub const INDEX_BYTES_MAX: usize = 256 * MIB;
+
+/// Goal of one encoded catalog page.
+pub const PAGE_BYTES_GOAL: usize = 48 * KIB;
+/// An item that would push a page past this closes the page first.
+pub const PAGE_BYTES_HARD: usize = 256 * KIB;
+/// Largest encoded page (one huge entry alone); readers refuse larger ones.
+pub const PAGE_BYTES_MAX: usize = 2 * MIB;
+/// Deepest page tree.
+pub const PAGE_LEVELS_MAX: u8 = 16;
+/// Chunk references kept inside an entry before they move to a page tree of their own.
+pub const CHUNKS_INLINE_MAX: usize = 32;
+
+/// Largest small object (config, slot, data key, snapshot) in bytes.
+pub const SMALL_OBJECT_BYTES_MAX: usize = 4 * MIB;
+/// Longest path of an entry in bytes.
+pub const PATH_BYTES_MAX: usize = 64 * KIB;
+/// Longest single extended attribute value in bytes.
+pub const XATTR_BYTES_MAX: usize = 64 * KIB;
+/// Extended attributes of one entry together, in bytes.
+pub const XATTRS_BYTES_MAX: usize = MIB;
+
+/// Most memory a key slot may ask of Argon2id, in KiB.
+pub const KDF_MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
+/// Most passes a key slot may ask of Argon2id.
+pub const KDF_PASSES_MAX: u32 = 64;
+/// Most lanes a key slot may ask of Argon2id.
+pub const KDF_LANES_MAX: u32 = 64;
+
+/// New chunks after which a checkpoint index object is written.
+pub const CHECKPOINT_CHUNKS: u64 = 50_000;
+/// Stored bytes after which a checkpoint index object is written.
+pub const CHECKPOINT_BYTES: u64 = 2 * 1024 * MIB as u64;
+/// Seconds after which a checkpoint index object is written.
+pub const CHECKPOINT_SECONDS: u64 = 300;
+
+/// Packs on their way to the backend at once.
+pub const UPLOADS_MAX: usize = 2;
+/// Spare bytes kept in a local repository so that a full disk can still be pruned.
+pub const RESERVE_BYTES: u64 = 128 * MIB as u64;
+
+const _: () = assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_NOMINAL && CHUNK_BYTES_NOMINAL < CHUNK_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_GOAL + CHUNK_BYTES_MAX <= SEGMENT_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX <= CHUNK_BYTES_MAX);
+const _: () = assert!(PACK_BYTES_GOAL + SEGMENT_BYTES_MAX <= PACK_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_GOAL < PAGE_BYTES_HARD && PAGE_BYTES_HARD < PAGE_BYTES_MAX);

@@ -1,0 +1,93 @@
+//! The way in: anything that can give entries and their bytes.
+//!
+//! A source runs on a thread of its own and pushes: it announces an entry, reads straight into the
+//! buffer the sink lends, ends the entry with the metadata it saw afterwards, and at last says
+//! whether it was whole. It knows nothing of chunks, keys or backends.
+
+use crate::entry::EntryPath;
+use crate::entry::Metadata;
+use crate::verdict::Verdict;
+
+/// Anything that can be backed up.
+pub trait Source: Send + 'static {
+    /// One word for the snapshot record: `folder`, `stdin`, `command`, `postgres`.
+    fn kind(&self) -> &str;
+
+    /// What is backed up, as the snapshot record lists it (absolute paths for folders, raw bytes).
+    fn paths(&self) -> Vec<Vec<u8>>;
+
+    /// The exclude patterns in force, for the snapshot record.
+    fn excludes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Gives all entries in [`EntryPath`] order, then the verdict. An error leaves no snapshot.
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError>;
+}
+
+/// Why a source ended without a verdict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The sink asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// The source itself failed.
+    #[error("{message}")]
+    Failed {
+        /// What failed, one line.
+        message: String,
+        /// Why.
+        #[source]
+        cause: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    },
+}
+
+impl From<Stop> for SourceError {
+    fn from(_: Stop) -> Self {
+        Self::Stopped
+    }
+}
+
+/// The job ends: return [`SourceError::Stopped`] at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop;
+
+/// What the sink wants of an entry just announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Its bytes.
+    Bytes,
+    /// No bytes: it has none, or the parent snapshot has them.
+    Nothing,
+}
+
+/// Where a source puts its entries.
+pub trait Sink {
+    /// Announces the next entry. Paths must ascend.
+    fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop>;
+
+    /// Room for the next bytes of the entry; never empty.
+    fn buffer(&mut self) -> Result<&mut [u8], Stop>;
+
+    /// Says how many bytes of the last `buffer` now hold data.
+    fn filled(&mut self, count: usize) -> Result<(), Stop>;
+
+    /// Ends the entry begun last, with its metadata as it was after reading.
+    fn end(&mut self, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop>;
+
+    /// Forgets the entry begun last and its bytes; the same path may be begun again.
+    fn retract(&mut self) -> Result<(), Stop>;
+
+    /// Reports what could not be kept; `partial` when content is missing from the snapshot.
+    fn warn(&mut self, path: Option<&EntryPath>, message: String, partial: bool);
+
+    /// Estimates for the progress display, cumulative.
+    fn total(&mut self, entries: u64, bytes: u64);
+
+    /// Reports an entry that was left out on purpose.
+    fn skipped(&mut self, path: &EntryPath, reason: &str);
+
+    /// A statement about the state that was read (server version, position, rows per table).
+    fn seal(&mut self, seal: Vec<u8>);
+}
