@@ -63,6 +63,13 @@ pub enum Event {
         /// Its plaintext bytes.
         bytes: u64,
     },
+    /// An entry was left out on purpose.
+    Skipped {
+        /// Which one.
+        path: EntryPath,
+        /// Which rule left it out.
+        reason: String,
+    },
     /// Something could not be done as asked; the job goes on.
     Warning(Warning),
     /// The listener was too slow and missed this many events.

@@ -13,11 +13,14 @@ pub const CHUNK_BYTES_NOMINAL: usize = 512 * KIB;
 pub const CHUNK_BYTES_MAX: usize = 2 * MIB;
 
 /// Plaintext at which an open segment is closed.
-pub const SEGMENT_BYTES_GOAL: usize = 2 * MIB;
+pub const SEGMENT_BYTES_GOAL: usize = 3 * MIB;
 /// Largest plaintext of a segment; readers refuse larger ones.
 pub const SEGMENT_BYTES_MAX: usize = 8 * MIB;
 /// Largest number of chunks in one segment.
 pub const SEGMENT_CHUNKS_MAX: usize = 16 * 1024;
+
+/// Plaintext at which an open segment of catalog pages is closed: a single look-up opens one.
+pub const METADATA_SEGMENT_BYTES_GOAL: usize = 512 * KIB;
 
 /// Stored bytes at which an open data pack is closed.
 pub const PACK_BYTES_GOAL: usize = 16 * MIB;
@@ -27,13 +30,17 @@ pub const METADATA_PACK_BYTES_GOAL: usize = 8 * MIB;
 pub const PACK_BYTES_MAX: usize = 128 * MIB;
 /// Largest number of segments in one pack.
 pub const PACK_SEGMENTS_MAX: usize = 65_535;
+/// Chunks at which an open pack is closed, however small they squeeze: its table must stay within its limit.
+pub const PACK_CHUNKS_GOAL: usize = 512 * 1024;
+/// Largest encoded table of a pack before squeezing; readers refuse larger ones.
+pub const PACK_TABLE_BYTES_MAX: usize = 64 * MIB;
 /// Packs are padded to a multiple of this.
 pub const PACK_PADDING_BYTES: usize = 64 * KIB;
 /// Packs being filled at the same time, so that neighbours in a source do not stand together.
 pub const PACKS_OPEN: usize = 2;
 
 /// Bytes of consecutive input handed to a worker at once.
-pub const BATCH_BYTES: usize = 2 * MIB;
+pub const BATCH_BYTES: usize = 3 * MIB;
 /// Items (entries and chunks) in one batch at most.
 pub const BATCH_ITEMS_MAX: usize = 2048;
 
@@ -55,8 +62,8 @@ pub const CHUNKS_INLINE_MAX: usize = 32;
 
 /// Largest small object (config, slot, data key, snapshot) in bytes.
 pub const SMALL_OBJECT_BYTES_MAX: usize = 4 * MIB;
-/// Longest path of an entry in bytes.
-pub const PATH_BYTES_MAX: usize = 64 * KIB;
+/// Longest path of an entry in bytes: its length fits two.
+pub const PATH_BYTES_MAX: usize = 64 * KIB - 1;
 /// Longest single extended attribute value in bytes.
 pub const XATTR_BYTES_MAX: usize = 64 * KIB;
 /// Extended attributes of one entry together, in bytes.
@@ -71,11 +78,24 @@ pub const KDF_LANES_MAX: u32 = 64;
 
 /// New chunks after which a checkpoint index object is written.
 pub const CHECKPOINT_CHUNKS: u64 = 50_000;
-/// Stored bytes after which a checkpoint index object is written.
+/// Stored bytes after which the first checkpoint index object is written; every later one waits twice as long.
+pub const CHECKPOINT_BYTES_FIRST: u64 = 128 * MIB as u64;
+/// Most stored bytes between two checkpoint index objects.
 pub const CHECKPOINT_BYTES: u64 = 2 * 1024 * MIB as u64;
 /// Seconds after which a checkpoint index object is written.
 pub const CHECKPOINT_SECONDS: u64 = 300;
 
+/// Worker threads of a backup at most: the one thread that reads and cuts feeds no more, and every worker holds
+/// about 20 MiB of segments and two batch buffers.
+pub const BACKUP_THREADS_MAX: usize = 6;
+
+/// Worker threads of a restore at most; every one holds a decoded segment and its sealed form.
+pub const RESTORE_THREADS_MAX: usize = 8;
+/// Packs verified at once by a check at most; every one is whole in memory.
+pub const CHECK_THREADS_MAX: usize = 4;
+
+/// Packs in memory besides the open ones: being sealed, waiting, on their way.
+pub const PACKS_WAITING_MAX: usize = 3;
 /// Packs on their way to the backend at once.
 pub const UPLOADS_MAX: usize = 2;
 /// Spare bytes kept in a local repository so that a full disk can still be pruned.
@@ -85,4 +105,6 @@ const _: () = assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_NOMINAL && CHUNK_BYTES_NOMIN
 const _: () = assert!(SEGMENT_BYTES_GOAL + CHUNK_BYTES_MAX <= SEGMENT_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX <= CHUNK_BYTES_MAX);
 const _: () = assert!(PACK_BYTES_GOAL + SEGMENT_BYTES_MAX <= PACK_BYTES_MAX);
+const _: () = assert!((PACK_CHUNKS_GOAL + SEGMENT_CHUNKS_MAX) * 40 + PACK_SEGMENTS_MAX * 32 < PACK_TABLE_BYTES_MAX);
+const _: () = assert!(UPLOADS_MAX < PACKS_WAITING_MAX);
 const _: () = assert!(PAGE_BYTES_GOAL < PAGE_BYTES_HARD && PAGE_BYTES_HARD < PAGE_BYTES_MAX);
