@@ -1,0 +1,271 @@
+//! A key slot: one way to unlock, with everything but the root key in the clear.
+
+use crate::format::FormatError;
+use crate::format::wire::Fields;
+use crate::format::wire::Reader;
+use crate::format::wire::Writer;
+use crate::format::wire::required;
+use crate::format::wire::size;
+use crate::format::wire::unknown_field;
+use crate::id::RepositoryId;
+use crate::limits;
+use crate::time::Timestamp;
+use zeroize::Zeroizing;
+
+/// "SRM" and the object type of slots.
+const MAGIC: [u8; 4] = *b"SRM\x02";
+const VERSION: u16 = 1;
+const LABEL_BYTES_MAX: usize = 256;
+const SEALED_BYTES_MAX: usize = 4096;
+const TAG_BYTES: usize = 16;
+/// Clear bytes of a slot without a label.
+const CLEAR_BYTES_MIN: usize = 128;
+
+/// What unlocks a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SlotKind {
+    /// A passphrase, through Argon2id.
+    Passphrase,
+    /// A key file.
+    KeyFile,
+    /// The recovery code that was shown when the slot was made.
+    Recovery,
+}
+
+impl SlotKind {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Passphrase => 1,
+            Self::KeyFile => 2,
+            Self::Recovery => 3,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Result<Self, FormatError> {
+        match byte {
+            1 => Ok(Self::Passphrase),
+            2 => Ok(Self::KeyFile),
+            3 => Ok(Self::Recovery),
+            other => Err(FormatError::Unsupported(format!("key slots of kind {other}"))),
+        }
+    }
+}
+
+/// Argon2id numbers as stored; all zero in slots that are not for passphrases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotCost {
+    /// Memory in KiB.
+    pub(crate) memory_kib: u32,
+    /// Passes over it.
+    pub(crate) passes: u32,
+    /// Lanes.
+    pub(crate) lanes: u32,
+}
+
+/// The clear part of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlotHead {
+    /// What unlocks it.
+    pub(crate) kind: SlotKind,
+    /// Where it belongs.
+    pub(crate) repository: RepositoryId,
+    /// Argon2id cost.
+    pub(crate) cost: SlotCost,
+    /// Salt of the slot key.
+    pub(crate) salt: [u8; 16],
+    /// Recognises the slot key before anything is decrypted.
+    pub(crate) commitment: [u8; 32],
+    /// Nonce of the sealed bundle.
+    pub(crate) nonce: [u8; 24],
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// What its owner calls it; at most 256 bytes.
+    pub(crate) label: String,
+}
+
+impl SlotHead {
+    /// All clear bytes of a slot whose sealed bundle will have `sealed_length` bytes, tag included; the bundle follows.
+    /// A label that is too long is an error.
+    pub(crate) fn encode(&self, sealed_length: usize) -> Result<Vec<u8>, FormatError> {
+        if self.label.len() > LABEL_BYTES_MAX {
+            return Err(FormatError::Invalid("the label of a key slot is longer than 256 bytes"));
+        }
+        let mut writer = Writer::with_capacity(CLEAR_BYTES_MIN + self.label.len() + sealed_length);
+        writer.bytes(&MAGIC).u16(VERSION).u8(self.kind.byte()).u8(0).bytes(self.repository.as_bytes());
+        writer.u32(self.cost.memory_kib).u32(self.cost.passes).u32(self.cost.lanes);
+        writer.bytes(&self.salt).bytes(&self.commitment).bytes(&self.nonce).timestamp(self.created);
+        writer.block(&self.label).count(sealed_length);
+        Ok(writer.finish())
+    }
+
+    /// Takes a slot apart: head, the clear bytes that [`aad`] binds, and the sealed bundle.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, &[u8], &[u8]), FormatError> {
+        let mut reader = Reader::new(bytes);
+        if reader.array()? != MAGIC {
+            return Err(FormatError::BadMagic { object: "a key slot" });
+        }
+        let version = reader.u16()?;
+        if version != VERSION {
+            return Err(FormatError::Version { found: version, known: VERSION });
+        }
+        let kind = SlotKind::from_byte(reader.u8()?)?;
+        let flags = reader.u8()?;
+        if flags != 0 {
+            return Err(FormatError::Unsupported(format!("flags {flags:#04x} of a key slot")));
+        }
+        let head = Self {
+            kind,
+            repository: RepositoryId::from_bytes(reader.array()?),
+            cost: checked_cost(kind, &mut reader)?,
+            salt: reader.array()?,
+            commitment: reader.array()?,
+            nonce: reader.array()?,
+            created: reader.timestamp()?,
+            label: reader.text()?,
+        };
+        if head.label.len() > LABEL_BYTES_MAX {
+            return Err(FormatError::Invalid("the label of a key slot is longer than 256 bytes"));
+        }
+        let length = size(reader.u32()?);
+        if !(TAG_BYTES..=SEALED_BYTES_MAX).contains(&length) {
+            return Err(FormatError::Invalid("the sealed part of a key slot has an impossible length"));
+        }
+        let clear_length = bytes.len().saturating_sub(reader.remaining());
+        let sealed = reader.bytes(length)?;
+        reader.finish()?;
+        Ok((head, bytes.get(..clear_length).unwrap_or_default(), sealed))
+    }
+}
+
+/// A cost within the limits, so that a hostile slot takes neither all memory nor all time.
+fn checked_cost(kind: SlotKind, reader: &mut Reader<'_>) -> Result<SlotCost, FormatError> {
+    let cost = SlotCost { memory_kib: reader.u32()?, passes: reader.u32()?, lanes: reader.u32()? };
+    if kind != SlotKind::Passphrase {
+        return match cost == SlotCost::default() {
+            true => Ok(cost),
+            false => Err(FormatError::Invalid("a key slot that needs no Argon2id has a cost")),
+        };
+    }
+    for (what, found, limit) in [
+        ("the Argon2id memory of a key slot in KiB", cost.memory_kib, limits::KDF_MEMORY_KIB_MAX),
+        ("the Argon2id passes of a key slot", cost.passes, limits::KDF_PASSES_MAX),
+        ("the Argon2id lanes of a key slot", cost.lanes, limits::KDF_LANES_MAX),
+    ] {
+        if found > limit {
+            return Err(FormatError::TooLarge { what, found: found.into(), limit: limit.into() });
+        }
+    }
+    if cost.passes == 0 || cost.lanes == 0 || cost.memory_kib / 8 < cost.lanes {
+        return Err(FormatError::Invalid("the Argon2id cost of a key slot is less than Argon2id allows"));
+    }
+    Ok(cost)
+}
+
+/// The associated data of the sealed bundle: all clear bytes before it, and the object's name.
+pub(crate) fn aad(clear: &[u8], object_name: &str) -> Vec<u8> {
+    [clear, object_name.as_bytes()].concat()
+}
+
+/// The body of a slot's bundle: the root key.
+pub(crate) fn bundle_encode(root_key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
+    let mut writer = Writer::with_capacity(6 + root_key.len());
+    writer.field(1, |value| {
+        value.bytes(root_key);
+    });
+    Zeroizing::new(writer.finish())
+}
+
+/// The root key in an opened bundle.
+pub(crate) fn bundle_decode(body: &[u8]) -> Result<Zeroizing<[u8; 32]>, FormatError> {
+    let mut root_key = None;
+    let mut fields = Fields::new(body);
+    while let Some((tag, value)) = fields.next_field()? {
+        match tag {
+            1 => root_key = Some(Zeroizing::new(value.whole(Reader::array)?)),
+            other => return Err(unknown_field("a key slot", other)),
+        }
+    }
+    required(root_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::damage;
+
+    fn head() -> SlotHead {
+        SlotHead {
+            kind: SlotKind::Passphrase,
+            repository: RepositoryId::from_bytes([0x11; 16]),
+            cost: SlotCost { memory_kib: 65_536, passes: 3, lanes: 1 },
+            salt: [0x22; 16],
+            commitment: [0x33; 32],
+            nonce: [0x44; 24],
+            created: Timestamp { seconds: 1_700_000_000, nanoseconds: 5 },
+            label: "laptop".into(),
+        }
+    }
+
+    fn slot(head: &SlotHead) -> Vec<u8> {
+        [head.encode(20).expect("a short label").as_slice(), &[0x55; 20]].concat()
+    }
+
+    #[test]
+    fn a_slot_is_frozen() {
+        assert_eq!(
+            damage::hex(&head().encode(54).expect("a short label")),
+            "53524d02010001001111111111111111111111111111111100000100030000000100000022222222222222222222222222222222333333333333333333333333333333333333333333333333333333333333333344444444444444444444444444444444444444444444444400f153650000000005000000060000006c6170746f7036000000"
+        );
+        let recovery = SlotHead { kind: SlotKind::Recovery, cost: SlotCost::default(), label: String::new(), ..head() };
+        assert_eq!(
+            damage::hex(&recovery.encode(54).expect("a short label")),
+            "53524d02010003001111111111111111111111111111111100000000000000000000000022222222222222222222222222222222333333333333333333333333333333333333333333333333333333333333333344444444444444444444444444444444444444444444444400f1536500000000050000000000000036000000"
+        );
+        assert_eq!(
+            damage::hex(&bundle_encode(&[0x66; 32])),
+            "0100200000006666666666666666666666666666666666666666666666666666666666666666"
+        );
+    }
+
+    #[test]
+    fn a_slot_comes_apart_where_it_was_put_together() {
+        let bytes = slot(&head());
+        let (read, clear, sealed) = SlotHead::decode(&bytes).expect("a good slot");
+        assert_eq!((read, clear, sealed), (head(), &bytes[..bytes.len() - 20], &[0x55; 20][..]));
+    }
+
+    #[test]
+    fn every_byte_of_a_slot_is_checked_or_bound() {
+        damage::is_bound(&slot(&head()), |bytes| {
+            let (head, clear, sealed) = SlotHead::decode(bytes)?;
+            assert_eq!(head.encode(sealed.len()).expect("a decoded label"), clear);
+            Ok((head.nonce, aad(clear, "keys/slot/00"), sealed.to_vec()))
+        });
+        damage::survives(&bundle_encode(&[0x66; 32]), |body| {
+            bundle_decode(body).map(|key| bundle_encode(&key).to_vec())
+        });
+    }
+
+    #[test]
+    fn a_slot_cannot_ask_for_impossible_costs() {
+        for (memory_kib, passes, lanes) in
+            [(u32::MAX, 3, 1), (65_536, u32::MAX, 1), (65_536, 3, u32::MAX), (65_536, 0, 1), (65_536, 3, 0), (7, 1, 1)]
+        {
+            let bytes = slot(&SlotHead { cost: SlotCost { memory_kib, passes, lanes }, ..head() });
+            let error = SlotHead::decode(&bytes).expect_err("an impossible cost");
+            assert!(!error.is_unsupported());
+        }
+        let bytes = slot(&SlotHead { kind: SlotKind::KeyFile, ..head() });
+        assert!(matches!(SlotHead::decode(&bytes), Err(FormatError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_recipient_slot_is_newer_not_damaged() {
+        let mut bytes = slot(&head());
+        bytes[6] = 4;
+        assert!(SlotHead::decode(&bytes).expect_err("newer").is_unsupported());
+        let long = SlotHead { label: "x".repeat(257), ..head() };
+        assert!(long.encode(20).is_err());
+    }
+}

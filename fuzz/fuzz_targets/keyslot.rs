@@ -1,0 +1,4 @@
+//! Any bytes as a key slot.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom::fuzzing::keyslot(bytes));

@@ -1,0 +1,4 @@
+//! Any bytes as the name of an object.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom::fuzzing::object_name(bytes));
