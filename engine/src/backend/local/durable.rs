@@ -1,0 +1,403 @@
+//! Durable writes: staged, synced, named, and the name synced as well.
+
+use super::Folder;
+use super::failure::failed;
+use super::failure::is_unknown_call;
+use super::failure::retried;
+use crate::backend::Name;
+use crate::backend::Payload;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::random::SystemRng;
+use crate::random::array;
+use bytes::Bytes;
+use rustix::fs::Advice;
+use rustix::fs::CWD;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::io::IoSlice;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+/// Parts handed to one vectored write at most (the system's limit).
+const SLICES_MAX: usize = 1024;
+/// `statfs` magic numbers of file systems whose server may keep something else than was sent.
+const NETWORK: [i128; 3] = [0xFF53_4D42 /* CIFS */, 0xFE53_4D42 /* SMB2 */, 0x6969 /* NFS */];
+
+/// Directories whose new names may not have reached the disk.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    folders: BTreeSet<PathBuf>,
+    /// Folders this backend has put into: those above them were queued for a sync at that time.
+    known: HashSet<PathBuf>,
+    /// A directory sync failed: its names may be gone, and a second sync would only hide it.
+    lost: Option<String>,
+}
+
+impl Folder {
+    pub(super) fn put(&self, name: &Name, body: &Payload) -> Result<()> {
+        let doing = || format!("cannot store {name} in {}", self.root.display());
+        if body.len() > name.bytes_max() {
+            let why = format!("{} bytes are more than any reader accepts", body.len());
+            return Err(Error::new(Kind::Invalid, doing()).because(why));
+        }
+        let target = self.path(name);
+        let folder = target.parent().unwrap_or(&self.root);
+        self.ensure_folder(folder)?;
+        if name.is_pack() {
+            self.refuse_if_lost()?
+        } else {
+            self.sync_pending()?
+        }
+        self.stage(&doing, |file, staged| {
+            write_parts(file, body.parts()).map_err(|cause| failed(doing(), cause))?;
+            settle(file, body.len()).map_err(|cause| failed(doing(), cause))?;
+            if name.is_pack() {
+                self.read_back_once(file, staged, body)?;
+            }
+            self.publish(file, staged, &target).map_err(|cause| match cause.kind() {
+                io::ErrorKind::NotFound => Error::new(Kind::NoRepository, doing()).because(cause),
+                _ => failed(doing(), cause),
+            })
+        })?;
+        self.queue_sync(folder);
+        if name.is_pack() { Ok(()) } else { self.sync_pending() }
+    }
+
+    pub(super) fn delete(&self, name: &Name) -> Result<()> {
+        let doing = || format!("cannot delete {name} in {}", self.root.display());
+        let path = self.path(name);
+        match retried(|| rustix::fs::unlink(&path)) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return self.must_stand(),
+            Err(cause) => return Err(failed(doing(), cause)),
+        }
+        self.queue_sync(path.parent().unwrap_or(&self.root));
+        self.sync_pending()
+    }
+
+    /// Makes every name given so far durable. One thread at a time: a second one that found nothing
+    /// left to do would otherwise return before the first has done it.
+    pub(super) fn sync_pending(&self) -> Result<()> {
+        let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refuse_if_lost()?;
+        while let Some(folder) = self.next_unsynced() {
+            let doing = || format!("cannot sync {}", folder.display());
+            let open = retried(|| {
+                rustix::fs::open(&folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            });
+            let directory = open.map_err(|cause| {
+                self.queue_sync(&folder);
+                failed(doing(), cause)
+            })?;
+            match rustix::fs::fsync(&directory) {
+                Ok(()) => {}
+                // Some FUSE and CIFS mounts have no such thing as a directory sync.
+                Err(errno) if is_unknown_call(errno) => {}
+                Err(Errno::INTR) => self.queue_sync(&folder),
+                Err(errno) => {
+                    self.unsynced().lost = Some(format!("{}: {errno}", doing()));
+                    return Err(failed(doing(), errno.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that names in `folder` are not durable yet.
+    pub(super) fn queue_sync(&self, folder: &Path) {
+        self.unsynced().folders.insert(folder.to_path_buf());
+    }
+
+    fn unsynced(&self) -> std::sync::MutexGuard<'_, Unsynced> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_unsynced(&self) -> Option<PathBuf> {
+        self.unsynced().folders.pop_first()
+    }
+
+    fn refuse_if_lost(&self) -> Result<()> {
+        match &self.unsynced().lost {
+            None => Ok(()),
+            Some(why) => {
+                let doing = format!("cannot go on writing to {}", self.root.display());
+                Err(Error::new(Kind::BackendBusy, doing).because(format!("an earlier sync failed: {why}")))
+            }
+        }
+    }
+
+    /// Makes the folder of an object when it is missing: fan-out folders are made when first used,
+    /// the others are missing only where a copying tool left out empty ones.
+    fn ensure_folder(&self, folder: &Path) -> Result<()> {
+        if self.unsynced().known.contains(folder) {
+            return Ok(());
+        }
+        let doing = || format!("cannot create {}", folder.display());
+        match make_folder(folder) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                self.restore_folders()?;
+                make_folder(folder).map_err(|cause| failed(doing(), cause))?;
+            }
+            Err(cause) => return Err(failed(doing(), cause)),
+        }
+        let mut unsynced = self.unsynced();
+        // Whoever made the folder may have died before syncing the one above: always do it once.
+        for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(&self.root)) {
+            unsynced.folders.insert(above.to_path_buf());
+        }
+        unsynced.known.insert(folder.to_path_buf());
+        Ok(())
+    }
+
+    /// Creates a temporary file, lets `work` fill and rename it, and removes it when that fails.
+    /// `doing` words the failure of creating it.
+    pub(super) fn stage<T>(
+        &self,
+        doing: &dyn Fn() -> String,
+        work: impl FnOnce(&mut File, &Path) -> Result<T>,
+    ) -> Result<T> {
+        let number = self.staged.fetch_add(1, Ordering::Relaxed);
+        let random = u64::from_le_bytes(array(&SystemRng)?);
+        let path = self.root.join("tmp").join(format!("{}-{number}-{random:016x}", std::process::id()));
+        let create = || {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            retried(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR))
+        };
+        let opened = match create() {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                self.restore_folders()?;
+                create()
+            }
+            other => other,
+        };
+        let mut file = File::from(opened.map_err(|cause| failed(doing(), cause))?);
+        let result = work(&mut file, &path);
+        if result.is_err() {
+            // What cannot be removed now is swept a day later.
+            let _ = retried(|| rustix::fs::unlink(&path));
+        }
+        result
+    }
+
+    /// Gives the staged file its name, unless that is taken: `AlreadyExists`.
+    pub(super) fn publish(&self, file: &File, staged: &Path, target: &Path) -> io::Result<()> {
+        if !self.by_link.load(Ordering::Relaxed) {
+            match retried(|| rustix::fs::renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE)) {
+                Ok(()) => return Ok(()),
+                Err(cause) if Errno::from_io_error(&cause).is_some_and(is_unknown_call) => {
+                    self.by_link.store(true, Ordering::Relaxed);
+                }
+                // A file server may have done it and lost the answer.
+                Err(cause) => return if stands_at(file, target) { Ok(()) } else { Err(cause) },
+            }
+        }
+        match retried(|| rustix::fs::link(staged, target)) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && stands_at(file, target) => {}
+            Err(cause) => match Errno::from_io_error(&cause) {
+                Some(errno) if is_unknown_call(errno) || errno == Errno::PERM => {
+                    return self.rename_if_free(staged, target);
+                }
+                _ => return Err(cause),
+            },
+        }
+        // A second name left in tmp/ is harmless and is swept a day later.
+        let _ = retried(|| rustix::fs::unlink(staged));
+        Ok(())
+    }
+
+    /// Where there are neither hard links nor a rename that refuses to replace. Two processes could
+    /// both succeed here, but object names are random or hashes: only a `config` can be wanted twice.
+    fn rename_if_free(&self, staged: &Path, target: &Path) -> io::Result<()> {
+        let _turn = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        match retried(|| rustix::fs::lstat(target)) {
+            Ok(_) => Err(Errno::EXIST.into()),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => retried(|| rustix::fs::rename(staged, target)),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// File servers have been seen to keep something else than was sent: the first pack is compared.
+    fn read_back_once(&self, file: &File, staged: &Path, body: &Payload) -> Result<()> {
+        if self.trusted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let doing = || format!("cannot read back what was just written to {}", self.root.display());
+        if is_network(file).map_err(|cause| failed(doing(), cause))? {
+            let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+            if !reads_back(staged, body.parts()).map_err(|cause| failed(doing(), cause))? {
+                return Err(Error::new(Kind::Damaged, doing()).because("the file server returned other bytes"));
+            }
+        }
+        self.trusted.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match retried(|| rustix::fs::mkdir(folder, Mode::RWXU)) {
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes all parts back to back.
+fn write_parts(file: &mut File, parts: &[Bytes]) -> io::Result<()> {
+    for group in parts.chunks(SLICES_MAX) {
+        let mut slices: Vec<IoSlice<'_>> =
+            group.iter().filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)).collect();
+        let mut left = slices.as_mut_slice();
+        while !left.is_empty() {
+            match retried(|| file.write_vectored(left))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => IoSlice::advance_slices(&mut left, written),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Syncs the content and checks that it has the length it should. A failed sync is final: the
+/// system may have dropped the bytes and would answer a second sync with success.
+pub(super) fn settle(file: &File, length: u64) -> io::Result<()> {
+    file.sync_all()?;
+    let found = file.metadata()?.len();
+    if found == length {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{found} of {length} bytes are there after writing")))
+}
+
+/// Whether the file at `target` is this very file.
+fn stands_at(file: &File, target: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(target)) {
+        (Ok(ours), Ok(theirs)) => ours.dev() == theirs.dev() && ours.ino() == theirs.ino(),
+        _ => false,
+    }
+}
+
+fn is_network(file: &File) -> io::Result<bool> {
+    let magic = retried(|| rustix::fs::fstatfs(file))?.f_type;
+    // The field's width and sign differ between machines; the magic numbers have 32 bits.
+    Ok(NETWORK.contains(&(i128::from(magic) & 0xFFFF_FFFF)))
+}
+
+/// Whether the file at `path` holds exactly these parts.
+fn reads_back(path: &Path, parts: &[Bytes]) -> io::Result<bool> {
+    let mut file = File::from(retried(|| {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    })?);
+    let mut found = Vec::new();
+    for part in parts {
+        found.clear();
+        let length = u64::try_from(part.len()).map_err(io::Error::other)?;
+        (&mut file).take(length).read_to_end(&mut found)?;
+        if found.as_slice() != part.as_ref() {
+            return Ok(false);
+        }
+    }
+    Ok(file.read(&mut [0])? == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_back_notices_every_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let parts = [Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"two")];
+        std::fs::write(&path, b"onetwo").unwrap();
+        assert!(reads_back(&path, &parts).unwrap());
+        for other in ["onetwO", "onetw", "onetwoo", "", "Onetwo"] {
+            std::fs::write(&path, other).unwrap();
+            assert!(!reads_back(&path, &parts).unwrap(), "{other}");
+        }
+    }
+
+    #[test]
+    fn more_parts_than_one_write_takes_arrive_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let parts: Vec<Bytes> = (0..3000u32).map(|n| Bytes::from(format!("{n},"))).collect();
+        write_parts(&mut File::create(&path).unwrap(), &parts).unwrap();
+        assert!(reads_back(&path, &parts).unwrap());
+    }
+
+    #[test]
+    fn a_file_shorter_than_written_is_no_success() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(9).unwrap();
+        settle(&file, 9).unwrap();
+        settle(&file, 10).unwrap_err();
+    }
+
+    #[test]
+    fn a_local_disk_is_no_file_server() {
+        assert!(!is_network(&tempfile::tempfile().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn names_are_taken_once_in_each_of_the_three_ways() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = crate::backend::LocalBackend::new(folder.path());
+        let room = &backend.0;
+        let target = folder.path().join("name");
+        for way in 0..3 {
+            let staged = folder.path().join("staged");
+            let _ = std::fs::remove_file(&target);
+            for expected in [true, false] {
+                std::fs::write(&staged, format!("{way} {expected}")).unwrap();
+                let file = File::open(&staged).unwrap();
+                room.by_link.store(way == 1, Ordering::Relaxed);
+                let result = if way == 2 {
+                    room.rename_if_free(&staged, &target)
+                } else {
+                    room.publish(&file, &staged, &target)
+                };
+                assert_eq!(result.is_ok(), expected, "way {way}: {result:?}");
+                assert_eq!(staged.exists(), !expected, "way {way}");
+            }
+            assert_eq!(std::fs::read_to_string(&target).unwrap(), format!("{way} true"));
+        }
+    }
+
+    #[test]
+    fn after_a_lost_sync_nothing_is_promised_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = crate::backend::LocalBackend::new(folder.path());
+        backend.0.sync_pending().unwrap();
+        backend.0.unsynced().lost = Some("disk on fire".into());
+        for _ in 0..2 {
+            assert_eq!(backend.0.sync_pending().unwrap_err().kind(), Kind::BackendBusy);
+        }
+        backend.0.refuse_if_lost().unwrap_err();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_opened_stays_queued() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = crate::backend::LocalBackend::new(folder.path());
+        let missing = folder.path().join("missing");
+        backend.0.queue_sync(&missing);
+        backend.0.sync_pending().unwrap_err();
+        backend.0.sync_pending().unwrap_err();
+        std::fs::create_dir(&missing).unwrap();
+        backend.0.sync_pending().unwrap();
+    }
+}

@@ -1,0 +1,170 @@
+//! A folder of this machine, or of a file server mounted on it.
+//!
+//! Objects are files under their names. A new one is written to `tmp/`, synced, and only then
+//! renamed to its place, so that a name never shows half a file (`durable`). Packs leave the sync
+//! of their directory to the next barrier. Nothing is opened through a symbolic link, and nothing
+//! is created when the folder is not a repository any more, because its disk may be unmounted.
+
+mod durable;
+mod failure;
+mod found;
+mod read;
+mod reserve;
+
+use crate::backend::Area;
+use crate::backend::Backend;
+use crate::backend::BackendFuture;
+use crate::backend::Listed;
+use crate::backend::Name;
+use crate::backend::Payload;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use bytes::Bytes;
+use durable::Unsynced;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+
+/// A repository in a local folder; clones are handles on the same backend.
+#[derive(Clone, Debug)]
+pub struct LocalBackend(Arc<Folder>);
+
+/// What all handles share.
+#[derive(Debug)]
+struct Folder {
+    root: PathBuf,
+    /// Rename without replacing does not work here: link and unlink instead.
+    by_link: AtomicBool,
+    /// A pack was read back here, or it need not be.
+    trusted: AtomicBool,
+    /// Numbers temporary files.
+    staged: AtomicU64,
+    unsynced: Mutex<Unsynced>,
+    /// Held while directories are synced, so that no barrier returns ahead of another's sync.
+    syncing: Mutex<()>,
+    /// Held while a name is looked up and taken, where the file system cannot do both at once.
+    taking: Mutex<()>,
+}
+
+impl LocalBackend {
+    /// The folder `root`; nothing is touched yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(Folder {
+            root: root.into(),
+            by_link: AtomicBool::new(false),
+            trusted: AtomicBool::new(false),
+            staged: AtomicU64::new(0),
+            unsynced: Mutex::default(),
+            syncing: Mutex::new(()),
+            taking: Mutex::new(()),
+        }))
+    }
+
+    /// The same folder, giving names by hard link from the start: for file systems that claim to
+    /// rename without replacing but do not. Others that cannot are noticed by themselves.
+    pub fn linking(root: impl Into<PathBuf>) -> Self {
+        let backend = Self::new(root);
+        backend.0.by_link.store(true, std::sync::atomic::Ordering::Relaxed);
+        backend
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// Sets 128 MiB aside, so that a full disk can still be
+    /// pruned. `false` where there is too little room or the file system cannot; that is no failure.
+    pub async fn make_reserve(&self) -> Result<bool> {
+        self.off_thread(Folder::make_reserve).await
+    }
+
+    /// Gives the reserve back; `false` when there was none.
+    pub async fn release_reserve(&self) -> Result<bool> {
+        self.off_thread(Folder::release_reserve).await
+    }
+
+    /// Removes what interrupted writers left in `tmp/` more than a day ago; how many files went.
+    pub async fn remove_stale(&self) -> Result<u64> {
+        self.off_thread(Folder::remove_stale).await
+    }
+
+    /// Runs blocking `work` where it blocks nobody.
+    fn off_thread<'a, T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T> + Send + 'static,
+    ) -> BackendFuture<'a, T> {
+        let folder = Arc::clone(&self.0);
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || work(&folder)).await {
+                Ok(result) => result,
+                Err(died) => Err(Error::new(Kind::Bug, "cannot finish a file operation").because(died)),
+            }
+        })
+    }
+}
+
+impl Folder {
+    fn path(&self, name: &Name) -> PathBuf {
+        self.root.join(name.to_string())
+    }
+}
+
+impl Backend for LocalBackend {
+    fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
+        let name = *name;
+        self.off_thread(move |folder| folder.put(&name, &body))
+    }
+
+    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
+        let name = *name;
+        self.off_thread(move |folder| folder.get(&name))
+    }
+
+    fn get_range<'a>(&'a self, name: &'a Name, offset: u64, length: u64) -> BackendFuture<'a, Bytes> {
+        let name = *name;
+        self.off_thread(move |folder| folder.get_range(&name, offset, length))
+    }
+
+    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
+        let name = *name;
+        self.off_thread(move |folder| folder.stat(&name))
+    }
+
+    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+        self.off_thread(move |folder| folder.list(area))
+    }
+
+    fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        let name = *name;
+        self.off_thread(move |folder| folder.delete(&name))
+    }
+
+    fn barrier(&self) -> BackendFuture<'_, ()> {
+        self.off_thread(Folder::sync_pending)
+    }
+
+    fn describe(&self) -> String {
+        self.0.root.display().to_string()
+    }
+
+    fn prepare(&self) -> BackendFuture<'_, ()> {
+        self.off_thread(Folder::prepare)
+    }
+
+    fn check_writable(&self) -> BackendFuture<'_, ()> {
+        self.off_thread(Folder::check_writable)
+    }
+
+    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
+        self.off_thread(Folder::recognise)
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+}

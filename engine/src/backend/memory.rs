@@ -1,0 +1,187 @@
+//! A backend in memory, for tests and for repositories that need not outlive the process.
+
+use crate::backend::Area;
+use crate::backend::Backend;
+use crate::backend::BackendFuture;
+use crate::backend::Listed;
+use crate::backend::Name;
+use crate::backend::Payload;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::time::Clock;
+use crate::time::SystemClock;
+use crate::time::Timestamp;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+/// Objects in memory; clones are handles on the same objects.
+#[derive(Clone)]
+pub struct MemoryBackend {
+    objects: Arc<Mutex<BTreeMap<Name, Held>>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone)]
+struct Held {
+    bytes: Bytes,
+    modified: Timestamp,
+}
+
+impl MemoryBackend {
+    /// An empty location; unlike a folder it need not be prepared.
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// The same, with the store's time given from outside.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { objects: Arc::default(), clock }
+    }
+
+    /// A copy of all objects that goes its own way from here.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { objects: Arc::new(Mutex::new(self.lock().clone())), clock: Arc::clone(&self.clock) }
+    }
+
+    /// Every object with its bytes, in name order.
+    pub fn contents(&self) -> Vec<(Name, Bytes)> {
+        self.lock().iter().map(|(name, held)| (*name, held.bytes.clone())).collect()
+    }
+
+    /// Puts `bytes` under `name` whether or not it exists: how tests play a store that rots.
+    pub fn replace(&self, name: Name, bytes: impl Into<Bytes>) {
+        let modified = self.clock.now();
+        self.lock().insert(name, Held { bytes: bytes.into(), modified });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Held>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_now(&self, name: &Name, body: &Payload) -> Result<()> {
+        if body.len() > name.bytes_max() {
+            return Err(Error::new(Kind::Invalid, format!("cannot store {name}"))
+                .because(format!("{} bytes are more than any reader accepts", body.len())));
+        }
+        let held = Held { bytes: body.join(), modified: self.clock.now() };
+        let mut objects = self.lock();
+        if objects.contains_key(name) {
+            return Err(Error::new(Kind::Conflict, format!("cannot store {name}")).because("it exists already"));
+        }
+        objects.insert(*name, held);
+        Ok(())
+    }
+
+    fn get_now(&self, name: &Name) -> Result<Bytes> {
+        let found = self.lock().get(name).map(|held| held.bytes.clone());
+        let bytes = found
+            .ok_or_else(|| Error::new(Kind::NotFound, format!("cannot read {name}")).because("it does not exist"))?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length <= name.bytes_max()) {
+            Ok(bytes)
+        } else {
+            Err(Error::damaged(name, format!("its {} bytes are more than it can have", bytes.len())))
+        }
+    }
+
+    fn range_now(&self, name: &Name, offset: u64, length: u64) -> Result<Bytes> {
+        let bytes = self.get_now(name)?;
+        let range =
+            usize::try_from(offset).ok().zip(offset.checked_add(length).and_then(|end| usize::try_from(end).ok()));
+        match range {
+            Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
+            _ => Err(Error::damaged(
+                name,
+                format!("{length} bytes at {offset} were wanted, and it ends at {}", bytes.len()),
+            )),
+        }
+    }
+
+    fn prepare_now(&self) -> Result<()> {
+        let objects = self.lock();
+        let doing = "cannot create a repository in memory";
+        if objects.contains_key(&Name::Config) {
+            return Err(Error::new(Kind::Conflict, doing).because("a repository is there already"));
+        }
+        // Slots without a config are what an interrupted creation leaves behind.
+        if objects.keys().any(|name| !matches!(name, Name::Slot(_))) {
+            return Err(Error::new(Kind::Invalid, doing).because("it is not empty"));
+        }
+        Ok(())
+    }
+}
+
+fn listed(name: &Name, held: &Held) -> Listed {
+    Listed { name: *name, length: u64::try_from(held.bytes.len()).unwrap_or(u64::MAX), modified: Some(held.modified) }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryBackend({} objects)", self.lock().len())
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
+        Box::pin(async move { self.put_now(name, &body) })
+    }
+
+    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
+        Box::pin(async move { self.get_now(name) })
+    }
+
+    fn get_range<'a>(&'a self, name: &'a Name, offset: u64, length: u64) -> BackendFuture<'a, Bytes> {
+        Box::pin(async move { self.range_now(name, offset, length) })
+    }
+
+    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
+        Box::pin(async move { Ok(self.lock().get(name).map(|held| listed(name, held))) })
+    }
+
+    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+        Box::pin(async move {
+            let objects = self.lock();
+            let inside = objects.iter().filter(|(name, _)| name.area() == Some(area));
+            Ok(inside.map(|(name, held)| listed(name, held)).collect())
+        })
+    }
+
+    fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        Box::pin(async move {
+            self.lock().remove(name);
+            Ok(())
+        })
+    }
+
+    fn barrier(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn describe(&self) -> String {
+        "memory".into()
+    }
+
+    fn prepare(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async move { self.prepare_now() })
+    }
+
+    fn check_writable(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+}

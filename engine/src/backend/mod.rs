@@ -1,0 +1,162 @@
+//! The way out: where the objects of a repository live.
+//!
+//! A backend stores write-once objects under [`Name`]s and promises little, but keeps it:
+//!
+//! * a name becomes visible only with its whole content, and is never written a second time;
+//! * what `put` returned for is durable, except packs: those are durable once a [`Backend::barrier`]
+//!   begun after their `put` has returned, so that many packs share the cost of one directory sync;
+//! * a listing is whole or an error, never short;
+//! * a range is exactly as long as asked for, or an error.
+//!
+//! It knows nothing of keys or formats: what it is given is sealed already. Every method returns a
+//! boxed future, so that backends are used as `Arc<dyn Backend>` and nothing above is generic.
+
+mod local;
+mod location;
+mod memory;
+mod names;
+
+pub use local::LocalBackend;
+pub use location::Location;
+pub use memory::MemoryBackend;
+pub use names::Area;
+pub use names::Name;
+
+use crate::error::Result;
+use crate::time::Timestamp;
+use bytes::Bytes;
+use bytes::BytesMut;
+use std::future::Future;
+use std::pin::Pin;
+
+/// What every backend method returns: a boxed future that may move between threads.
+pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// A place that keeps the objects of one repository.
+///
+/// Methods may be called from many tasks at once. Dropping a returned future may leave the
+/// operation done, undone or still under way, but never half visible.
+pub trait Backend: Send + Sync + 'static {
+    /// Stores a new object. `Conflict` when the name exists (its content is left alone), `NoSpace`
+    /// and `BackendDenied` as they happen, `Invalid` when it is larger than any reader accepts.
+    /// Durable on return, except packs, which are durable once `barrier` returned.
+    fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()>;
+
+    /// Reads a whole object. `NotFound` when absent, `NoRepository` when the whole location is,
+    /// `Damaged` when it is larger than [`Name::bytes_max`] or ends early.
+    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes>;
+
+    /// Reads exactly `length` bytes from `offset`; `Damaged` when the object ends before.
+    fn get_range<'a>(&'a self, name: &'a Name, offset: u64, length: u64) -> BackendFuture<'a, Bytes>;
+
+    /// Length and age of an object, `None` when it is absent.
+    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>>;
+
+    /// Every object of an area, in name order without repeats: whole, or an error. Whatever has a
+    /// name that does not parse is no object and is left out.
+    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>>;
+
+    /// Removes an object for good; an absent one is fine.
+    fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()>;
+
+    /// Returns once every pack whose `put` returned before this call is durable. After it failed
+    /// once for good it keeps failing: packs may be lost, and only a new backend may be trusted.
+    fn barrier(&self) -> BackendFuture<'_, ()>;
+
+    /// The location in words, for messages; holds no secrets.
+    fn describe(&self) -> String;
+
+    /// Creates an empty location. `Conflict` when a repository is there (of this program or one it
+    /// recognises), `Invalid` when anything else is.
+    fn prepare(&self) -> BackendFuture<'_, ()>;
+
+    /// Fails early when a `put` could not work: `BackendDenied`, `NoSpace` or `NoRepository`.
+    fn check_writable(&self) -> BackendFuture<'_, ()>;
+
+    /// Names the other program whose repository stands here ("a restic repository"), if any.
+    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Whether reading is so near that it need not be cached or planned.
+    fn is_local(&self) -> bool {
+        false
+    }
+}
+
+/// One object as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its name.
+    pub name: Name,
+    /// Its stored length in bytes.
+    pub length: u64,
+    /// When it was stored, by the store's own time.
+    pub modified: Option<Timestamp>,
+}
+
+/// The bytes of one object, in parts that are written back to back without being joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload(Vec<Bytes>);
+
+impl Payload {
+    /// The parts in order.
+    pub fn parts(&self) -> &[Bytes] {
+        &self.0
+    }
+
+    /// Bytes of all parts together.
+    pub fn len(&self) -> u64 {
+        self.0.iter().map(|part| u64::try_from(part.len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+    }
+
+    /// Whether there is not one byte.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Bytes::is_empty)
+    }
+
+    /// All parts as one buffer; copies unless there is only one.
+    pub fn join(&self) -> Bytes {
+        match self.0.as_slice() {
+            [] => Bytes::new(),
+            [only] => only.clone(),
+            parts => {
+                let mut joined = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+                parts.iter().for_each(|part| joined.extend_from_slice(part));
+                joined.freeze()
+            }
+        }
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(vec![Bytes::from(bytes)])
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self(vec![bytes])
+    }
+}
+
+impl From<Vec<Bytes>> for Payload {
+    fn from(parts: Vec<Bytes>) -> Self {
+        Self(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_of_parts_joins_in_order() {
+        let payload = Payload::from(vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")]);
+        assert_eq!(payload.len(), 3);
+        assert_eq!(payload.join(), Bytes::from_static(b"abc"));
+        assert!(!payload.is_empty());
+        assert!(Payload::from(vec![Bytes::new(), Bytes::new()]).is_empty());
+    }
+}
