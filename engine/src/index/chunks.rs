@@ -1,0 +1,105 @@
+//! Single chunks by name: located, fetched, opened, verified; with the last few segments kept at hand.
+
+use super::table::ChunkPlace;
+use super::table::Index;
+use crate::class::Class;
+use crate::error::Error;
+use crate::error::Result;
+use crate::format::wire;
+use crate::id::ChunkId;
+use crate::store::SegmentDecoder;
+use crate::store::Store;
+use crate::store::StoredSegment;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// Decoded segments kept at hand.
+const SEGMENTS_KEPT: usize = 6;
+
+/// Reads chunks of one class through the index.
+pub(crate) struct ChunkReader {
+    store: Arc<Store>,
+    index: Arc<Index>,
+    class: Class,
+    decoder: Mutex<SegmentDecoder>,
+    kept: Mutex<VecDeque<((u32, u16), Bytes)>>,
+}
+
+impl ChunkReader {
+    pub(crate) fn new(store: &Arc<Store>, index: &Arc<Index>, class: Class) -> Self {
+        Self {
+            store: Arc::clone(store),
+            index: Arc::clone(index),
+            class,
+            decoder: Mutex::new(SegmentDecoder::new(store)),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The chunk's bytes, from the first copy that verifies.
+    pub(crate) async fn chunk(&self, id: &ChunkId) -> Result<Bytes> {
+        let mut last = None;
+        let places: Vec<ChunkPlace> = self.index.find_all(id).collect();
+        for place in places {
+            match self.copy(id, &place).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::damaged(format!("chunk {id}"), "no index object names it")))
+    }
+
+    async fn copy(&self, id: &ChunkId, place: &ChunkPlace) -> Result<Bytes> {
+        let segment = self.segment(place).await?;
+        let start = wire::size(place.offset);
+        let end = start.saturating_add(wire::size(place.length));
+        if end > segment.len() {
+            return Err(Error::damaged(format!("chunk {id}"), "its place lies outside its segment"));
+        }
+        let bytes = segment.slice(start..end);
+        if self.store.names(self.class).name(&bytes) == *id {
+            Ok(bytes)
+        } else {
+            Err(Error::damaged(format!("chunk {id}"), "its bytes do not hash to its name"))
+        }
+    }
+
+    async fn segment(&self, place: &ChunkPlace) -> Result<Bytes> {
+        let wanted = (place.pack, place.segment);
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = kept.iter().position(|(key, _)| *key == wanted)
+                && let Some(found) = kept.remove(at)
+            {
+                let bytes = found.1.clone();
+                kept.push_back(found);
+                return Ok(bytes);
+            }
+        }
+        let bytes = self.read_segment(place).await?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= SEGMENTS_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((wanted, bytes.clone()));
+        Ok(bytes)
+    }
+
+    async fn read_segment(&self, place: &ChunkPlace) -> Result<Bytes> {
+        let missing = || Error::damaged("the index", "a chunk names a pack or segment that is not there");
+        let pack = self.index.pack(place.pack).ok_or_else(missing)?;
+        let segment = pack.segments.get(usize::from(place.segment)).ok_or_else(missing)?;
+        if pack.class != self.class {
+            return Err(Error::damaged(format!("pack {}", pack.id), "it is of another class than the chunk"));
+        }
+        let stored = self.store.fetch(pack.id, u64::from(segment.offset), u64::from(segment.stored_length)).await?;
+        let key_id = pack.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
+        let key = self.store.data_key(key_id, self.class).await?;
+        let located = StoredSegment::new(pack.id, pack.class, &pack.salts, place.segment, segment, &stored)?;
+        let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Bytes::copy_from_slice(decoder.decode(&located, &key)?))
+    }
+}

@@ -1,0 +1,188 @@
+//! Claims: who packs a chunk is decided once, before it is packed, whatever number of workers ask.
+
+use crate::entry::ChunkRef;
+use crate::id::ChunkId;
+use crate::id::PackId;
+use crate::index::table::Index;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+/// Locks that share the ids between them; a power of two, many times the number of workers.
+const SHARDS: usize = 64;
+
+/// The chunks that this job packs, in front of those that the repository has.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    index: Arc<Index>,
+    shards: Vec<Mutex<Shard>>,
+    /// One flag a pack of the index: a snapshot of this job needs it.
+    leaned_on: Vec<AtomicBool>,
+}
+
+/// Ids claimed in this job with their lengths.
+type Shard = HashMap<ChunkId, u32, BuildHasherDefault<IdHasher>>;
+
+/// What to do with a chunk.
+#[derive(Debug)]
+#[must_use = "a new chunk that is not packed is missing from the repository"]
+pub(crate) enum Claim {
+    /// Nobody has it: the caller packs it.
+    New(Ticket),
+    /// It is stored, or another worker of this job packs it.
+    Known,
+}
+
+/// The right and the duty to pack one chunk; there is only one for each id in a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(ChunkRef);
+
+impl Ticket {
+    /// The chunk to pack; the ticket is used up.
+    pub(crate) fn redeem(self) -> ChunkRef {
+        self.0
+    }
+}
+
+impl Claims {
+    /// Nothing claimed yet.
+    pub(crate) fn new(index: Arc<Index>) -> Self {
+        let leaned_on = index.packs().map(|_| AtomicBool::new(false)).collect();
+        Self { index, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), leaned_on }
+    }
+
+    /// Asks about a chunk of `length` bytes. Of all callers with one id, at most one ever gets `New`.
+    pub(crate) fn claim(&self, id: &ChunkId, length: u32) -> Claim {
+        // An entry of another length is no copy of this chunk, whatever its id says.
+        if let Some(place) = self.index.find_all(id).find(|place| place.length == length) {
+            self.lean_on(place.pack);
+            return Claim::Known;
+        }
+        match self.shard(id).insert(*id, length) {
+            None => Claim::New(Ticket(ChunkRef { id: *id, length })),
+            Some(_) => Claim::Known,
+        }
+    }
+
+    /// Notes that chunks of a pack of the index are taken over.
+    pub(crate) fn lean_on(&self, pack: u32) {
+        if let Some(flag) = usize::try_from(pack).ok().and_then(|pack| self.leaned_on.get(pack)) {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The older packs that this job's snapshot needs.
+    pub(crate) fn leaned_on(&self) -> HashSet<PackId> {
+        let needed = self.index.packs().zip(&self.leaned_on).filter(|(_, flag)| flag.load(Ordering::Relaxed));
+        needed.map(|(pack, _)| pack.id).collect()
+    }
+
+    /// Chunks claimed so far: each is new in this job.
+    #[cfg(test)]
+    pub(crate) fn claimed(&self) -> usize {
+        self.shards.iter().map(|shard| locked(shard).len()).sum()
+    }
+
+    /// The index behind.
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    fn shard(&self, id: &ChunkId) -> MutexGuard<'_, Shard> {
+        // The last bytes choose the shard, the first ones the place in its map: the two stay independent.
+        let last = id.as_bytes().last().copied().unwrap_or_default();
+        locked(self.shards.get(usize::from(last) % SHARDS).expect("a remainder is below its divisor"))
+    }
+}
+
+/// A worker that panicked while it held the lock left the map whole: inserting is its last step.
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the first eight bytes of an id as its hash: ids are keyed BLAKE3 already.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    // The length that arrays write before their bytes says nothing.
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::wire::size;
+    use std::collections::HashSet;
+
+    fn id(number: u32) -> ChunkId {
+        ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes())
+    }
+
+    #[test]
+    fn no_chunk_is_new_twice_whoever_asks_how_often() {
+        const CHUNKS: u32 = 5000;
+        let claims = Claims::new(Arc::new(Index::empty()));
+        let tickets: Vec<Ticket> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..8u32)
+                .map(|worker| {
+                    let claims = &claims;
+                    scope.spawn(move || {
+                        let mut tickets = Vec::new();
+                        for step in 0..3 * CHUNKS {
+                            // All workers run through the same ids, some of them backwards.
+                            let number = if worker % 2 == 0 { step % CHUNKS } else { CHUNKS - 1 - step % CHUNKS };
+                            if let Claim::New(ticket) = claims.claim(&id(number), number + 1) {
+                                tickets.push(ticket);
+                            }
+                        }
+                        tickets
+                    })
+                })
+                .collect();
+            workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+        });
+        assert_eq!(tickets.len(), size(CHUNKS));
+        assert_eq!(tickets.into_iter().map(|ticket| ticket.redeem().id).collect::<HashSet<_>>().len(), size(CHUNKS));
+        assert_eq!(claims.claimed(), size(CHUNKS));
+    }
+
+    #[test]
+    fn what_the_repository_has_is_known() {
+        let mut index = Index::empty();
+        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new());
+        let claims = Claims::new(Arc::new(index));
+        assert!(matches!(claims.claim(&id(1), 10), Claim::Known));
+        assert_eq!(claims.claimed(), 0);
+        match claims.claim(&id(2), 20) {
+            Claim::New(ticket) => assert_eq!(ticket.redeem(), ChunkRef { id: id(2), length: 20 }),
+            Claim::Known => panic!("nobody has it"),
+        }
+    }
+
+    #[test]
+    fn an_index_entry_of_another_length_is_no_copy() {
+        let mut index = Index::empty();
+        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new());
+        let claims = Claims::new(Arc::new(index));
+        assert!(matches!(claims.claim(&id(1), 11), Claim::New(_)));
+        assert!(matches!(claims.claim(&id(1), 11), Claim::Known));
+    }
+}

@@ -1,0 +1,133 @@
+//! Index objects: the body in sealed parts under a key of the object's own, named by the hash of its bytes.
+
+use super::Store;
+use crate::backend::Name;
+use crate::backend::Payload;
+use crate::crypto::name;
+use crate::crypto::seal;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index;
+use crate::format::index::IndexBody;
+use crate::format::index::IndexRecords;
+use crate::format::index_parts;
+use crate::format::index_parts::IndexHead;
+use crate::format::index_parts::PART_HEAD_BYTES;
+use crate::format::wire::length_u32;
+use crate::id::IndexId;
+use crate::limits::INDEX_BYTES_MAX;
+use crate::limits::INDEX_PART_BYTES;
+use crate::random;
+use crate::squeeze::Squeezer;
+use crate::squeeze::Unsqueezer;
+use bytes::Bytes;
+
+/// Compression level of index parts.
+const PART_LEVEL: i32 = 3;
+/// Context of the key each index object gets of its own.
+const KEY_CONTEXT: &str = "strongroom 2026 index object";
+
+impl Store {
+    /// Stores an index object for packs that are durable already.
+    pub(crate) async fn put_index(&self, body: &IndexBody) -> Result<IndexId> {
+        let bytes = self.seal_index(body)?;
+        let id = IndexId::from_bytes(name::object_hash([bytes.as_slice()]));
+        let name = Name::Index(id);
+        let bytes = Bytes::from(bytes);
+        match self.backend.put(&name, Payload::from(bytes.clone())).await {
+            Ok(()) => Ok(id),
+            // It may be this very object, stored by a try that got no answer. Only its bytes can tell.
+            Err(error) if error.kind() == Kind::Conflict => match self.backend.get(&name).await {
+                Ok(there) if there == bytes => Ok(id),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fetches and opens one index object.
+    pub(crate) async fn get_index(&self, id: IndexId) -> Result<IndexRecords> {
+        let bytes = self.backend.get(&Name::Index(id)).await?;
+        self.open_index(id, &bytes)
+    }
+
+    fn seal_index(&self, body: &IndexBody) -> Result<Vec<u8>> {
+        let plain = index::body_encode(body)
+            .map_err(|cause| Error::new(Kind::Bug, "lay out an index object").because(cause))?;
+        let index_key = &self.keys.index;
+        let head = IndexHead {
+            repository: self.repository,
+            key_id: index_key.id(),
+            salt: random::array(self.rng())?,
+            plain_length: u64::from(length_u32(plain.len())),
+        };
+        let key = index_key.for_object(KEY_CONTEXT, &head.salt);
+        let mut object = index_parts::head_encode(&head);
+        let head_bytes = object.clone();
+        let mut squeezer = Squeezer::new(PART_LEVEL)?;
+        let mut squeezed = Vec::new();
+        let count = plain.chunks(INDEX_PART_BYTES).len();
+        for (number, part) in plain.chunks(INDEX_PART_BYTES).enumerate() {
+            let helped = squeezer.squeeze(part, &mut squeezed)?;
+            let bytes = if helped { squeezed.as_slice() } else { part };
+            let frame =
+                index_parts::part_head_encode(length_u32(bytes.len() + seal::TAG_BYTES), helped, number + 1 == count);
+            let sealed = seal::seal_object(&key, &part_aad(&head_bytes, frame), part_nonce(number), bytes);
+            object.extend_from_slice(&frame);
+            object.extend_from_slice(&sealed);
+        }
+        Ok(object)
+    }
+
+    pub(crate) fn open_index(&self, id: IndexId, object: &[u8]) -> Result<IndexRecords> {
+        let what = || format!("index object {id}");
+        if object.len() > INDEX_BYTES_MAX {
+            return Err(Error::damaged(what(), "it is larger than any index object"));
+        }
+        if name::object_hash([object]) != *id.as_bytes() {
+            return Err(Error::damaged(what(), "its bytes do not hash to its name"));
+        }
+        let head = index_parts::head_decode(object).map_err(|cause| cause.while_reading(what()))?;
+        if head.repository != self.repository {
+            return Err(Error::damaged(what(), "it belongs to another repository"));
+        }
+        let key = self.keys.index.for_object(KEY_CONTEXT, &head.salt);
+        let head_bytes = object.get(..index_parts::HEAD_BYTES).unwrap_or_default();
+        let mut body = Vec::new();
+        let mut plain = Vec::new();
+        let mut unsqueezer = Unsqueezer::new();
+        for (number, part) in
+            index_parts::parts_decode(object, &head).map_err(|cause| cause.while_reading(what()))?.iter().enumerate()
+        {
+            let opened = seal::open_object(&key, &part_aad(head_bytes, part.head), &part_nonce(number), part.sealed)
+                .map_err(|cause| Error::damaged(what(), cause))?;
+            if part.squeezed {
+                unsqueezer
+                    .unsqueeze(&opened, part.plain_length, &mut plain)
+                    .map_err(|cause| Error::damaged(what(), cause))?;
+                body.extend_from_slice(&plain);
+            } else {
+                body.extend_from_slice(&opened);
+            }
+        }
+        index::records_decode(&body).map_err(|cause| cause.while_reading(what()))
+    }
+}
+
+/// Parts are bound to their object's head and their own frame.
+fn part_aad(head: &[u8], frame: [u8; PART_HEAD_BYTES]) -> Vec<u8> {
+    let mut aad = b"index part".to_vec();
+    aad.extend_from_slice(head);
+    aad.extend_from_slice(&frame);
+    aad
+}
+
+/// The part's number: a part out of its place does not open.
+fn part_nonce(number: usize) -> [u8; seal::NONCE_BYTES] {
+    let mut nonce = [0; seal::NONCE_BYTES];
+    for (byte, digit) in nonce.iter_mut().zip(length_u32(number).to_le_bytes()) {
+        *byte = digit;
+    }
+    nonce
+}

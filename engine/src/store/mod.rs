@@ -1,0 +1,103 @@
+//! Objects in and out: what `format` lays out, `crypto` seals and `backend` keeps, put together.
+//!
+//! Everything above this room speaks of records, segments and chunks; everything below of bytes. A
+//! [`Store`] is one opened repository's keys and backend. Nothing it returns has skipped a check:
+//! small objects are bound to their names, segments to their places, index parts to their order.
+
+mod data_keys;
+mod index_object;
+mod pack_object;
+mod segment;
+mod small;
+
+pub(crate) use segment::SegmentDecoder;
+pub(crate) use segment::StoredSegment;
+
+use crate::backend::Area;
+use crate::backend::Backend;
+use crate::backend::Listed;
+use crate::backend::Name;
+use crate::class::Class;
+use crate::crypto::keys::Keys;
+use crate::crypto::name::NameKey;
+use crate::crypto::seal::DataKey;
+use crate::error::Error;
+use crate::error::Result;
+use crate::id::DataKeyId;
+use crate::id::RepositoryId;
+use crate::random::Rng;
+use crate::time::Clock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+/// One opened repository: its backend, its keys, and where time and randomness come from.
+pub(crate) struct Store {
+    backend: Arc<dyn Backend>,
+    repository: RepositoryId,
+    keys: Keys,
+    data_keys: Mutex<HashMap<DataKeyId, Arc<DataKey>>>,
+    rng: Arc<dyn Rng>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Store {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        repository: RepositoryId,
+        keys: Keys,
+        rng: Arc<dyn Rng>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { backend, repository, keys, data_keys: Mutex::default(), rng, clock }
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// An area's objects, each once even where the backend names one twice: what is counted must not depend on it.
+    pub(crate) async fn list(&self, area: Area) -> Result<Vec<Listed>> {
+        let mut listed = self.backend.list(area).await?;
+        listed.sort_by_key(|object| object.name);
+        listed.dedup_by_key(|object| object.name);
+        Ok(listed)
+    }
+
+    /// Listed objects that could not be found: removed meanwhile, or hidden by a store that does not tell the truth.
+    /// A second listing decides; what is still in it is damaged.
+    pub(crate) async fn confirm_gone(&self, area: Area, missing: &[Name]) -> Result<()> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let listed = self.list(area).await?;
+        match listed.iter().find(|object| missing.contains(&object.name)) {
+            Some(object) => Err(Error::damaged(object.name, "it is listed, but reading it finds nothing")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(crate) fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
+    pub(crate) fn rng(&self) -> &dyn Rng {
+        self.rng.as_ref()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// The key that names chunks of `class`.
+    pub(crate) fn names(&self, class: Class) -> &NameKey {
+        match class {
+            Class::Data => &self.keys.data_names,
+            Class::Metadata => &self.keys.metadata_names,
+        }
+    }
+}
