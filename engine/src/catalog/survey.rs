@@ -1,0 +1,101 @@
+//! Every page and chunk that a set of snapshots reaches, each page once however many snapshots share it.
+
+use crate::catalog::boundary::Shape;
+use crate::catalog::expected::Expected;
+use crate::catalog::expected::Totals;
+use crate::catalog::read::PageSource;
+use crate::entry::ChunkRef;
+use crate::entry::Content;
+use crate::error::Error;
+use crate::format::page::Page;
+use crate::format::page::PageRef;
+use crate::id::ChunkId;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What a survey comes across.
+pub(crate) trait Surveyor: Send {
+    /// A content chunk, possibly seen before.
+    fn chunk(&mut self, chunk: &ChunkRef);
+
+    /// A page, for the first time.
+    fn page(&mut self, page: &PageRef);
+
+    /// A page that cannot be read; what is below it is unknown.
+    fn unreadable(&mut self, page: &PageRef, error: Error);
+}
+
+/// Walks page trees and remembers the pages it has seen.
+pub(crate) struct Survey {
+    source: Arc<dyn PageSource>,
+    seen: HashSet<ChunkId>,
+}
+
+impl Survey {
+    pub(crate) fn new(source: Arc<dyn PageSource>) -> Self {
+        Self { source, seen: HashSet::new() }
+    }
+
+    /// How many entries the catalog with this root says it has; `None` when its root cannot be read.
+    pub(crate) async fn entries(&self, root: Option<PageRef>) -> Option<u64> {
+        let Some(root) = root else { return Some(0) };
+        let page = Expected::entries_root(root).read(self.source.as_ref()).await.ok()?;
+        match &page.page {
+            Page::Entries(entries) => u64::try_from(entries.len()).ok(),
+            Page::EntriesInner(children) => Some(children.iter().map(|child| child.entries).sum()),
+            Page::Chunks(_) | Page::ChunksInner(_) => None,
+        }
+    }
+
+    /// Visits everything below `root` that no earlier visit has seen.
+    pub(crate) async fn visit(&mut self, root: Option<PageRef>, surveyor: &mut dyn Surveyor) {
+        let mut left: Vec<Expected> = root.map(Expected::entries_root).into_iter().collect();
+        while let Some(expected) = left.pop() {
+            if !self.seen.insert(expected.page.id) {
+                continue;
+            }
+            surveyor.page(&expected.page);
+            let page = match expected.read(self.source.as_ref()).await {
+                Ok(page) => page,
+                Err(error) => {
+                    surveyor.unreadable(&expected.page, error);
+                    continue;
+                }
+            };
+            match &page.page {
+                Page::Entries(entries) => {
+                    entries.iter().for_each(|entry| content(&entry.content, surveyor, &mut left));
+                }
+                Page::Chunks(chunks) => chunks.iter().for_each(|chunk| surveyor.chunk(chunk)),
+                Page::EntriesInner(children) => {
+                    let mut after = expected.after.clone();
+                    let first = left.len();
+                    for child in children {
+                        left.push(Expected::child(Shape::Entries, page.level, child, after));
+                        after = child.last_path.clone();
+                    }
+                    // The first child is to be read first: neighbours stand in one segment.
+                    if let Some(added) = left.get_mut(first..) {
+                        added.reverse();
+                    }
+                }
+                Page::ChunksInner(children) => {
+                    left.extend(
+                        children.iter().rev().map(|child| Expected::child(Shape::Chunks, page.level, child, None)),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn content(content: &Content, surveyor: &mut dyn Surveyor, left: &mut Vec<Expected>) {
+    match content {
+        Content::Empty => {}
+        Content::Inline(chunks) => chunks.iter().for_each(|chunk| surveyor.chunk(chunk)),
+        Content::Tree { root, length, chunks, bytes } => {
+            let page = PageRef { id: *root, length: *length };
+            left.push(Expected::chunks_root(page, Totals { items: *chunks, bytes: *bytes }));
+        }
+    }
+}

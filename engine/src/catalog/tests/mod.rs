@@ -1,0 +1,8 @@
+//! Promises of the catalog as a whole, over page stores in memory.
+
+mod build;
+mod chunks;
+mod damage;
+mod diff;
+mod read;
+mod shelf;
