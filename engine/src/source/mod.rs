@@ -4,9 +4,25 @@
 //! buffer the sink lends, ends the entry with the metadata it saw afterwards, and at last says
 //! whether it was whole. It knows nothing of chunks, keys or backends.
 
+mod folder;
+mod reader;
+#[cfg(test)]
+mod recorder;
+
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
 use crate::verdict::Verdict;
+
+pub(crate) use folder::Attributes;
+pub(crate) use folder::Dirents;
+pub use folder::FolderSource;
+pub(crate) use folder::Handle;
+pub(crate) use folder::Listing;
+pub(crate) use folder::Owners;
+pub(crate) use folder::open_at;
+pub(crate) use folder::stat_at;
+pub use reader::AsyncReaderSource;
+pub use reader::ReaderSource;
 
 /// Anything that can be backed up.
 pub trait Source: Send + 'static {
@@ -67,13 +83,17 @@ pub trait Sink {
     /// Announces the next entry. Paths must ascend.
     fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop>;
 
-    /// Room for the next bytes of the entry; never empty.
+    /// Room for the next bytes of the entry; never empty. Asking again without `filled` in between is
+    /// allowed and changes nothing: a source that waits for input asks to learn whether to stop.
     fn buffer(&mut self) -> Result<&mut [u8], Stop>;
 
     /// Says how many bytes of the last `buffer` now hold data.
     fn filled(&mut self, count: usize) -> Result<(), Stop>;
 
     /// Ends the entry begun last, with its metadata as it was after reading.
+    ///
+    /// When `begin` answered `Want::Nothing` for a kind that has content, `metadata` comes without
+    /// extended attributes, flags and extents: the parent snapshot has them and the sink fills them in.
     fn end(&mut self, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop>;
 
     /// Forgets the entry begun last and its bytes; the same path may be begun again.

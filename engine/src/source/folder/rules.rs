@@ -1,0 +1,149 @@
+//! What is left out on purpose: patterns, marker files, `.gitignore` files, size.
+
+use super::patterns::Patterns;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use ignore::gitignore::Gitignore;
+use ignore::gitignore::GitignoreBuilder;
+use rustix::fs::OFlags;
+use std::ffi::CString;
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The file that marks a cache, and how it must begin (<https://bford.info/cachedir/>).
+pub(super) const CACHE_MARKER: &str = "CACHEDIR.TAG:Signature: 8a477f597d28d172789f06886806bc55";
+/// Longest `.gitignore` file that is honoured, in bytes.
+const GITIGNORE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Everything that decides what is left out.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) exclude: Patterns,
+    pub(super) iexclude: Patterns,
+    pub(super) markers: Vec<Marker>,
+    pub(super) gitignore: bool,
+    pub(super) larger_than: Option<u64>,
+    pub(super) one_file_system: bool,
+}
+
+/// A file whose presence excludes everything beside it.
+#[derive(Debug)]
+pub(super) struct Marker {
+    name: CString,
+    header: Vec<u8>,
+}
+
+impl Marker {
+    /// Parses `NAME` or `NAME:HEADER`.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let (name, header) = text.split_once(':').unwrap_or((text, ""));
+        let invalid = || Error::new(Kind::Invalid, format!("cannot understand the marker file {text:?}"));
+        if name.is_empty() || name.contains('/') {
+            return Err(invalid().because("it must be NAME or NAME:HEADER, the name without a slash"));
+        }
+        let name = CString::new(name).map_err(|why| invalid().because(why))?;
+        Ok(Self { name, header: header.as_bytes().to_vec() })
+    }
+
+    pub(super) fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    /// Whether the file of that name in `directory` begins as it must.
+    pub(super) fn is_genuine(&self, directory: BorrowedFd<'_>) -> bool {
+        if self.header.is_empty() {
+            return true;
+        }
+        read_small(directory, &self.name, self.header.len()).is_some_and(|begin| begin == self.header)
+    }
+}
+
+impl Rules {
+    /// Whether a pattern excludes the absolute path, its ancestors not considered.
+    pub(super) fn excludes(&self, real: &[u8], is_directory: bool) -> bool {
+        self.exclude.excludes(real, is_directory) || self.iexclude.excludes(real, is_directory)
+    }
+
+    /// Whether a pattern excludes the absolute path or what it stands in.
+    pub(super) fn excludes_within(&self, real: &[u8], is_directory: bool) -> bool {
+        self.exclude.excludes_within(real, is_directory) || self.iexclude.excludes_within(real, is_directory)
+    }
+}
+
+/// The `.gitignore` file of a directory, and the lines in it that make no sense.
+pub(super) fn gitignore(directory: BorrowedFd<'_>) -> (Option<Box<Gitignore>>, Vec<String>) {
+    let Some(bytes) = read_small(directory, c".gitignore", GITIGNORE_BYTES_MAX) else {
+        return (None, vec!["cannot be read, so it excludes nothing".to_string()]);
+    };
+    let mut builder = GitignoreBuilder::new("");
+    let mut problems = Vec::new();
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        if let Err(why) = builder.add_line(None, line) {
+            problems.push(format!("{line:?} is ignored: {why}"));
+        }
+    }
+    match builder.build() {
+        Ok(built) if built.is_empty() => (None, problems),
+        Ok(built) => (Some(Box::new(built)), problems),
+        Err(why) => {
+            problems.push(format!("excludes nothing: {why}"));
+            (None, problems)
+        }
+    }
+}
+
+/// What a `.gitignore` says of `path`, relative to its directory; `None` when it says nothing.
+pub(super) fn is_ignored(gitignore: &Gitignore, path: &[u8], is_directory: bool) -> Option<bool> {
+    let matched = gitignore.matched(Path::new(OsStr::from_bytes(path)), is_directory);
+    if matched.is_none() { None } else { Some(matched.is_ignore()) }
+}
+
+/// The first `limit` bytes of a small file, or `None` when it cannot be read.
+fn read_small(directory: BorrowedFd<'_>, name: &std::ffi::CStr, limit: usize) -> Option<Vec<u8>> {
+    use std::io::Read;
+    // A fifo must not block us: its open returns at once, and reading it gives nothing.
+    let file = super::inspect::open_at(directory, name, OFlags::NONBLOCK).ok()?;
+    let mut bytes = Vec::new();
+    std::fs::File::from(file).take(u64::try_from(limit).ok()?).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_are_a_name_and_maybe_a_header() {
+        let marker = Marker::parse(".nobackup").expect("a name");
+        assert_eq!((marker.name(), marker.header.as_slice()), (&b".nobackup"[..], &b""[..]));
+        let marker = Marker::parse(CACHE_MARKER).expect("a name and a header");
+        assert_eq!(marker.name(), b"CACHEDIR.TAG");
+        assert!(marker.header.starts_with(b"Signature: 8a47"));
+        for text in ["", ":x", "a/b", "a\0"] {
+            assert!(Marker::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_matching_line_of_a_gitignore_decides() {
+        let mut builder = GitignoreBuilder::new("");
+        for line in ["*.o", "!keep.o", "/top", "build/"] {
+            builder.add_line(None, line).expect("a valid line");
+        }
+        let built = builder.build().expect("valid lines");
+        for (path, is_directory, expected) in [
+            ("a.o", false, Some(true)),
+            ("x/y/a.o", false, Some(true)),
+            ("keep.o", false, Some(false)),
+            ("top", false, Some(true)),
+            ("x/top", false, None),
+            ("build", true, Some(true)),
+            ("build", false, None),
+        ] {
+            assert_eq!(is_ignored(&built, path.as_bytes(), is_directory), expected, "{path}");
+        }
+    }
+}
