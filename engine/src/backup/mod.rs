@@ -1,0 +1,39 @@
+//! Backup: one stage a file, bytes flowing one way.
+//!
+//! ```text
+//! source thread         workers (one a core)                     tasks
+//! Source -> read -> cut -> [batch] -> prepare: name, claim -> group: squeeze, seal, verify -> pack -> upload -> record
+//!              \                          |                                                                     |
+//!            parent                 [prepared batch]                                                            |
+//!                                         v                                                                     v
+//!                                  assemble: catalog pages -> group -> pack -> upload                        commit
+//! ```
+//!
+//! Memory is bounded by the buffer pool and the channels, whatever the input: a stage that falls
+//! behind stops the one before it. The first failure is kept in [`halt::Halt`] and stops every stage;
+//! nothing that was stored is lost, and nothing is visible before `commit`.
+
+mod assemble;
+mod batch;
+mod commit;
+pub(crate) mod cut;
+mod group;
+mod halt;
+mod journal;
+mod level;
+mod options;
+mod pack;
+mod parent;
+mod prepare;
+mod read;
+mod record;
+mod run;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub use options::BackupReport;
+pub use options::Cipher;
+pub(crate) use options::Options;
+pub use options::Parent;
+pub(crate) use run::run;

@@ -1,0 +1,403 @@
+//! The sink a source pushes into: takes over what is unchanged, cuts the rest, ships batches in order.
+
+use super::batch::BUFFER_BYTES;
+use super::batch::Batch;
+use super::batch::Ended;
+use super::batch::Item;
+use super::batch::Span;
+use super::cut::Cutter;
+use super::halt::Halt;
+use super::journal::Remembered;
+use super::parent::Cursor;
+use super::parent::Known;
+use super::parent::Sameness;
+use crate::entry::ChunkRef;
+use crate::entry::Content;
+use crate::entry::Entry;
+use crate::entry::EntryPath;
+use crate::entry::Metadata;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::event::Action;
+use crate::event::Event;
+use crate::event::Warning;
+use crate::job::Control;
+use crate::limits::BATCH_BYTES;
+use crate::limits::BATCH_ITEMS_MAX;
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::MIB;
+use crate::source::Sink;
+use crate::source::Stop;
+use crate::source::Want;
+use crossbeam_channel::Receiver;
+use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::SendTimeoutError;
+use crossbeam_channel::Sender;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Bytes lent to a source at once: what is read is cut while it is still in the cache.
+const LEND_BYTES: usize = MIB;
+/// Chunks from a journal in one batch.
+const LISTED_CHUNKS_MAX: usize = 32 * 1024;
+/// How long another stage is waited for before looking whether the job still goes on.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Warnings kept for the report.
+const WARNINGS_KEPT: usize = 1000;
+
+/// What the source said besides entries.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) warnings_total: u64,
+    pub(crate) seal: Option<Vec<u8>>,
+}
+
+impl Said {
+    /// Counts a warning, and keeps it while there are not too many.
+    pub(crate) fn add(&mut self, warning: Warning) {
+        self.warnings_total += 1;
+        if self.warnings.len() < WARNINGS_KEPT {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+/// The reading end of the pipeline, on the source's own thread.
+pub(crate) struct Reader {
+    control: Control,
+    halt: Arc<Halt>,
+    cutter: Cutter,
+    sameness: Sameness,
+    parent: Cursor,
+    journal: Remembered,
+    buffers: Receiver<Vec<u8>>,
+    batches: Sender<Batch>,
+    credits: Sender<()>,
+    said: Arc<Mutex<Said>>,
+    sequence: u64,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer in use, and where the chunk being read begins.
+    filled: usize,
+    chunk_start: usize,
+    items: Vec<Item<Span>>,
+    /// Chunks in the batch that came from a journal.
+    listed: usize,
+    current: Option<Current>,
+}
+
+/// How waiting for another stage went.
+enum Wait<T> {
+    Over(T),
+    GoesOn,
+    InVain,
+}
+
+/// The entry begun last.
+struct Current {
+    path: EntryPath,
+    /// The earlier entry its content is taken over from.
+    taken_over: Option<Entry>,
+    /// Whether its bytes were asked for.
+    want: Want,
+    /// The chunks of its content where an unfinished run knew them and no tree of them is stored.
+    listed: Vec<ChunkRef>,
+    /// It is the parent's, not an unfinished run's.
+    unchanged: bool,
+    before: Option<Metadata>,
+    /// Items and bytes of the batch when it began; `None` once a batch was shipped since.
+    began_at: Option<(usize, usize)>,
+    bytes: u64,
+}
+
+/// What the reader is wired to.
+pub(crate) struct Wiring {
+    pub(crate) control: Control,
+    pub(crate) halt: Arc<Halt>,
+    pub(crate) cutter: Cutter,
+    pub(crate) sameness: Sameness,
+    pub(crate) parent: Cursor,
+    pub(crate) journal: Remembered,
+    pub(crate) buffers: Receiver<Vec<u8>>,
+    pub(crate) batches: Sender<Batch>,
+    /// One credit a batch, given back by the catalog stage: it can fall behind only so far.
+    pub(crate) credits: Sender<()>,
+    pub(crate) said: Arc<Mutex<Said>>,
+}
+
+impl Reader {
+    pub(crate) fn new(wiring: Wiring) -> Self {
+        Self {
+            control: wiring.control,
+            halt: wiring.halt,
+            cutter: wiring.cutter,
+            sameness: wiring.sameness,
+            parent: wiring.parent,
+            journal: wiring.journal,
+            buffers: wiring.buffers,
+            batches: wiring.batches,
+            credits: wiring.credits,
+            said: wiring.said,
+            sequence: 0,
+            buffer: Vec::new(),
+            filled: 0,
+            chunk_start: 0,
+            items: Vec::new(),
+            listed: 0,
+            current: None,
+        }
+    }
+
+    /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen.
+    pub(crate) fn finish(mut self) -> Result<u64, Stop> {
+        if self.current.is_some() {
+            self.bug("the source ended inside an entry");
+            return Err(Stop);
+        }
+        self.ship()?;
+        Ok(self.sequence)
+    }
+
+    /// Ships what came before the source failed, so that the next run finds it.
+    pub(crate) fn abandon(mut self) {
+        // Where that fails another stage has failed, and says so.
+        let _ = self.ship();
+    }
+
+    fn bug(&self, message: &str) {
+        self.halt.fail(Error::new(Kind::SourceFailed, "the source broke the order of calls").because(message));
+    }
+
+    /// Sends the batch on its way; the unfinished chunk moves to the next buffer.
+    fn ship(&mut self) -> Result<(), Stop> {
+        self.halt.check(&self.control)?;
+        if self.items.is_empty() && self.filled == self.chunk_start && self.chunk_start == 0 {
+            return Ok(());
+        }
+        let mut next = if self.buffer.is_empty() { Vec::new() } else { self.fresh_buffer()? };
+        let carried = self.buffer.get(self.chunk_start..self.filled).unwrap_or_default();
+        if let Some(room) = next.get_mut(..carried.len()) {
+            room.copy_from_slice(carried);
+        }
+        self.filled = carried.len();
+        self.chunk_start = 0;
+        let batch = Batch {
+            sequence: self.sequence,
+            buffer: std::mem::replace(&mut self.buffer, next),
+            items: std::mem::take(&mut self.items),
+        };
+        self.sequence += 1;
+        self.listed = 0;
+        if let Some(current) = &mut self.current {
+            current.began_at = None;
+        }
+        self.wait_for(|| match self.credits.send_timeout((), PATIENCE) {
+            Ok(()) => Wait::Over(()),
+            Err(SendTimeoutError::Timeout(())) => Wait::GoesOn,
+            Err(SendTimeoutError::Disconnected(())) => Wait::InVain,
+        })?;
+        self.batches.send(batch).map_err(|_| Stop)
+    }
+
+    fn fresh_buffer(&self) -> Result<Vec<u8>, Stop> {
+        self.wait_for(|| match self.buffers.recv_timeout(PATIENCE) {
+            Ok(buffer) => Wait::Over(buffer),
+            Err(RecvTimeoutError::Timeout) => Wait::GoesOn,
+            Err(RecvTimeoutError::Disconnected) => Wait::InVain,
+        })
+    }
+
+    /// Waits for a later stage, and looks now and then whether waiting still makes sense.
+    fn wait_for<T>(&self, attempt: impl Fn() -> Wait<T>) -> Result<T, Stop> {
+        loop {
+            match attempt() {
+                Wait::Over(value) => return Ok(value),
+                Wait::InVain => return Err(Stop),
+                Wait::GoesOn => self.halt.check_storing(&self.control)?,
+            }
+        }
+    }
+
+    /// Cuts every chunk whose end is certain.
+    fn cut_certain(&mut self) {
+        while self.filled - self.chunk_start >= CHUNK_BYTES_MAX {
+            self.cut_one();
+        }
+    }
+
+    fn cut_one(&mut self) {
+        let bytes = self.buffer.get(self.chunk_start..self.filled).unwrap_or_default();
+        let length = self.cutter.cut(bytes);
+        self.items.push(Item::Chunk(Span { start: self.chunk_start, length }));
+        self.chunk_start += length;
+    }
+
+    fn push_end(&mut self, item: Item<Span>) -> Result<(), Stop> {
+        self.items.push(item);
+        if self.chunk_start >= BATCH_BYTES || self.items.len() >= BATCH_ITEMS_MAX { self.ship() } else { Ok(()) }
+    }
+}
+
+impl Sink for Reader {
+    fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop> {
+        self.halt.check(&self.control)?;
+        if self.current.is_some() {
+            self.bug("an entry was begun inside another one");
+            return Err(Stop);
+        }
+        let parent = self.parent.seek(path);
+        let journal = self.journal.seek(path);
+        let before = parent.as_ref().map(|known| known.entry.metadata.clone());
+        let usable = |known: &Known| known.present && self.sameness.holds(&known.entry.metadata, metadata);
+        let settled = |known: &Known| self.sameness.settled(&known.entry.metadata);
+        let from_parent = parent.filter(usable).filter(settled).map(|known| (known.entry, Vec::new()));
+        let unchanged = from_parent.is_some();
+        let known = from_parent.or_else(|| self.journal.take_over(journal.filter(usable)?));
+        let (taken_over, listed) = known.map_or_else(Default::default, |(entry, chunks)| (Some(entry), chunks));
+        let want = if metadata.has_content() && taken_over.is_none() { Want::Bytes } else { Want::Nothing };
+        self.current = Some(Current {
+            path: path.clone(),
+            taken_over,
+            want,
+            listed,
+            unchanged,
+            before,
+            began_at: Some((self.items.len(), self.filled)),
+            bytes: 0,
+        });
+        Ok(want)
+    }
+
+    fn buffer(&mut self) -> Result<&mut [u8], Stop> {
+        // A source that waits for its bytes learns here that it need not wait any longer.
+        self.halt.check(&self.control)?;
+        if self.buffer.is_empty() {
+            self.buffer = self.fresh_buffer()?;
+        }
+        if self.filled >= BUFFER_BYTES {
+            self.ship()?;
+        }
+        let end = BUFFER_BYTES.min(self.filled + LEND_BYTES);
+        self.buffer.get_mut(self.filled..end).ok_or(Stop)
+    }
+
+    fn filled(&mut self, count: usize) -> Result<(), Stop> {
+        if count > LEND_BYTES || self.filled + count > BUFFER_BYTES || self.current.is_none() {
+            self.bug("more bytes were reported than were lent");
+            return Err(Stop);
+        }
+        if count > 0 && self.current.as_ref().is_some_and(|current| current.want == Want::Nothing) {
+            self.bug("bytes were given that nobody asked for");
+            return Err(Stop);
+        }
+        self.filled += count;
+        let length = u64::try_from(count).unwrap_or(u64::MAX);
+        if let Some(current) = &mut self.current {
+            current.bytes += length;
+        }
+        self.control.count(|counters| &counters.bytes_done, length);
+        self.cut_certain();
+        if self.filled >= BUFFER_BYTES { self.ship() } else { Ok(()) }
+    }
+
+    fn end(&mut self, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop> {
+        let Some(current) = self.current.take() else {
+            self.bug("an entry was ended that was never begun");
+            return Err(Stop);
+        };
+        while self.filled > self.chunk_start {
+            self.cut_one();
+        }
+        let Current { path, taken_over, want, listed, unchanged, before, bytes, .. } = current;
+        let is_listed = !listed.is_empty();
+        let done = if taken_over.is_some() { metadata.size } else { bytes };
+        let ended = match taken_over {
+            Some(earlier) => {
+                self.control.count(|counters| &counters.bytes_done, metadata.size);
+                let metadata = Metadata {
+                    xattrs: earlier.metadata.xattrs,
+                    flags: earlier.metadata.flags,
+                    extents: earlier.metadata.extents,
+                    ..metadata
+                };
+                // A warning about what could not be kept stays true as long as the entry is taken over.
+                Ended {
+                    entry: Entry { path, metadata, content: earlier.content, warnings: earlier.warnings },
+                    action: match before {
+                        _ if unchanged => Action::Unchanged,
+                        Some(_) => Action::Changed,
+                        None => Action::New,
+                    },
+                }
+            }
+            None => {
+                let action = match &before {
+                    None => Action::New,
+                    Some(before) if *before == metadata || self.sameness.is_unmodified(before, &metadata) => {
+                        Action::Unchanged
+                    }
+                    Some(_) => Action::Changed,
+                };
+                Ended { entry: Entry { path, metadata, content: Content::Empty, warnings }, action }
+            }
+        };
+        self.control.count(|counters| &counters.entries_done, 1);
+        if self.control.is_watched() {
+            let path = ended.entry.path.clone();
+            self.control.tell(Event::EntryDone { path, action: ended.action, bytes: done });
+        }
+        for chunks in listed.chunks(LISTED_CHUNKS_MAX) {
+            self.items.push(Item::Listed(chunks.into()));
+            self.listed += chunks.len();
+            if self.listed >= LISTED_CHUNKS_MAX {
+                self.ship()?;
+            }
+        }
+        let ready = want == Want::Nothing && !is_listed;
+        self.push_end(if ready { Item::Ready(Box::new(ended)) } else { Item::End(Box::new(ended)) })
+    }
+
+    fn retract(&mut self) -> Result<(), Stop> {
+        let Some(current) = self.current.take() else {
+            self.bug("an entry was retracted that was never begun");
+            return Err(Stop);
+        };
+        match current.began_at {
+            Some((items, filled)) => {
+                self.items.truncate(items);
+                self.filled = filled;
+            }
+            None => {
+                self.items.push(Item::Retract);
+                self.filled = self.chunk_start;
+            }
+        }
+        self.chunk_start = self.filled;
+        Ok(())
+    }
+
+    fn warn(&mut self, path: Option<&EntryPath>, message: String, partial: bool) {
+        let warning = Warning { path: path.cloned(), message, partial };
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
+        self.control.tell(Event::Warning(warning));
+    }
+
+    fn total(&mut self, entries: u64, bytes: u64) {
+        let counters = self.control.counters();
+        counters.entries_total.store(entries, Ordering::Relaxed);
+        counters.bytes_total.store(bytes, Ordering::Relaxed);
+    }
+
+    fn skipped(&mut self, path: &EntryPath, reason: &str) {
+        if self.control.is_watched() {
+            self.control.tell(Event::Skipped { path: path.clone(), reason: reason.to_owned() });
+        }
+    }
+
+    fn seal(&mut self, seal: Vec<u8>) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).seal = Some(seal);
+    }
+}

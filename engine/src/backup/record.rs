@@ -1,0 +1,100 @@
+//! Index objects for stored packs: at checkpoints, so that an interrupted run loses little, and at the end.
+
+use super::upload::StoredPack;
+use crate::error::Result;
+use crate::format::index::IndexBody;
+use crate::format::index::IndexedPack;
+use crate::id::PackId;
+use crate::limits::CHECKPOINT_BYTES;
+use crate::limits::CHECKPOINT_BYTES_FIRST;
+use crate::limits::CHECKPOINT_CHUNKS;
+use crate::limits::CHECKPOINT_SECONDS;
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Proof that every pack of a job is stored, durable, and named by a durable index object.
+pub(crate) struct IndexedPacks {
+    packs: Vec<PackId>,
+    bytes: u64,
+}
+
+impl IndexedPacks {
+    /// The packs this job added.
+    pub(crate) fn packs(&self) -> &[PackId] {
+        &self.packs
+    }
+
+    /// Their stored bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Collects stored packs and writes index objects for them.
+pub(crate) struct Recorder {
+    store: Arc<Store>,
+    dry_run: bool,
+    waiting: Vec<IndexedPack>,
+    waiting_chunks: u64,
+    waiting_bytes: u64,
+    /// Grows with the run: losing a fixed share of a long run costs no more than losing all of a short one.
+    next_bytes: u64,
+    since: Instant,
+    done: IndexedPacks,
+}
+
+impl Recorder {
+    pub(crate) fn new(store: &Arc<Store>, dry_run: bool) -> Self {
+        Self {
+            store: Arc::clone(store),
+            dry_run,
+            waiting: Vec::new(),
+            waiting_chunks: 0,
+            waiting_bytes: 0,
+            next_bytes: CHECKPOINT_BYTES_FIRST,
+            since: Instant::now(),
+            done: IndexedPacks { packs: Vec::new(), bytes: 0 },
+        }
+    }
+
+    /// Takes a stored pack; writes a checkpoint when enough has come together.
+    pub(crate) async fn add(&mut self, stored: StoredPack) -> Result<()> {
+        let pack = stored.into_indexed();
+        let chunks: usize = pack.table.segments.iter().map(|segment| segment.chunks.len()).sum();
+        self.waiting_chunks += u64::try_from(chunks).unwrap_or(u64::MAX);
+        self.waiting_bytes += u64::from(pack.length);
+        self.waiting.push(pack);
+        let due = self.waiting_chunks >= CHECKPOINT_CHUNKS
+            || self.waiting_bytes >= self.next_bytes
+            || self.since.elapsed() >= Duration::from_secs(CHECKPOINT_SECONDS);
+        if due { self.checkpoint().await } else { Ok(()) }
+    }
+
+    /// Indexes the rest.
+    pub(crate) async fn finish(mut self) -> Result<IndexedPacks> {
+        self.checkpoint().await?;
+        Ok(self.done)
+    }
+
+    /// Packs become durable before the index object that names them (I-13).
+    async fn checkpoint(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let packs = std::mem::take(&mut self.waiting);
+        let names: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
+        if !self.dry_run {
+            self.store.backend().barrier().await?;
+            self.store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?;
+        }
+        self.done.packs.extend(names);
+        self.done.bytes += self.waiting_bytes;
+        self.waiting_chunks = 0;
+        self.waiting_bytes = 0;
+        self.next_bytes = (self.next_bytes * 2).min(CHECKPOINT_BYTES);
+        self.since = Instant::now();
+        Ok(())
+    }
+}

@@ -1,0 +1,487 @@
+//! The wiring: which stage runs where, and what happens when one of them fails.
+
+use super::assemble::Assembled;
+use super::assemble::Assembler;
+use super::assemble::Pages;
+use super::batch::BufferPool;
+use super::commit;
+use super::cut::Cutter;
+use super::group::Group;
+use super::group::Tally;
+use super::halt::Halt;
+use super::journal;
+use super::journal::Journal;
+use super::journal::Remembered;
+use super::options::BackupReport;
+use super::options::Options;
+use super::pack::Packer;
+use super::parent;
+use super::parent::Cursor;
+use super::parent::Sameness;
+use super::prepare::Worker;
+use super::read::Reader;
+use super::read::Said;
+use super::read::Wiring;
+use super::record::IndexedPacks;
+use super::record::Recorder;
+use super::upload::Uploader;
+use crate::cache::Unfinished;
+use crate::catalog::PageHasher;
+use crate::class::Class;
+use crate::crypto::seal::DataKey;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::event::Event;
+use crate::event::Warning;
+use crate::format::config::PrivateConfig;
+use crate::format::snapshot::Counts;
+use crate::format::snapshot::Snapshot;
+use crate::format::wire::size;
+use crate::id::SnapshotId;
+use crate::index::chunks::ChunkReader;
+use crate::index::claim::Claims;
+use crate::index::table::Index;
+use crate::job::Control;
+use crate::limits::BACKUP_THREADS_MAX;
+use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
+use crate::limits::PACKS_OPEN;
+use crate::limits::SEGMENT_BYTES_GOAL;
+use crate::random;
+use crate::source::Source;
+use crate::source::SourceError;
+use crate::squeeze::Compression;
+use crate::store::Store;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Batches a worker that the catalog stage may be behind.
+const BATCHES_AHEAD: usize = 16;
+
+/// Runs one backup to its commit. `index` is what the repository holds, `earlier` the parent chosen by the caller.
+pub(crate) async fn run(
+    control: Control,
+    store: Arc<Store>,
+    index: Arc<Index>,
+    earlier: Option<Snapshot>,
+    source: Box<dyn Source>,
+    config: PrivateConfig,
+    options: Options,
+) -> Result<BackupReport> {
+    let started = Instant::now();
+    let session = SnapshotId::from_bytes(random::array(store.rng())?);
+    let mut snapshot = draft(&store, session, earlier.as_ref(), source.as_ref(), &options);
+    let suite = options.cipher.suite();
+    let keys = SessionKeys {
+        data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
+        metadata: store.new_data_key(Class::Metadata, suite, !options.dry_run).await?,
+    };
+    let claims = Arc::new(Claims::new(Arc::clone(&index)));
+    let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
+    let cache = job.open_cache(source.as_ref());
+    let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
+    let Outcome { said, verdict, assembled, tally, packs } = outcome;
+    snapshot.finished = job.store.clock().now();
+    snapshot.root = assembled.root;
+    snapshot.seal = said.seal;
+    snapshot.counts = counts(&assembled, &tally, packs.bytes());
+    let unchanged =
+        earlier.as_ref().is_some_and(|earlier| earlier.root == snapshot.root && earlier.verdict == Verdict::Whole);
+    let skip = job.options.skip_if_unchanged && unchanged && verdict == Verdict::Whole;
+    let keep = !job.options.dry_run && !skip;
+    let report = report(&assembled, &snapshot, &tally, &packs);
+    if keep {
+        job.control.check()?;
+        commit::commit(&job.store, packs, &job.claims.leaned_on(), &mut snapshot, verdict.clone()).await?;
+    }
+    if !job.options.dry_run
+        && let Some(cache) = cache.open()
+    {
+        // What cannot be forgotten is checked again next time.
+        let _ = cache.clear();
+    }
+    Ok(BackupReport {
+        snapshot: keep.then_some(snapshot),
+        parent: earlier.map(|earlier| earlier.id),
+        verdict,
+        warnings: said.warnings,
+        warnings_total: said.warnings_total,
+        seconds: started.elapsed().as_secs_f64(),
+        ..report
+    })
+}
+
+/// This session's data keys.
+struct SessionKeys {
+    data: Arc<DataKey>,
+    metadata: Arc<DataKey>,
+}
+
+/// What the stages came to.
+struct Outcome {
+    said: Said,
+    verdict: Verdict,
+    assembled: Assembled,
+    tally: Tally,
+    packs: IndexedPacks,
+}
+
+/// Where the journal of unfinished runs is, and what it is keyed by.
+struct CachePlace {
+    folder: Option<std::path::PathBuf>,
+    store: Arc<Store>,
+    source: [u8; 32],
+}
+
+impl CachePlace {
+    fn open(&self) -> Option<Unfinished> {
+        let folder = self.folder.as_ref()?;
+        Unfinished::open(folder, self.store.keys().metadata_names.clone(), self.source)
+    }
+}
+
+/// A source that was read to its end.
+struct ReadThrough {
+    verdict: Verdict,
+    batches: u64,
+}
+
+/// What every stage shares.
+struct Stages {
+    control: Control,
+    store: Arc<Store>,
+    index: Arc<Index>,
+    claims: Arc<Claims>,
+    halt: Arc<Halt>,
+    session: SnapshotId,
+    config: PrivateConfig,
+    options: Options,
+}
+
+impl Stages {
+    fn open_cache(&self, source: &dyn Source) -> CachePlace {
+        let mut identity = self.store.repository().as_bytes().to_vec();
+        identity.extend_from_slice(self.options.host.as_bytes());
+        for path in source.paths() {
+            identity.push(0);
+            identity.extend_from_slice(&path);
+        }
+        let source = *self.store.keys().metadata_names.name(&identity).as_bytes();
+        let folder = self.options.cache_folder.clone().filter(|_| !self.options.dry_run);
+        CachePlace { folder, store: Arc::clone(&self.store), source }
+    }
+
+    /// Starts every stage, waits for all of them, and gives the first failure if there was one.
+    async fn run_stages(
+        &self,
+        source: Box<dyn Source>,
+        earlier: Option<&Snapshot>,
+        keys: &SessionKeys,
+        cache: &CachePlace,
+    ) -> Result<Outcome> {
+        let (full, packs) = mpsc::channel(1);
+        let uploader = Uploader {
+            store: Arc::clone(&self.store),
+            control: self.control.clone(),
+            halt: Arc::clone(&self.halt),
+            recorder: Recorder::new(&self.store, self.options.dry_run),
+            dry_run: self.options.dry_run,
+            limit: self.options.limit_upload,
+        };
+        let upload = tokio::spawn(uploader.run(packs));
+        let (data_done, catalog_done, read_done, said) = self.start_threads(source, earlier, keys, cache, full)?;
+        let read = self.settle(read_done.await).ok().flatten();
+        let mut tally = Tally::default();
+        let mut failed = false;
+        for worker in data_done {
+            match self.settle(worker.await) {
+                Ok(done) => tally.add(done),
+                Err(_) => failed = true,
+            }
+        }
+        let assembled = self.settle(catalog_done.await).ok().flatten();
+        let packs = upload.await.map_err(lost)?;
+        if self.halt.is_halted() {
+            return Err(self.halt.take());
+        }
+        let packs = packs?;
+        let (Some(ReadThrough { verdict, batches }), Some(assembled), false) = (read, assembled, failed) else {
+            return Err(self.halt.take());
+        };
+        if assembled.batches != batches {
+            return Err(Error::new(Kind::Bug, "a batch was lost between two stages of the backup"));
+        }
+        tally.add(Tally { chunks: 0, bytes_plain: 0, ..assembled.tally });
+        let said = std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Outcome { said, verdict, assembled, tally, packs })
+    }
+
+    /// A stage's result; its failure halts the others and is kept by `halt`.
+    fn settle<T>(&self, joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+        joined.map_err(lost).flatten().map_err(|error| {
+            // A stage that failed has said why by itself.
+            if !self.halt.is_halted() {
+                self.halt.fail(error);
+            }
+            Error::new(Kind::Cancelled, "another stage failed")
+        })
+    }
+
+    #[expect(clippy::type_complexity, reason = "the four ends of one wiring, taken apart at once by the only caller")]
+    fn start_threads(
+        &self,
+        source: Box<dyn Source>,
+        earlier: Option<&Snapshot>,
+        keys: &SessionKeys,
+        cache: &CachePlace,
+        full: mpsc::Sender<super::pack::SealedPack>,
+    ) -> Result<(
+        Vec<JoinHandle<Result<Tally>>>,
+        JoinHandle<Result<Option<Assembled>>>,
+        JoinHandle<Result<Option<ReadThrough>>>,
+        Arc<Mutex<Said>>,
+    )> {
+        let threads = self.options.threads.clamp(1, BACKUP_THREADS_MAX);
+        let buffers = BufferPool::new(threads + 3);
+        let (batch_sender, batches) = crossbeam_channel::bounded(threads);
+        let (credit_sender, credits) = crossbeam_channel::bounded(threads * BATCHES_AHEAD);
+        let (prepared_sender, prepared) = crossbeam_channel::bounded(threads * 4);
+        let data_packer =
+            Packer::new(&self.store, Class::Data, self.session, size(self.config.pack_bytes), PACKS_OPEN, full.clone());
+        let mut workers = Vec::with_capacity(threads);
+        let packing = Arc::new(super::pack::LastFinishes::new(Arc::clone(&data_packer), threads));
+        for _ in 0..threads {
+            let group = Group::new(
+                &self.store,
+                Class::Data,
+                &keys.data,
+                self.options.compression,
+                SEGMENT_BYTES_GOAL,
+                &data_packer,
+            )?;
+            let worker = Worker {
+                control: self.control.clone(),
+                halt: Arc::clone(&self.halt),
+                store: Arc::clone(&self.store),
+                claims: Arc::clone(&self.claims),
+                group,
+                batches: batches.clone(),
+                buffers: buffers.give.clone(),
+                prepared: prepared_sender.clone(),
+            };
+            let (halt, packing) = (Arc::clone(&self.halt), Arc::clone(&packing));
+            workers.push(spawn(&self.halt, move || {
+                let tally = worker.run()?;
+                if halt.is_storing() {
+                    packing.done()?;
+                }
+                Ok(tally)
+            }));
+        }
+        drop((batches, prepared_sender));
+        let catalog = self.start_catalog(keys, cache, (prepared, credits), full)?;
+        let (read, said) = self.start_reader(source, earlier, cache, buffers, (batch_sender, credit_sender));
+        Ok((workers, catalog, read, said))
+    }
+
+    fn start_catalog(
+        &self,
+        keys: &SessionKeys,
+        cache: &CachePlace,
+        (prepared, credits): (crossbeam_channel::Receiver<super::batch::Prepared>, crossbeam_channel::Receiver<()>),
+        full: mpsc::Sender<super::pack::SealedPack>,
+    ) -> Result<JoinHandle<Result<Option<Assembled>>>> {
+        let packer =
+            Packer::new(&self.store, Class::Metadata, self.session, size(self.config.metadata_pack_bytes), 1, full);
+        let group = Group::new(
+            &self.store,
+            Class::Metadata,
+            &keys.metadata,
+            Compression::Level(3),
+            METADATA_SEGMENT_BYTES_GOAL,
+            &packer,
+        )?;
+        let pages = Pages { store: Arc::clone(&self.store), claims: Arc::clone(&self.claims), group };
+        let hasher = PageHasher::new(*self.store.keys().metadata_names.name(b"page boundaries").as_bytes());
+        let assembler = Assembler::new(pages, hasher, Journal::new(cache.open(), self.session));
+        let halt = Arc::clone(&self.halt);
+        Ok(spawn(&self.halt, move || {
+            let assembled = assembler.run(&prepared, &credits, &halt)?;
+            if !halt.is_halted() {
+                packer.finish()?;
+            }
+            Ok(assembled)
+        }))
+    }
+
+    fn start_reader(
+        &self,
+        source: Box<dyn Source>,
+        earlier: Option<&Snapshot>,
+        cache: &CachePlace,
+        buffers: BufferPool,
+        (batches, credits): (crossbeam_channel::Sender<super::batch::Batch>, crossbeam_channel::Sender<()>),
+    ) -> (JoinHandle<Result<Option<ReadThrough>>>, Arc<Mutex<Said>>) {
+        let said: Arc<Mutex<Said>> = Arc::default();
+        for remark in &self.options.remarks {
+            self.say(&said, remark.clone());
+        }
+        let reader = Reader::new(Wiring {
+            control: self.control.clone(),
+            halt: Arc::clone(&self.halt),
+            cutter: Cutter::new(&self.store.keys().chunker, self.config.chunker),
+            sameness: Sameness {
+                ignore_inode: self.options.ignore_inode,
+                ignore_ctime: self.options.ignore_ctime,
+                // The start may have been given by hand; the end is the clock's.
+                parent_began: earlier.map_or(Timestamp::default(), |earlier| earlier.started.min(earlier.finished)),
+            },
+            parent: self.parent_cursor(earlier, &said),
+            journal: self.remembered(cache),
+            buffers: buffers.take,
+            batches,
+            credits,
+            said: Arc::clone(&said),
+        });
+        (spawn(&self.halt, move || read(source, reader)), said)
+    }
+
+    fn say(&self, said: &Mutex<Said>, warning: Warning) {
+        said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
+        self.control.tell(Event::Warning(warning));
+    }
+
+    fn parent_cursor(&self, earlier: Option<&Snapshot>, said: &Arc<Mutex<Said>>) -> Cursor {
+        let Some(earlier) = earlier else { return Cursor::empty() };
+        let (sender, cursor) = Cursor::fed();
+        let pages: Arc<dyn crate::catalog::PageSource> =
+            Arc::new(ChunkReader::new(&self.store, &self.index, Class::Metadata));
+        let (root, id, claims, control) = (earlier.root, earlier.id, Arc::clone(&self.claims), self.control.clone());
+        let said = Arc::clone(said);
+        tokio::spawn(async move {
+            if let Err(error) = parent::feed(pages, root, claims, sender).await {
+                let message =
+                    format!("the parent snapshot {id} cannot be read to its end, so files are read again: {error}");
+                let warning = Warning { path: None, message, partial: false };
+                said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
+                control.tell(Event::Warning(warning));
+            }
+        });
+        cursor
+    }
+
+    fn remembered(&self, place: &CachePlace) -> Remembered {
+        let Some(cache) = place.open() else { return Remembered::nothing() };
+        if cache.trim().is_err() {
+            cache.discard();
+            return Remembered::nothing();
+        }
+        let (sender, cursor) = Cursor::fed();
+        let claims = Arc::clone(&self.claims);
+        tokio::task::spawn_blocking(move || journal::feed(&cache, &claims, &sender));
+        Remembered::new(cursor, place.open(), Arc::clone(&self.claims))
+    }
+}
+
+/// The source thread: `None` when another stage stopped it.
+fn read(source: Box<dyn Source>, mut reader: Reader) -> Result<Option<ReadThrough>> {
+    let kind = source.kind().to_owned();
+    match source.run(&mut reader) {
+        Ok(verdict) => Ok(reader.finish().ok().map(|batches| ReadThrough { verdict, batches })),
+        Err(SourceError::Stopped) => Ok(None),
+        Err(failed) => {
+            reader.abandon();
+            Err(Error::new(Kind::SourceFailed, format!("the {kind} source failed")).because(failed))
+        }
+    }
+}
+
+/// Runs a stage on a thread; its error halts the others at once, not only when it is waited for.
+fn spawn<T: Send + 'static>(
+    halt: &Arc<Halt>,
+    stage: impl FnOnce() -> Result<T> + Send + 'static,
+) -> JoinHandle<Result<T>> {
+    let halt = Arc::clone(halt);
+    tokio::task::spawn_blocking(move || {
+        // A stage that panics must not leave the others waiting for it.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(stage));
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a stage of the backup panicked")));
+        outcome.map_err(|error| {
+            halt.fail(error);
+            Error::new(Kind::Cancelled, "another stage failed")
+        })
+    })
+}
+
+fn lost(cause: tokio::task::JoinError) -> Error {
+    Error::new(Kind::Bug, "a stage of the backup was lost").because(cause.to_string())
+}
+
+fn draft(
+    store: &Store,
+    session: SnapshotId,
+    earlier: Option<&Snapshot>,
+    source: &dyn Source,
+    options: &Options,
+) -> Snapshot {
+    let mut snapshot = Snapshot::new(session, options.time.unwrap_or_else(|| store.clock().now()));
+    snapshot.host.clone_from(&options.host);
+    snapshot.user.clone_from(&options.user);
+    snapshot.source_kind = source.kind().to_owned();
+    snapshot.paths = source.paths();
+    snapshot.excludes = source.excludes();
+    snapshot.tags.clone_from(&options.tags);
+    snapshot.label.clone_from(&options.label);
+    snapshot.parent = earlier.map(|earlier| earlier.id);
+    snapshot.program.clone_from(&options.program);
+    snapshot
+}
+
+fn counts(assembled: &Assembled, tally: &Tally, bytes_stored: u64) -> Counts {
+    let entries = assembled.counts;
+    let fates = entries.files.iter().zip(&entries.directories).zip(&entries.others);
+    let mut by_fate = fates.map(|((files, directories), others)| files + directories + others);
+    let mut next = || by_fate.next().unwrap_or_default();
+    let (entries_new, entries_changed, entries_unchanged) = (next(), next(), next());
+    Counts {
+        entries: entries.entries,
+        files: entries.files.iter().sum(),
+        directories: entries.directories.iter().sum(),
+        bytes: entries.bytes,
+        bytes_new: tally.bytes_plain,
+        bytes_stored,
+        entries_new,
+        entries_changed,
+        entries_unchanged,
+    }
+}
+
+fn report(assembled: &Assembled, snapshot: &Snapshot, tally: &Tally, packs: &IndexedPacks) -> BackupReport {
+    let [files_new, files_changed, files_unchanged] = assembled.counts.files;
+    let [directories_new, directories_changed, directories_unchanged] = assembled.counts.directories;
+    BackupReport {
+        snapshot: None,
+        parent: snapshot.parent,
+        files_new,
+        files_changed,
+        files_unchanged,
+        directories_new,
+        directories_changed,
+        directories_unchanged,
+        entries: assembled.counts.entries,
+        bytes: assembled.counts.bytes,
+        bytes_new: tally.bytes_plain,
+        bytes_stored: packs.bytes(),
+        verdict: snapshot.verdict.clone(),
+        warnings: Vec::new(),
+        warnings_total: 0,
+        verify_seconds: tally.verifying.as_secs_f64(),
+        seconds: 0.0,
+    }
+}

@@ -1,0 +1,145 @@
+//! Packs to the backend, a few at a time, each acknowledged before it counts.
+
+use super::halt::Halt;
+use super::pack::SealedPack;
+use super::record::IndexedPacks;
+use super::record::Recorder;
+use crate::backend::Name;
+use crate::backend::Payload;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::IndexedPack;
+use crate::job::Control;
+use crate::limits::UPLOADS_MAX;
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// A pack the backend has acknowledged; made only here.
+pub(crate) struct StoredPack {
+    pack: IndexedPack,
+}
+
+impl StoredPack {
+    pub(crate) fn into_indexed(self) -> IndexedPack {
+        self.pack
+    }
+}
+
+/// What the upload stage needs.
+pub(crate) struct Uploader {
+    pub(crate) store: Arc<Store>,
+    pub(crate) control: Control,
+    pub(crate) halt: Arc<Halt>,
+    pub(crate) recorder: Recorder,
+    pub(crate) dry_run: bool,
+    /// Bytes a second; 0 is no limit.
+    pub(crate) limit: u64,
+}
+
+impl Uploader {
+    /// Runs until every packer is done, then indexes what is left. On failure what was stored stays indexed.
+    pub(crate) async fn run(mut self, mut packs: mpsc::Receiver<SealedPack>) -> Result<IndexedPacks> {
+        let mut running: JoinSet<Result<StoredPack>> = JoinSet::new();
+        let mut pace = Pace::new(self.limit);
+        let outcome = loop {
+            tokio::select! {
+                Some(done) = running.join_next(), if !running.is_empty() => {
+                    if let Err(error) = self.take(done).await {
+                        break Err(error);
+                    }
+                }
+                pack = packs.recv(), if running.len() < UPLOADS_MAX => match pack {
+                    Some(pack) => {
+                        if !pace.wait(pack.length, &self.halt, &self.control).await {
+                            break Err(Error::new(Kind::Cancelled, "stopped on request"));
+                        }
+                        self.control.count(|counters| &counters.bytes_stored, u64::from(pack.length));
+                        running.spawn(put(Arc::clone(&self.store), pack, self.dry_run));
+                    }
+                    None if running.is_empty() => break Ok(()),
+                    None => {
+                        if let Some(done) = running.join_next().await
+                            && let Err(error) = self.take(done).await
+                        {
+                            break Err(error);
+                        }
+                    }
+                },
+            }
+        };
+        if let Err(error) = outcome {
+            self.halt.fail(error);
+            // Packs under way are waited for, so that nothing is written after the job has ended.
+            packs.close();
+            while let Some(done) = running.join_next().await {
+                let _ = self.take(done).await;
+            }
+            // What was stored stays indexed, if the backend still takes it: the next run need not store it again.
+            let _ = self.recorder.finish().await;
+            // The reason stays in `halt`: whoever fails because uploading has ended must not take its place.
+            return Err(Error::new(Kind::Cancelled, "the upload has failed"));
+        }
+        self.recorder.finish().await
+    }
+
+    async fn take(&mut self, done: Result<Result<StoredPack>, tokio::task::JoinError>) -> Result<()> {
+        let stored =
+            done.map_err(|cause| Error::new(Kind::Bug, "an upload task was lost").because(cause.to_string()))??;
+        self.recorder.add(stored).await
+    }
+}
+
+async fn put(store: Arc<Store>, pack: SealedPack, dry_run: bool) -> Result<StoredPack> {
+    let SealedPack { id, parts, length, table, room } = pack;
+    if !dry_run {
+        let name = Name::Pack(id);
+        match store.backend().put(&name, Payload::from(parts)).await {
+            Ok(()) => {}
+            // The name is the hash of the bytes: whatever stands there already is this pack, if its length is right.
+            Err(error) if error.kind() == Kind::Conflict => match store.backend().stat(&name).await? {
+                Some(there) if there.length == u64::from(length) => {}
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    drop(room);
+    Ok(StoredPack { pack: IndexedPack { pack: id, length, table } })
+}
+
+/// How often a paced upload looks whether the job still goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Spreads bytes over time.
+struct Pace {
+    bytes_a_second: u64,
+    free_at: Instant,
+}
+
+impl Pace {
+    fn new(bytes_a_second: u64) -> Self {
+        Self { bytes_a_second, free_at: Instant::now() }
+    }
+
+    /// Waits until the bytes sent before have had their time; false when the job was stopped meanwhile.
+    async fn wait(&mut self, bytes: u32, halt: &Halt, control: &Control) -> bool {
+        if self.bytes_a_second == 0 {
+            return true;
+        }
+        while Instant::now() < self.free_at {
+            if halt.check_storing(control).is_err() {
+                return false;
+            }
+            tokio::time::sleep_until(self.free_at.min(Instant::now() + LOOK_EVERY)).await;
+        }
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_a_second);
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        self.free_at = self.free_at.max(Instant::now()) + Duration::from_nanos(nanos);
+        true
+    }
+}
