@@ -1,0 +1,404 @@
+//! One regular file on its way: opened at its first piece, given its name when the last one is written.
+
+use crate::entry::EntryPath;
+use crate::entry::Metadata;
+use crate::event::Action;
+use crate::restore::extents::ExtentMap;
+use crate::restore::judge::Standing;
+use crate::restore::metadata;
+use crate::restore::metadata::Known;
+use crate::restore::owner::Owner;
+use crate::restore::site::Site;
+use crate::restore::target::Dir;
+use rustix::fs::AtFlags;
+use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+/// The unit in which zeros become holes.
+const HOLE_BYTES: usize = 4096;
+
+/// How the content gets to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Nothing stands there and one write does it: created under its name.
+    Create,
+    /// Written beside it and renamed.
+    Replace,
+    /// Too large for that: only what differs is written into the file that stands there.
+    Patch,
+}
+
+/// One regular file on its way.
+pub(crate) struct FileJob {
+    pub(crate) path: EntryPath,
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) metadata: Metadata,
+    pub(crate) owner: Owner,
+    pub(crate) how: How,
+    /// What stood there before.
+    pub(crate) standing: Option<Standing>,
+    pub(crate) map: Option<ExtentMap>,
+    /// Content bytes.
+    pub(crate) bytes: u64,
+    /// One piece that is the whole content: written in one go, nobody else looks at this file.
+    pub(crate) single: bool,
+    /// The bytes that stand there may be reused.
+    pub(crate) reuse: bool,
+    /// Pieces that are not settled, and one for as long as its last window is not being written.
+    left: AtomicU64,
+    touched: AtomicBool,
+    failed: AtomicBool,
+    finished: AtomicBool,
+    open: Mutex<Option<Arc<Open>>>,
+}
+
+/// What a new job needs to know.
+pub(crate) struct FilePlan {
+    pub(crate) path: EntryPath,
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) metadata: Metadata,
+    pub(crate) owner: Owner,
+    pub(crate) how: How,
+    pub(crate) standing: Option<Standing>,
+    pub(crate) map: Option<ExtentMap>,
+    pub(crate) bytes: u64,
+    pub(crate) single: bool,
+    pub(crate) reuse: bool,
+}
+
+/// A file being written.
+pub(crate) struct Open {
+    fd: OwnedFd,
+    /// The name it has now, unless it is patched in place.
+    made: Option<Vec<u8>>,
+    known: Option<Known>,
+}
+
+impl FileJob {
+    pub(crate) fn new(plan: FilePlan) -> Arc<Self> {
+        let FilePlan { path, dir, name, metadata, owner, how, standing, map, bytes, single, reuse } = plan;
+        Arc::new(Self {
+            path,
+            dir,
+            name,
+            metadata,
+            owner,
+            how,
+            standing,
+            map,
+            bytes,
+            single,
+            reuse,
+            left: AtomicU64::new(1),
+            touched: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            open: Mutex::default(),
+        })
+    }
+
+    /// The file's length in bytes, holes included.
+    pub(crate) fn length(&self) -> u64 {
+        if self.map.is_some() { self.metadata.size } else { self.bytes }
+    }
+
+    /// `count` more pieces are to be written before it is finished.
+    pub(crate) fn expect(&self, count: u64) {
+        self.left.fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// The content that stands there does not do.
+    pub(crate) fn touch(&self) {
+        self.touched.store(true, Ordering::Release);
+    }
+
+    /// True when content is to be written.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Acquire)
+    }
+
+    /// True once it has its name and metadata.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// True when its content could not be restored.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Reports why the content cannot be restored, once; the file does not get its name.
+    pub(crate) fn fail(&self, site: &Site, why: &str) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            site.tally.fail(Some(&self.path), why, true);
+        }
+    }
+
+    fn fail_io(&self, site: &Site, doing: &str, errno: Errno) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            site.tally.io(&self.path, doing, errno);
+        }
+    }
+
+    /// Writes one piece that was verified, and settles it.
+    pub(crate) fn write(self: &Arc<Self>, site: &Site, at: u64, data: &[u8]) {
+        if !self.is_failed() && !site.tally.is_halted() {
+            let written = self.opened(site).and_then(|open| self.write_at(site, &open.fd, at, data));
+            match written {
+                Ok(()) => site.tally.wrote(data.len() as u64),
+                Err(errno) => self.fail_io(site, "write", errno),
+            }
+        }
+        self.settle(site, 1);
+    }
+
+    /// Writes bytes without settling anything.
+    pub(crate) fn write_raw(self: &Arc<Self>, site: &Site, at: u64, data: &[u8]) -> Result<(), Errno> {
+        self.opened(site).and_then(|open| self.write_at(site, &open.fd, at, data))
+    }
+
+    fn write_at(&self, site: &Site, fd: &OwnedFd, at: u64, data: &[u8]) -> Result<(), Errno> {
+        let holes = site.options.sparse && self.how != How::Patch;
+        let put = |at: u64, data: &[u8]| if holes { put_around_zeros(fd, at, data) } else { put_all(fd, at, data) };
+        match &self.map {
+            Some(map) => map.for_each(at, data, put),
+            None => put(at, data),
+        }
+    }
+
+    /// `count` pieces are done, one way or the other; the last one finishes the file.
+    pub(crate) fn settle(self: &Arc<Self>, site: &Site, count: u64) {
+        if self.left.fetch_sub(count, Ordering::AcqRel) != count {
+            return;
+        }
+        if !self.is_failed()
+            && !site.tally.is_halted()
+            && let Err(errno) = self.finish(site)
+        {
+            self.fail_io(site, "finish", errno);
+        }
+        if !self.is_finished() {
+            self.discard(site);
+        }
+        site.ended(self);
+    }
+
+    /// Removes what was written so far; what stood there before stays.
+    pub(crate) fn discard(&self, site: &Site) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(made) = open.as_ref().and_then(|open| open.made.as_ref())
+            && let Ok(dir) = site.target.handle(&self.dir)
+        {
+            // A leftover is harmless: its name tells what it is, or it was reported as failed.
+            let _ = rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
+        }
+    }
+
+    fn finish(self: &Arc<Self>, site: &Site) -> Result<(), Errno> {
+        if self.standing.is_some() && !self.is_touched() {
+            return self.finish_equal(site);
+        }
+        let open = self.opened(site)?;
+        if self.how == How::Patch {
+            rustix::fs::ftruncate(&open.fd, self.length())?;
+        }
+        metadata::apply(site, &self.path, &open.fd, &self.metadata, self.owner, open.known);
+        if self.how == How::Replace
+            && let Some(temp) = &open.made
+        {
+            let dir = site.target.handle(&self.dir)?;
+            rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.name)?;
+        }
+        self.set_flags(site, &open.fd);
+        self.finished.store(true, Ordering::Release);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let action = if self.standing.is_some() { Action::Changed } else { Action::New };
+        site.tally.done(&self.path, action, self.bytes);
+        Ok(())
+    }
+
+    /// The content is right as it is: only the metadata is set.
+    fn finish_equal(self: &Arc<Self>, site: &Site) -> Result<(), Errno> {
+        match self.open_standing(site, OFlags::RDONLY) {
+            Ok(fd) => {
+                metadata::apply(site, &self.path, &fd, &self.metadata, self.owner, None);
+                self.set_flags(site, &fd);
+            }
+            Err(Errno::ACCESS) => {
+                let dir = site.target.handle(&self.dir)?;
+                metadata::apply_named(site, &self.path, &dir, &self.name, &self.metadata, self.owner);
+            }
+            Err(errno) => return Err(errno),
+        }
+        self.finished.store(true, Ordering::Release);
+        site.tally.done(&self.path, Action::Unchanged, self.bytes);
+        Ok(())
+    }
+
+    /// Names of the same inode may still be coming, which an immutable one would not take.
+    fn set_flags(self: &Arc<Self>, site: &Site, fd: &OwnedFd) {
+        if self.metadata.flags == 0 {
+            return;
+        }
+        if self.metadata.links > 1 {
+            site.flag_later(Arc::clone(self));
+        } else {
+            metadata::set_flags(site, &self.path, fd, self.metadata.flags);
+        }
+    }
+
+    /// Sets the flags that had to wait.
+    pub(crate) fn set_late_flags(&self, site: &Site) {
+        match self.open_by_name(site, OFlags::RDONLY) {
+            Ok(fd) => metadata::set_flags(site, &self.path, &fd, self.metadata.flags),
+            Err(errno) => site.tally.io(&self.path, "set the flags of", errno),
+        }
+    }
+
+    /// Opens what the name stands for now, for reading it back.
+    pub(crate) fn open_by_name(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(site.target.handle(&self.dir)?, &*self.name, flags, Mode::empty())
+    }
+
+    /// Opens the file that was judged, and no other.
+    pub(crate) fn open_standing(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
+        let fd = self.open_by_name(site, access)?;
+        let stat = rustix::fs::fstat(&fd)?;
+        let same = self.standing.is_some_and(|old| old.device == stat.st_dev && old.inode == stat.st_ino);
+        if same && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(fd) } else { Err(Errno::STALE) }
+    }
+
+    /// Reads content back from where it is being written, or from the finished file.
+    pub(crate) fn read_back(&self, site: &Site) -> Result<ReadBack, Errno> {
+        if self.is_finished() {
+            return self.open_by_name(site, OFlags::RDONLY).map(ReadBack::Own);
+        }
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        open.map(ReadBack::Shared).ok_or(Errno::BADF)
+    }
+
+    fn opened(self: &Arc<Self>, site: &Site) -> Result<Arc<Open>, Errno> {
+        let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = &*slot {
+            return Ok(Arc::clone(open));
+        }
+        let open = Arc::new(self.open_new(site)?);
+        *slot = Some(Arc::clone(&open));
+        drop(slot);
+        if self.how == How::Replace {
+            site.begun(self);
+        }
+        Ok(open)
+    }
+
+    fn open_new(&self, site: &Site) -> Result<Open, Errno> {
+        let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = site.target.handle(&self.dir)?;
+        let (fd, made, asked) = match self.how {
+            How::Patch => return Ok(Open { fd: self.open_standing(site, OFlags::RDWR)?, made: None, known: None }),
+            How::Create => {
+                let mode = self.metadata.mode & 0o777 | if self.metadata.xattrs.is_empty() { 0 } else { 0o200 };
+                let fd = rustix::fs::openat(&dir, &*self.name, create | OFlags::WRONLY, Mode::from_raw_mode(mode))?;
+                (fd, self.name.to_vec(), mode)
+            }
+            How::Replace => {
+                let temp = site.target.temp_name();
+                let mode = Mode::RUSR | Mode::WUSR;
+                let fd = rustix::fs::openat(&dir, temp.as_slice(), create | OFlags::RDWR, mode)?;
+                (fd, temp, mode.as_raw_mode())
+            }
+        };
+        let known = match site.target.umask {
+            Some(umask) if self.dir.plain => {
+                Some(Known { uid: site.target.me.0, gid: site.target.me.1, mode: asked & !umask })
+            }
+            _ => None,
+        };
+        let open = Open { fd, made: Some(made), known };
+        let ready = if self.map.is_some() || (site.options.sparse && self.length() > 0) {
+            rustix::fs::ftruncate(&open.fd, self.length())
+        } else {
+            Ok(())
+        };
+        if let (Err(errno), Some(made)) = (ready, &open.made) {
+            let _ = rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
+            return Err(errno);
+        }
+        Ok(open)
+    }
+}
+
+/// A file opened for reading back.
+pub(crate) enum ReadBack {
+    Own(OwnedFd),
+    Shared(Arc<Open>),
+}
+
+impl ReadBack {
+    pub(crate) fn fd(&self) -> &OwnedFd {
+        match self {
+            Self::Own(fd) => fd,
+            Self::Shared(open) => &open.fd,
+        }
+    }
+}
+
+/// Fills `into` from `at`; false when the file ends before.
+pub(crate) fn read_all(fd: &OwnedFd, mut at: u64, mut into: &mut [u8]) -> Result<bool, Errno> {
+    while !into.is_empty() {
+        match rustix::io::pread(fd, &mut *into, at) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                into = into.get_mut(count..).unwrap_or_default();
+                at += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(true)
+}
+
+fn put_all(fd: &OwnedFd, mut at: u64, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match rustix::io::pwrite(fd, data, at) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(count) => {
+                data = data.get(count..).unwrap_or_default();
+                at += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Writes everything but blocks of zeros (or the parts of them at both ends), into a file that is all hole.
+fn put_around_zeros(fd: &OwnedFd, at: u64, data: &[u8]) -> Result<(), Errno> {
+    let mut start = 0usize;
+    let mut end = 0usize;
+    while end < data.len() {
+        let phase = usize::try_from((at + end as u64) % HOLE_BYTES as u64).unwrap_or(0);
+        let next = (end + HOLE_BYTES - phase).min(data.len());
+        let block = data.get(end..next).unwrap_or_default();
+        if block.iter().all(|byte| *byte == 0) {
+            put_all(fd, at + start as u64, data.get(start..end).unwrap_or_default())?;
+            start = next;
+        }
+        end = next;
+    }
+    put_all(fd, at + start as u64, data.get(start..).unwrap_or_default())
+}

@@ -1,0 +1,207 @@
+//! The directories between the target and the entry the walk is at: made when something in them is wanted.
+
+use crate::entry::EntryPath;
+use crate::entry::Metadata;
+use crate::event::Action;
+use crate::restore::judge::Judgement;
+use crate::restore::judge::Standing;
+use crate::restore::judge::judge;
+use crate::restore::options::Overwrite;
+use crate::restore::owner::Owner;
+use crate::restore::site::Site;
+use crate::restore::target;
+use crate::restore::target::Dir;
+use crate::restore::target::LEVELS_MAX;
+use crate::restore::window::LeftDir;
+use crate::restore::window::Window;
+use rustix::fs::AtFlags;
+use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// The chain of directories the walk is in, the target first.
+pub(crate) struct Levels(Vec<Level>);
+
+struct Level {
+    /// `None` is the target.
+    place: Option<EntryPath>,
+    metadata: Option<(Metadata, Owner)>,
+    selected: bool,
+    state: State,
+    names: Vec<Box<[u8]>>,
+}
+
+enum State {
+    Unmade,
+    Made {
+        dir: Arc<Dir>,
+        existed: bool,
+    },
+    /// It cannot be made, or must not: nothing below it is restored.
+    Blocked,
+}
+
+impl Levels {
+    pub(crate) fn new(root: Arc<Dir>) -> Self {
+        let state = State::Made { existed: !root.fresh, dir: root };
+        Self(vec![Level { place: None, metadata: None, selected: false, state, names: Vec::new() }])
+    }
+
+    /// Leaves every directory that `place` is not in, and enters those above it that the snapshot does not list.
+    pub(crate) fn go_to(&mut self, site: &Site, place: &EntryPath, window: &mut Window) {
+        let inside = |level: &Level| match &level.place {
+            Some(above) => place.is_within(above) && place != above,
+            None => true,
+        };
+        while self.0.last().is_some_and(|level| !inside(level)) {
+            self.leave(site, window);
+        }
+        let known = self.0.last().and_then(|level| level.place.as_ref()).map_or(0, |place| place.components().count());
+        let depth = place.components().count();
+        if depth > known + 1 {
+            let mut above = self.0.last().and_then(|level| level.place.clone());
+            for name in place.components().take(depth - 1).skip(known) {
+                let next = match &above {
+                    Some(above) => above.join(name),
+                    None => EntryPath::parse(name),
+                };
+                let Ok(next) = next else { return };
+                self.note(site, &next);
+                self.0.push(Level::new(next.clone(), None, false));
+                above = Some(next);
+            }
+        }
+        self.note(site, place);
+    }
+
+    /// Remembers that the snapshot has this name here.
+    fn note(&mut self, site: &Site, place: &EntryPath) {
+        if site.options.delete
+            && let Some(level) = self.0.last_mut()
+            && level.names.last().is_none_or(|last| &**last != place.name())
+        {
+            level.names.push(place.name().into());
+        }
+    }
+
+    /// Enters a directory of the snapshot.
+    pub(crate) fn enter(&mut self, place: EntryPath, metadata: Metadata, owner: Owner, selected: bool) {
+        self.0.push(Level::new(place, Some((metadata, owner)), selected));
+    }
+
+    /// The innermost directory, made together with those above it; `None` when it cannot be.
+    pub(crate) fn make(&mut self, site: &Site) -> Option<Arc<Dir>> {
+        let first = self.0.iter().rposition(|level| !matches!(level.state, State::Unmade)).unwrap_or(0);
+        let mut above = match self.0.get(first).map(|level| &level.state) {
+            Some(State::Made { dir, .. }) => Some(Arc::clone(dir)),
+            _ => None,
+        };
+        for level in self.0.iter_mut().skip(first + 1) {
+            level.state = match &above {
+                Some(parent) => level.make(site, parent),
+                None => State::Blocked,
+            };
+            above = match &level.state {
+                State::Made { dir, .. } => Some(Arc::clone(dir)),
+                _ => None,
+            };
+        }
+        above
+    }
+
+    /// Leaves the innermost directory: its times and mode are set with the window.
+    pub(crate) fn leave(&mut self, site: &Site, window: &mut Window) {
+        let Some(level) = self.0.pop() else { return };
+        let State::Made { dir, existed } = level.state else { return };
+        let keep = existed && (!level.selected || site.options.overwrite == Overwrite::Never);
+        let mut names = level.names;
+        names.sort_unstable();
+        window.left.push(LeftDir {
+            names: (site.options.delete && !dir.fresh).then_some(names),
+            dir,
+            place: level.place,
+            metadata: if keep { None } else { level.metadata },
+            existed,
+            selected: level.selected,
+        });
+    }
+
+    /// Leaves all but the target, or the target as well.
+    pub(crate) fn leave_all(&mut self, site: &Site, window: &mut Window, target_too: bool) {
+        let stay = usize::from(!target_too);
+        while self.0.len() > stay {
+            self.leave(site, window);
+        }
+    }
+}
+
+impl Level {
+    fn new(place: EntryPath, metadata: Option<(Metadata, Owner)>, selected: bool) -> Self {
+        Self { place: Some(place), metadata, selected, state: State::Unmade, names: Vec::new() }
+    }
+
+    fn make(&self, site: &Site, parent: &Arc<Dir>) -> State {
+        let Some(place) = &self.place else { return State::Blocked };
+        if parent.depth() >= LEVELS_MAX {
+            site.tally.fail(Some(place), format!("it is deeper than {LEVELS_MAX} directories"), true);
+            return State::Blocked;
+        }
+        match self.make_at(site, parent, place) {
+            Ok(state) => state,
+            Err(errno) => {
+                site.tally.io(place, "make the directory", errno);
+                State::Blocked
+            }
+        }
+    }
+
+    fn make_at(&self, site: &Site, parent: &Arc<Dir>, place: &EntryPath) -> Result<State, Errno> {
+        let name = place.name();
+        let standing = site.target.look(parent, name)?.map(Standing::from);
+        let dry = site.options.dry_run;
+        match standing {
+            Some(old) if old.kind == FileType::Directory => return self.enter_existing(site, parent, place, &old),
+            Some(old) => {
+                let modified = self.metadata.as_ref().map(|(metadata, _)| metadata.modified).unwrap_or_default();
+                if judge(site.options.overwrite, Some(&old), modified) == Judgement::Leave {
+                    site.tally.fail(Some(place), "something that is no directory stands in its place", true);
+                    site.tally.done(place, Action::Skipped, 0);
+                    return Ok(State::Blocked);
+                }
+                if !dry {
+                    rustix::fs::unlinkat(site.target.handle(parent)?, name, AtFlags::empty())?;
+                }
+            }
+            None => {}
+        }
+        if !dry {
+            let mode = if self.metadata.is_some() { 0o700 } else { 0o755 };
+            rustix::fs::mkdirat(site.target.handle(parent)?, name, Mode::from_raw_mode(mode))?;
+        }
+        Ok(State::Made { dir: Dir::below(parent, name, true, parent.plain), existed: false })
+    }
+
+    fn enter_existing(
+        &self,
+        site: &Site,
+        parent: &Arc<Dir>,
+        place: &EntryPath,
+        old: &Standing,
+    ) -> Result<State, Errno> {
+        let name = place.name();
+        if site.options.dry_run {
+            return Ok(State::Made { dir: Dir::below(parent, name, false, true), existed: true });
+        }
+        let probe = Dir::below(parent, name, false, false);
+        let fd = site.target.handle(&probe)?;
+        let shut = old.mode & 0o700 != 0o700 && !site.target.is_root() && old.uid == site.target.me.0;
+        if shut && self.metadata.is_some() && site.options.overwrite != Overwrite::Never {
+            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            rustix::fs::chmod(link, Mode::from_raw_mode(old.mode | 0o700))?;
+        }
+        let plain = target::is_plain(&fd)?;
+        Ok(State::Made { dir: Dir::below(parent, name, false, plain), existed: true })
+    }
+}

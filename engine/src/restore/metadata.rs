@@ -1,0 +1,219 @@
+//! Gives what was restored its owner, mode, attributes, times and flags.
+
+use crate::entry::EntryPath;
+use crate::entry::FileKind;
+use crate::entry::Metadata;
+use crate::entry::Xattr;
+use crate::restore::owner::Owner;
+use crate::restore::site::Site;
+use crate::restore::tally::explain;
+use crate::time::Timestamp;
+use rustix::fs::AtFlags;
+use rustix::fs::Gid;
+use rustix::fs::IFlags;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+use rustix::fs::UTIME_OMIT;
+use rustix::fs::Uid;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+
+/// Flags that are restored; the kernel manages the others.
+const FLAGS_RESTORED: IFlags = IFlags::APPEND
+    .union(IFlags::COMPRESSED)
+    .union(IFlags::DIRSYNC)
+    .union(IFlags::IMMUTABLE)
+    .union(IFlags::NOATIME)
+    .union(IFlags::NOCOW)
+    .union(IFlags::NODUMP)
+    .union(IFlags::NOTAIL)
+    .union(IFlags::PROJECT_INHERIT)
+    .union(IFlags::SECURE_REMOVAL)
+    .union(IFlags::SYNC)
+    .union(IFlags::TOPDIR)
+    .union(IFlags::UNRM);
+
+/// Owner and mode that something has at the moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u32,
+}
+
+/// Everything but flags and name, through an open file or directory. `known` spares looking, and tells that it is new.
+pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata, owner: Owner, known: Option<Known>) {
+    let new = known.is_some();
+    let known = match known {
+        Some(known) => known,
+        None => match rustix::fs::fstat(fd) {
+            Ok(stat) => Known { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
+            Err(errno) => return warn(site, path, "read its state", errno),
+        },
+    };
+    let (known, chowned) = own(site, path, owner, known, |uid, gid| {
+        rustix::fs::fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+    });
+    if !new {
+        remove_strangers(site, path, fd, &want.xattrs);
+    }
+    for xattr in &want.xattrs {
+        let result = rustix::fs::fsetxattr(fd, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
+        report_xattr(site, path, xattr, result);
+    }
+    // After the attributes: a file that its owner may not write takes none.
+    let mode = allowed_mode(want, owner, known);
+    if mode != known.mode || (chowned && mode & 0o6000 != 0) {
+        report(site, path, "set its mode", rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)));
+    }
+    report(site, path, "set its time", rustix::fs::futimens(fd, &times(want.modified)));
+}
+
+/// Everything but flags for what cannot be opened: symbolic links, devices, pipes and sockets.
+pub(crate) fn apply_named(site: &Site, path: &EntryPath, dir: &OwnedFd, name: &[u8], want: &Metadata, owner: Owner) {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let stat =
+        rustix::fs::openat(dir, name, flags, Mode::empty()).and_then(|fd| rustix::fs::fstat(&fd).map(|s| (fd, s)));
+    let (fd, stat) = match stat {
+        Ok(found) => found,
+        Err(errno) => return warn(site, path, "read its state", errno),
+    };
+    let known = Known { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 };
+    let (known, _) = own(site, path, owner, known, |uid, gid| {
+        rustix::fs::chownat(&fd, "", uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::EMPTY_PATH)
+    });
+    if !matches!(want.kind, FileKind::Symlink { .. }) {
+        let mode = allowed_mode(want, owner, known);
+        if mode != known.mode {
+            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            report(site, path, "set its mode", rustix::fs::chmod(link, Mode::from_raw_mode(mode)));
+        }
+    }
+    for xattr in &want.xattrs {
+        let mut place = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+        place.extend_from_slice(name);
+        let result = rustix::fs::lsetxattr(place, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
+        report_xattr(site, path, xattr, result);
+    }
+    let result = rustix::fs::utimensat(dir, name, &times(want.modified), AtFlags::SYMLINK_NOFOLLOW);
+    report(site, path, "set its time", result);
+}
+
+/// Sets inode flags, last of all: an immutable file takes nothing more.
+pub(crate) fn set_flags(site: &Site, path: &EntryPath, fd: &OwnedFd, flags: u32) {
+    let wanted = IFlags::from_bits_truncate(flags) & FLAGS_RESTORED;
+    if wanted.is_empty() {
+        return;
+    }
+    let result = rustix::fs::ioctl_getflags(fd).and_then(|now| {
+        let next = (now & !FLAGS_RESTORED) | wanted;
+        if next == now { Ok(()) } else { rustix::fs::ioctl_setflags(fd, next) }
+    });
+    report(site, path, "set its flags", result);
+}
+
+/// Changes the owner where it differs; what it is then, and whether a call was made.
+fn own(
+    site: &Site,
+    path: &EntryPath,
+    owner: Owner,
+    known: Known,
+    mut change: impl FnMut(Option<u32>, Option<u32>) -> Result<(), Errno>,
+) -> (Known, bool) {
+    let uid = owner.uid.filter(|uid| *uid != known.uid && *uid != u32::MAX);
+    let gid = owner.gid.filter(|gid| *gid != known.gid && *gid != u32::MAX);
+    if uid.is_none() && gid.is_none() {
+        return (known, false);
+    }
+    let mut after = Known { uid: uid.unwrap_or(known.uid), gid: gid.unwrap_or(known.gid), ..known };
+    match change(uid, gid) {
+        Ok(()) => {}
+        Err(Errno::PERM) if !site.target.is_root() => {
+            site.tally.owner_refused();
+            let group_only = uid.is_some() && gid.is_some() && change(None, gid).is_ok();
+            after = Known { gid: if group_only { after.gid } else { known.gid }, ..known };
+        }
+        Err(errno) => {
+            warn(site, path, "set its owner", errno);
+            after = known;
+        }
+    }
+    (after, true)
+}
+
+/// The mode to set: what runs as its owner or group keeps that right only when they are the recorded ones.
+fn allowed_mode(want: &Metadata, owner: Owner, known: Known) -> u32 {
+    let mut mode = want.mode & 0o7777;
+    if want.kind == FileKind::Stream && mode == 0 {
+        mode = 0o600;
+    }
+    if known.uid != owner.uid.unwrap_or(want.uid) {
+        mode &= !0o4000;
+    }
+    if known.gid != owner.gid.unwrap_or(want.gid) && want.kind != FileKind::Directory {
+        mode &= !0o2000;
+    }
+    mode
+}
+
+/// Removes attributes that the snapshot does not have, where that is ours to decide.
+fn remove_strangers(site: &Site, path: &EntryPath, fd: &OwnedFd, wanted: &[Xattr]) {
+    let mut list = vec![0u8; 4096];
+    let length = loop {
+        match rustix::fs::flistxattr(fd, list.as_mut_slice()) {
+            Ok(length) => break length,
+            Err(Errno::RANGE) if list.len() < 1 << 20 => list.resize(list.len() * 4, 0),
+            Err(_) => return,
+        }
+    };
+    for name in list.get(..length).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let ours =
+            name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || name == b"security.capability";
+        if ours && !wanted.iter().any(|xattr| xattr.name == name) {
+            report(site, path, "remove an attribute of it", rustix::fs::fremovexattr(fd, name));
+        }
+    }
+}
+
+fn times(modified: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanoseconds.into() },
+    }
+}
+
+fn report_xattr(site: &Site, path: &EntryPath, xattr: &Xattr, result: Result<(), Errno>) {
+    if let Err(errno) = result {
+        let name = String::from_utf8_lossy(&xattr.name);
+        warn(site, path, &format!("set its attribute {name}"), errno);
+    }
+}
+
+fn report(site: &Site, path: &EntryPath, doing: &str, result: Result<(), Errno>) {
+    if let Err(errno) = result {
+        warn(site, path, doing, errno);
+    }
+}
+
+fn warn(site: &Site, path: &EntryPath, doing: &str, errno: Errno) {
+    site.tally.fail(Some(path), format!("cannot {doing}: {}", explain(errno)), false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setuid_is_kept_only_for_its_recorded_owner() {
+        let want = Metadata { mode: 0o6755, uid: 0, gid: 0, ..Metadata::new(FileKind::File) };
+        let known = |uid, gid| Known { uid, gid, mode: 0o600 };
+        let kept = Owner { uid: Some(0), gid: Some(0) };
+        assert_eq!(allowed_mode(&want, kept, known(0, 0)), 0o6755);
+        assert_eq!(allowed_mode(&want, kept, known(1000, 0)), 0o2755);
+        assert_eq!(allowed_mode(&want, Owner::default(), known(1000, 1000)), 0o755);
+    }
+}

@@ -1,0 +1,114 @@
+//! Removes from the target what the snapshot does not have; links are unlinked, never followed.
+
+use crate::entry::EntryPath;
+use crate::event::Action;
+use crate::restore::select::Select;
+use crate::restore::site::Site;
+use crate::restore::tally::explain;
+use crate::restore::target::Dir;
+use crate::restore::window::LeftDir;
+use rustix::fs::AtFlags;
+use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Removes the directory that stands where another kind of entry goes: an empty one, or any when deleting is asked for.
+pub(crate) fn make_way(site: &Site, select: &Select, dir: &Arc<Dir>, place: &EntryPath) -> Result<(), String> {
+    if site.options.dry_run {
+        return Ok(());
+    }
+    let words = |errno: Errno| format!("a directory stands in its place: {}", explain(errno));
+    let parent = site.target.handle(dir).map_err(words)?;
+    match rustix::fs::unlinkat(&parent, place.name(), AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) if site.options.delete => {
+            remove(site, select, &parent, place).map_err(words)?;
+            match rustix::fs::statat(&parent, place.name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => Ok(()),
+                _ => Err("a directory with something excluded stands in its place".to_owned()),
+            }
+        }
+        other => other.map_err(words),
+    }
+}
+
+/// Removes what is in a directory of the target but not in the snapshot's.
+pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
+    let Some(names) = &left.names else { return };
+    let found = site.target.handle(&left.dir).and_then(|fd| Ok((list(&fd, b".")?, fd)));
+    let (found, fd) = match found {
+        Ok(found) => found,
+        Err(errno) => {
+            let text = format!("cannot look for what to remove: {}", explain(errno));
+            return site.tally.fail(left.place.as_ref(), text, false);
+        }
+    };
+    for name in found {
+        if site.tally.is_halted() {
+            return;
+        }
+        if names.binary_search_by(|known| (**known).cmp(name.as_slice())).is_ok() {
+            continue;
+        }
+        let place = match &left.place {
+            Some(above) => above.join(&name),
+            None => EntryPath::parse(&name),
+        };
+        if let Ok(place) = place
+            && let Err(errno) = remove(site, select, &fd, &place)
+        {
+            site.tally.fail(Some(&place), format!("cannot remove it: {}", explain(errno)), false);
+        }
+    }
+}
+
+/// Removes one thing with all below it, except what the patterns leave out and what is mounted there.
+fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> Result<(), Errno> {
+    let name = place.name();
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let wanted = select.wants(&site.in_snapshot(place));
+    if is_dir {
+        let inside = open(parent, name)?;
+        if rustix::fs::fstat(&inside)?.st_dev != rustix::fs::fstat(parent)?.st_dev {
+            return Ok(());
+        }
+        for name in list(parent, name)? {
+            if let Ok(below) = place.join(&name) {
+                remove(site, select, &inside, &below)?;
+            }
+        }
+    }
+    if !wanted {
+        return Ok(());
+    }
+    if !site.options.dry_run {
+        let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match rustix::fs::unlinkat(parent, name, flags) {
+            // Something in it is excluded.
+            Err(Errno::NOTEMPTY | Errno::EXIST) if is_dir => return Ok(()),
+            other => other?,
+        }
+    }
+    site.tally.done(place, Action::Deleted, 0);
+    Ok(())
+}
+
+fn open(parent: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+fn list(parent: &OwnedFd, name: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(open(parent, name)?)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
