@@ -1,13 +1,154 @@
 //! Strongroom: a backup engine to embed.
+//!
+//! A [`Repository`] keeps snapshots of anything that can give entries and bytes (a [`Source`]) as write-once objects
+//! on anything that can keep them (a [`Backend`]). Content is cut into chunks where its bytes say so, every chunk is
+//! kept once, neighbouring chunks are compressed and encrypted together, and a snapshot appears as the last small
+//! object of a run: before it nothing happened, after it everything is there.
+//!
+//! Every verb that takes long is a builder whose `start` gives a [`Job`]: await it for its report, watch it through
+//! [`Job::progress`] and [`Job::events`], and stop it, safely at any point, by dropping it or through
+//! [`Job::canceller`]. The engine runs inside the caller's tokio runtime; CPU work has threads of its own. It reads
+//! no environment, no home folder and no terminal.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use strongroom::{CreateOptions, EntryPath, Key, MemoryBackend, ReaderSource, Repository, Secret};
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let backend = Arc::new(MemoryBackend::new());
+//! let key = Key::Passphrase(Secret::new("correct horse battery staple"));
+//! let repository = Repository::create(backend, key, CreateOptions::default()).await?.repository;
+//!
+//! let letter = ReaderSource::new(EntryPath::parse(b"letter.txt").unwrap(), &b"Dear reader"[..]);
+//! let report = repository.backup(letter).start().await?;
+//!
+//! let snapshot = report.snapshot.unwrap();
+//! let mut entries = repository.entries(&snapshot, None).await?;
+//! let entry = entries.next().await?.unwrap();
+//! assert_eq!(entries.content(&entry).next().await?.unwrap(), b"Dear reader"[..]);
+//! # Ok::<(), strongroom::Error>(())
+//! # }).unwrap();
+//! ```
 
+mod backend;
+mod backup;
+#[cfg(feature = "benching")]
+#[doc(hidden)]
+pub mod benching;
+mod cache;
+mod catalog;
 mod class;
+mod crypto;
 mod entry;
 mod error;
 mod event;
+mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
+mod index;
 mod job;
 mod limits;
 mod random;
+mod repository;
+mod restore;
 mod source;
+mod squeeze;
+mod store;
 mod time;
 mod verdict;
+
+pub use backend::Area;
+pub use backend::Backend;
+pub use backend::BackendFuture;
+pub use backend::Listed;
+pub use backend::LocalBackend;
+pub use backend::Location;
+pub use backend::MemoryBackend;
+pub use backend::Name;
+pub use backend::Payload;
+pub use backup::BackupReport;
+pub use backup::Cipher;
+pub use backup::Parent;
+pub use catalog::Difference;
+pub use class::Class;
+pub use crypto::secret::Secret;
+pub use entry::ChunkRef;
+pub use entry::Content;
+pub use entry::Entry;
+pub use entry::EntryPath;
+pub use entry::Extent;
+pub use entry::FileKind;
+pub use entry::Metadata;
+pub use entry::PathError;
+pub use entry::Xattr;
+pub use error::Error;
+pub use error::Kind;
+pub use error::Result;
+pub use event::Action;
+pub use event::Event;
+pub use event::Progress;
+pub use event::Warning;
+pub use format::keyslot::SlotKind;
+pub use format::page::PageRef;
+pub use format::snapshot::Counts;
+pub use format::snapshot::Snapshot;
+pub use id::ChunkId;
+pub use id::DataKeyId;
+pub use id::IndexId;
+pub use id::PackId;
+pub use id::RepositoryId;
+pub use id::SlotId;
+pub use id::SnapshotId;
+pub use job::Canceller;
+pub use job::Events;
+pub use job::Job;
+pub use job::ProgressReader;
+pub use random::Rng;
+pub use random::SeededRng;
+pub use random::SystemRng;
+pub use repository::BackupBuilder;
+pub use repository::CheckBuilder;
+pub use repository::CheckReport;
+pub use repository::CompareOptions;
+pub use repository::ConfigView;
+pub use repository::ContentReader;
+pub use repository::CreateOptions;
+pub use repository::Created;
+pub use repository::Differences;
+pub use repository::DiskChange;
+pub use repository::DiskDifference;
+pub use repository::DiskDifferences;
+pub use repository::Entries;
+pub use repository::KdfChoice;
+pub use repository::Key;
+pub use repository::KeySlot;
+pub use repository::PackView;
+pub use repository::Problem;
+pub use repository::ReadData;
+pub use repository::Repository;
+pub use repository::RestoreBuilder;
+pub use repository::SegmentView;
+pub use repository::SnapshotFilter;
+pub use repository::SnapshotStats;
+pub use repository::Stats;
+pub use repository::TagChange;
+pub use repository::generate_key_file;
+pub use restore::Overwrite;
+pub use restore::OwnerMap;
+pub use restore::OwnerMode;
+pub use restore::RestoreReport;
+pub use source::AsyncReaderSource;
+pub use source::FolderSource;
+pub use source::ReaderSource;
+pub use source::Sink;
+pub use source::Source;
+pub use source::SourceError;
+pub use source::Stop;
+pub use source::Want;
+pub use squeeze::Compression;
+pub use time::Clock;
+pub use time::SystemClock;
+pub use time::Timestamp;
+pub use verdict::Verdict;

@@ -1,0 +1,108 @@
+//! A backend of one's own: wraps another and counts what goes through it. `cargo run --example own_backend`.
+
+use bytes::Bytes;
+use std::error::Error;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use strongroom::Area;
+use strongroom::Backend;
+use strongroom::BackendFuture;
+use strongroom::CreateOptions;
+use strongroom::EntryPath;
+use strongroom::Key;
+use strongroom::Listed;
+use strongroom::MemoryBackend;
+use strongroom::Name;
+use strongroom::Payload;
+use strongroom::ReadData;
+use strongroom::ReaderSource;
+use strongroom::Repository;
+use strongroom::Secret;
+
+/// Counts objects and bytes on their way to and from `inner`.
+struct Metered {
+    inner: Arc<dyn Backend>,
+    objects_written: AtomicU64,
+    bytes_written: AtomicU64,
+    bytes_read: AtomicU64,
+}
+
+impl Metered {
+    fn new(inner: Arc<dyn Backend>) -> Self {
+        Self { inner, objects_written: 0.into(), bytes_written: 0.into(), bytes_read: 0.into() }
+    }
+
+    fn read(&self, bytes: &Bytes) {
+        self.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Backend for Metered {
+    fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
+        Box::pin(async move {
+            let length = body.len();
+            self.inner.put(name, body).await?;
+            self.objects_written.fetch_add(1, Ordering::Relaxed);
+            self.bytes_written.fetch_add(length, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
+        Box::pin(async move { self.inner.get(name).await.inspect(|bytes| self.read(bytes)) })
+    }
+
+    fn get_range<'a>(&'a self, name: &'a Name, offset: u64, length: u64) -> BackendFuture<'a, Bytes> {
+        Box::pin(async move { self.inner.get_range(name, offset, length).await.inspect(|bytes| self.read(bytes)) })
+    }
+
+    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
+        self.inner.stat(name)
+    }
+
+    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+        self.inner.list(area)
+    }
+
+    fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        self.inner.delete(name)
+    }
+
+    fn barrier(&self) -> BackendFuture<'_, ()> {
+        self.inner.barrier()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, metered", self.inner.describe())
+    }
+
+    fn prepare(&self) -> BackendFuture<'_, ()> {
+        self.inner.prepare()
+    }
+
+    fn check_writable(&self) -> BackendFuture<'_, ()> {
+        self.inner.check_writable()
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let backend = Arc::new(Metered::new(Arc::new(MemoryBackend::new())));
+    let key = Key::Passphrase(Secret::new("only an example"));
+    let repository = Repository::create(backend.clone(), key, CreateOptions::default()).await?.repository;
+
+    let source = ReaderSource::new(EntryPath::parse(b"a letter")?, Cursor::new("dear reader\n".repeat(100_000)));
+    let report = repository.backup(source).start().await?;
+    let check = repository.check().read_data(ReadData::All).start().await?;
+
+    println!("{}: {} bytes of content", backend.describe(), report.bytes);
+    println!(
+        "wrote {} objects, {} bytes",
+        backend.objects_written.load(Ordering::Relaxed),
+        backend.bytes_written.load(Ordering::Relaxed)
+    );
+    println!("read {} bytes, {} problems found", backend.bytes_read.load(Ordering::Relaxed), check.problems_total);
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The inner stages as the benchmarks call them: thin wrappers, hidden, without any promise.
+
+use crate::backup::cut::Cutter;
+use crate::class::Class;
+use crate::crypto::keys::Keys;
+use crate::crypto::keys::RootKey;
+use crate::crypto::seal::DataKey;
+use crate::crypto::seal::SealedSegment;
+use crate::crypto::seal::Sealer;
+use crate::crypto::seal::SegmentHead;
+use crate::crypto::seal::Suite;
+use crate::entry::ChunkRef;
+use crate::error::Result;
+use crate::format::config::PrivateConfig;
+use crate::format::index::IndexBody;
+use crate::format::index::IndexedPack;
+use crate::format::pack::NO_SALT;
+use crate::format::pack::PackTable;
+use crate::format::pack::SegmentRecord;
+use crate::id::ChunkId;
+use crate::id::DataKeyId;
+use crate::id::PackId;
+use crate::id::RepositoryId;
+use crate::id::SnapshotId;
+use crate::index::table::Index;
+use crate::limits::SEGMENT_CHUNKS_MAX;
+use crate::random::SeededRng;
+use crate::squeeze::Squeezer;
+use std::sync::Arc;
+
+/// Which AEAD the bench seals with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aead {
+    /// Suite 1.
+    XChaCha20Poly1305,
+    /// Suite 2.
+    Aes256Gcm,
+}
+
+/// Fixed keys and reused buffers: one worker of a backup, taken apart.
+pub struct Bench {
+    keys: Keys,
+    cutter: Cutter,
+    rng: SeededRng,
+}
+
+impl Bench {
+    /// The same keys every time.
+    pub fn new() -> Self {
+        let keys = RootKey::from_bytes([7; 32]).derive(&repository());
+        let cutter = Cutter::new(&keys.chunker, PrivateConfig::standard(String::new()).chunker);
+        Self { keys, cutter, rng: SeededRng::new(7) }
+    }
+
+    /// Lengths of the chunks that `bytes` is cut into.
+    pub fn cut(&self, bytes: &[u8]) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let length = self.cutter.cut(rest);
+            lengths.push(length);
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        lengths
+    }
+
+    /// The name of one chunk.
+    pub fn name(&self, chunk: &[u8]) -> ChunkId {
+        self.keys.data_names.name(chunk)
+    }
+
+    /// A stage that compresses and seals, as one worker does.
+    pub fn segments(&self, aead: Aead, level: i32) -> Result<Segments<'_>> {
+        let suite = match aead {
+            Aead::XChaCha20Poly1305 => Suite::XChaCha20Poly1305,
+            Aead::Aes256Gcm => Suite::Aes256Gcm,
+        };
+        let key = Arc::new(DataKey::random(DataKeyId::from_bytes([2; 16]), suite, &self.rng)?);
+        let sealer = Sealer::new(key, repository(), &self.rng)?;
+        Ok(Segments { bench: self, sealer, squeezer: Squeezer::new(level)?, squeezed: Vec::new() })
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Compresses and seals with buffers of its own.
+pub struct Segments<'a> {
+    bench: &'a Bench,
+    sealer: Sealer,
+    squeezer: Squeezer,
+    squeezed: Vec<u8>,
+}
+
+impl Segments<'_> {
+    /// Compresses only: the compressed length, or the plain one when it would not shrink.
+    pub fn squeeze(&mut self, plain: &[u8]) -> Result<usize> {
+        let smaller = self.squeezer.squeeze(plain, &mut self.squeezed)?;
+        Ok(if smaller { self.squeezed.len() } else { plain.len() })
+    }
+
+    /// Seals only: the sealed length.
+    pub fn seal(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.sealed(0, bytes.len(), bytes).map(|segment| segment.bytes().len())
+    }
+
+    /// Compresses and seals: the stored length of the segment.
+    pub fn build(&mut self, plain: &[u8]) -> Result<usize> {
+        let mut squeezed = std::mem::take(&mut self.squeezed);
+        let segment = if self.squeezer.squeeze(plain, &mut squeezed)? {
+            self.sealed(1, plain.len(), &squeezed)
+        } else {
+            self.sealed(0, plain.len(), plain)
+        };
+        self.squeezed = squeezed;
+        segment.map(|segment| segment.bytes().len())
+    }
+
+    fn sealed(&mut self, compression: u8, plain_length: usize, bytes: &[u8]) -> Result<SealedSegment> {
+        let plain_length = u32::try_from(plain_length).unwrap_or(u32::MAX);
+        self.sealer.seal(&self.bench.rng, SegmentHead { class: Class::Data, compression, plain_length }, bytes)
+    }
+}
+
+/// An index of made-up chunks, with their names at hand.
+pub struct Lookup {
+    index: Index,
+    names: Vec<ChunkId>,
+}
+
+impl Lookup {
+    /// An index of `chunks` chunks.
+    pub fn new(bench: &Bench, chunks: u64) -> Self {
+        let names: Vec<ChunkId> = (0..chunks).map(|number| bench.name(&number.to_le_bytes())).collect();
+        let mut index = Index::empty();
+        for (number, pack) in names.chunks(SEGMENT_CHUNKS_MAX).enumerate() {
+            index.add(IndexBody { supersedes: Vec::new(), packs: vec![indexed_pack(number, pack)] });
+        }
+        Self { index, names }
+    }
+
+    /// How many of the names are found when each `step`th is looked up.
+    pub fn hits(&self, step: usize) -> usize {
+        self.names.iter().step_by(step.max(1)).filter(|name| self.index.find(name).is_some()).count()
+    }
+
+    /// How many of these are found: names the index does not have, for instance.
+    pub fn found(&self, names: &[ChunkId]) -> usize {
+        names.iter().filter(|name| self.index.find(name).is_some()).count()
+    }
+}
+
+fn repository() -> RepositoryId {
+    RepositoryId::from_bytes([1; 16])
+}
+
+/// A pack of one segment that holds 100 bytes of each chunk.
+fn indexed_pack(number: usize, names: &[ChunkId]) -> IndexedPack {
+    let mut pack = [0; 32];
+    pack.iter_mut().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
+    let chunks: Vec<ChunkRef> = names.iter().map(|id| ChunkRef { id: *id, length: 100 }).collect();
+    let plain_length = u32::try_from(chunks.len() * 100).unwrap_or(u32::MAX);
+    let segment = SegmentRecord {
+        offset: 4096,
+        stored_length: plain_length,
+        plain_length,
+        data_key: 0,
+        salt: NO_SALT,
+        number: 0,
+        compression: 0,
+        chunks,
+    };
+    let table = PackTable {
+        class: Class::Data,
+        session: SnapshotId::from_bytes([3; 16]),
+        data_keys: vec![DataKeyId::from_bytes([2; 16])],
+        salts: Vec::new(),
+        segments: vec![segment],
+    };
+    IndexedPack { pack: PackId::from_bytes(pack), length: plain_length.saturating_add(8192), table }
+}

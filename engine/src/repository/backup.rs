@@ -1,0 +1,236 @@
+//! Backing up: what to ask, which parent to lean on, and the job.
+
+use super::Repository;
+use crate::backup;
+use crate::backup::BackupReport;
+use crate::backup::Cipher;
+use crate::backup::Options;
+use crate::backup::Parent;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::event::Warning;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::index::load;
+use crate::job::Control;
+use crate::job::Job;
+use crate::source::Source;
+use crate::squeeze::Compression;
+use crate::time::Timestamp;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A backup about to start.
+#[must_use = "nothing happens before `start`"]
+pub struct BackupBuilder {
+    repository: Repository,
+    source: Box<dyn Source>,
+    options: Options,
+}
+
+impl Repository {
+    /// Prepares a backup of `source`.
+    pub fn backup(&self, source: impl Source) -> BackupBuilder {
+        BackupBuilder {
+            repository: self.clone(),
+            source: Box::new(source),
+            options: Options {
+                tags: Vec::new(),
+                label: None,
+                host: String::new(),
+                user: String::new(),
+                time: None,
+                parent: Parent::Automatic,
+                ignore_inode: false,
+                ignore_ctime: false,
+                dry_run: false,
+                skip_if_unchanged: false,
+                compression: Compression::Auto,
+                cipher: Cipher::Auto,
+                threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+                limit_upload: 0,
+                cache_folder: None,
+                remarks: Vec::new(),
+                program: format!("strongroom {}", env!("CARGO_PKG_VERSION")),
+            },
+        }
+    }
+}
+
+impl BackupBuilder {
+    /// Adds a tag.
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.options.tags.push(tag.to_owned());
+        self
+    }
+
+    /// Replaces all tags.
+    pub fn tags(mut self, tags: Vec<String>) -> Self {
+        self.options.tags = tags;
+        self
+    }
+
+    /// A free text shown with the snapshot.
+    pub fn label(mut self, label: String) -> Self {
+        self.options.label = Some(label);
+        self
+    }
+
+    /// The host's name; a parent is looked for among its snapshots.
+    pub fn host(mut self, host: String) -> Self {
+        self.options.host = host;
+        self
+    }
+
+    /// The user's name.
+    pub fn user(mut self, user: String) -> Self {
+        self.options.user = user;
+        self
+    }
+
+    /// The snapshot's time instead of the clock's.
+    pub fn time(mut self, time: Timestamp) -> Self {
+        self.options.time = Some(time);
+        self
+    }
+
+    /// Which snapshot unchanged files are taken from.
+    pub fn parent(mut self, parent: Parent) -> Self {
+        self.options.parent = parent;
+        self
+    }
+
+    /// A file with another inode number may still be unchanged.
+    pub fn ignore_inode(mut self, ignore: bool) -> Self {
+        self.options.ignore_inode = ignore;
+        self
+    }
+
+    /// A file with another change time may still be unchanged.
+    pub fn ignore_ctime(mut self, ignore: bool) -> Self {
+        self.options.ignore_ctime = ignore;
+        self
+    }
+
+    /// Does everything but store anything.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.options.dry_run = dry_run;
+        self
+    }
+
+    /// Makes no snapshot when it would equal its parent.
+    pub fn skip_if_unchanged(mut self, skip: bool) -> Self {
+        self.options.skip_if_unchanged = skip;
+        self
+    }
+
+    /// How hard to squeeze.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.options.compression = compression;
+        self
+    }
+
+    /// Which AEAD seals new data.
+    pub fn cipher(mut self, cipher: Cipher) -> Self {
+        self.options.cipher = cipher;
+        self
+    }
+
+    /// Worker threads: at least one, and no more than the memory budget allows (six).
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.options.threads = threads;
+        self
+    }
+
+    /// Bytes a second sent to the backend at most; 0 is no limit.
+    pub fn limit_upload(mut self, bytes_a_second: u64) -> Self {
+        self.options.limit_upload = bytes_a_second;
+        self
+    }
+
+    /// Where the progress of unfinished runs is remembered; without it an interrupted run is read again.
+    pub fn cache_folder(mut self, folder: PathBuf) -> Self {
+        self.options.cache_folder = Some(folder);
+        self
+    }
+
+    /// The program named in the snapshot.
+    pub fn program(mut self, program: String) -> Self {
+        self.options.program = program;
+        self
+    }
+
+    /// Starts the job. Dropping it stops the backup cleanly: what is stored stays, no snapshot appears.
+    pub fn start(self) -> Job<BackupReport> {
+        Job::start(|control| self.run(control))
+    }
+
+    async fn run(self, control: Control) -> Result<BackupReport> {
+        let Self { repository, source, mut options } = self;
+        let store = Arc::clone(repository.store());
+        if !options.dry_run {
+            repository.check_writable().await?;
+        }
+        let paths = source.paths();
+        // Read order: snapshots, then index, then packs (I-13).
+        let earlier = repository.choose_parent(&mut options, &paths).await?;
+        let (index, damaged, lost) = load::load_what_is_stored(&store).await?;
+        for pack in lost {
+            let message = format!(
+                "pack {pack} is missing, cut short or without its key: what the source still has of it is stored again"
+            );
+            remark(&mut options, message);
+        }
+        for (id, error) in damaged {
+            remark(&mut options, format!("index object {id} cannot be read, so its data is stored again: {error}"));
+        }
+        let index = Arc::new(index);
+        let config = repository.inner.private.clone();
+        backup::run(control, store, index, earlier, source, config, options).await
+    }
+}
+
+impl Repository {
+    async fn choose_parent(&self, options: &mut Options, paths: &[Vec<u8>]) -> Result<Option<Snapshot>> {
+        match options.parent {
+            Parent::Nothing => Ok(None),
+            Parent::Snapshot(id) => self.snapshot(&id).await.map(Some),
+            Parent::Automatic => {
+                let mut newest: Option<Snapshot> = None;
+                let latest_allowed = options.time;
+                let (snapshots, damaged) = self.snapshots_that_open().await?;
+                for (id, error) in damaged {
+                    remark(options, format!("snapshot {id} cannot be read and is passed over as a parent: {error}"));
+                }
+                for snapshot in snapshots {
+                    let fits = snapshot.host == options.host
+                        && same_paths(&snapshot.paths, paths)
+                        && latest_allowed.is_none_or(|time| snapshot.started <= time);
+                    if fits {
+                        newest = Some(snapshot);
+                    }
+                }
+                Ok(newest)
+            }
+        }
+    }
+
+    /// One snapshot by its full id.
+    pub async fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot> {
+        self.read_snapshot(*id).await?.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no snapshot {id}")))
+    }
+}
+
+/// A warning for the report: the backup goes on, but somebody should run a check.
+fn remark(options: &mut Options, message: String) {
+    options.remarks.push(Warning { path: None, message, partial: false });
+}
+
+fn same_paths(one: &[Vec<u8>], other: &[Vec<u8>]) -> bool {
+    let mut one: Vec<&Vec<u8>> = one.iter().collect();
+    let mut other: Vec<&Vec<u8>> = other.iter().collect();
+    one.sort();
+    other.sort();
+    one == other
+}

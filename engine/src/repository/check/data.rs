@@ -1,0 +1,233 @@
+//! Reading stored packs whole: name, frame, table, every segment, every chunk.
+
+use super::CheckReport;
+use super::ReadData;
+use crate::backend::Name;
+use crate::crypto::name;
+use crate::crypto::name::NameKey;
+use crate::crypto::seal::DataKey;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::PackInfo;
+use crate::format::pack::PackTable;
+use crate::format::pack::SegmentRecord;
+use crate::format::wire::size;
+use crate::id::DataKeyId;
+use crate::id::PackId;
+use crate::index::table::Index;
+
+use crate::job::Control;
+use crate::random;
+use crate::repository::Repository;
+use crate::store::SegmentDecoder;
+use crate::store::Store;
+use crate::store::StoredSegment;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Which packs to read.
+pub(super) fn choose(
+    repository: &Repository,
+    mut packs: Vec<(PackId, u64)>,
+    read_data: ReadData,
+) -> Result<Vec<(PackId, u64)>> {
+    packs.sort();
+    match read_data {
+        ReadData::Nothing => packs.clear(),
+        ReadData::All => {}
+        ReadData::Part { part, of } => {
+            if of == 0 || part == 0 || part > of {
+                return Err(Error::new(Kind::Invalid, format!("there is no part {part} of {of}")));
+            }
+            // By name, so that the parts stay the same while other packs come and go.
+            packs.retain(|(id, _)| u64::from(leading(id)) % of == part - 1);
+        }
+        ReadData::Percent(percent) => {
+            if !(percent > 0.0 && percent <= 100.0) {
+                return Err(Error::new(Kind::Invalid, format!("{percent} % is no share of the data")));
+            }
+            shuffle(repository, &mut packs)?;
+            let total: u64 = packs.iter().map(|(_, length)| length).sum();
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_sign_loss,
+                clippy::cast_possible_truncation,
+                reason = "a share of bytes needs no more than 52 bits"
+            )]
+            let wanted = (total as f64 * percent / 100.0).ceil() as u64;
+            take_bytes(&mut packs, wanted);
+        }
+        ReadData::Bytes(wanted) => {
+            shuffle(repository, &mut packs)?;
+            take_bytes(&mut packs, wanted);
+        }
+    }
+    Ok(packs)
+}
+
+fn leading(id: &PackId) -> u32 {
+    let [a, b, c, d, ..] = *id.as_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+fn shuffle(repository: &Repository, packs: &mut [(PackId, u64)]) -> Result<()> {
+    let salt: [u8; 32] = random::array(repository.store().rng())?;
+    packs.sort_by_cached_key(|(id, _)| name::object_hash([salt.as_slice(), id.as_bytes().as_slice()]));
+    Ok(())
+}
+
+fn take_bytes(packs: &mut Vec<(PackId, u64)>, wanted: u64) {
+    let mut taken = 0;
+    packs.retain(|(_, length)| {
+        let keep = taken < wanted;
+        taken += length;
+        keep
+    });
+}
+
+/// What one pack came to.
+struct Verdict {
+    segments: u64,
+    bytes: u64,
+    problems: Vec<(String, Error)>,
+}
+
+/// Reads and verifies packs, `threads` at a time.
+pub(super) async fn read(
+    repository: &Repository,
+    control: &Control,
+    index: &Arc<Index>,
+    packs: Vec<(PackId, u64)>,
+    threads: usize,
+    report: &mut CheckReport,
+) -> Result<()> {
+    let total: u64 = packs.iter().map(|(_, length)| length).sum();
+    control.counters().bytes_total.store(total, std::sync::atomic::Ordering::Relaxed);
+    let numbers: HashMap<PackId, u32> = (0..).zip(index.packs()).map(|(number, pack)| (pack.id, number)).collect();
+    let mut running: JoinSet<Result<Verdict>> = JoinSet::new();
+    let mut left = packs.into_iter();
+    loop {
+        control.check()?;
+        while running.len() < threads
+            && let Some((id, _)) = left.next()
+        {
+            let (store, index, number) = (Arc::clone(repository.store()), Arc::clone(index), numbers.get(&id).copied());
+            running.spawn(async move { verify(store, index, id, number).await });
+        }
+        let Some(done) = running.join_next().await else { return Ok(()) };
+        let verdict = done.map_err(|lost| {
+            Error::new(Kind::Bug, "a task that verifies a pack was lost").because(lost.to_string())
+        })??;
+        report.segments += verdict.segments;
+        report.bytes_read += verdict.bytes;
+        control.count(|counters| &counters.bytes_done, verdict.bytes);
+        control.count(|counters| &counters.entries_done, 1);
+        for (object, error) in verdict.problems {
+            report.note(control, object, error)?;
+        }
+    }
+}
+
+async fn verify(store: Arc<Store>, index: Arc<Index>, id: PackId, number: Option<u32>) -> Result<Verdict> {
+    let what = Name::Pack(id).to_string();
+    let failed = |error| Verdict { segments: 0, bytes: 0, problems: vec![(Name::Pack(id).to_string(), error)] };
+    let bytes = match store.get_pack(id).await {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(failed(error)),
+    };
+    // The table is small beside the segments: opened here, because the keys it names have to be fetched.
+    let (opener, body) = (Arc::clone(&store), bytes.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        if name::object_hash([body.as_ref()]) != *id.as_bytes() {
+            return Err(Error::damaged(Name::Pack(id), "its bytes do not hash to its name"));
+        }
+        opener.open_pack(id, &body)
+    });
+    let table = match opened.await.map_err(lost)? {
+        Ok(opened) => opened.table,
+        Err(error) => return Ok(failed(error)),
+    };
+    let mut problems = Vec::new();
+    if let Some(pack) = number.and_then(|number| index.pack(number))
+        && !same_segments(pack, &table)
+    {
+        problems.push((what.clone(), Error::damaged(&what, "its table and the index disagree")));
+    }
+    let mut keys = HashMap::new();
+    for key in &table.data_keys {
+        match store.data_key(key, table.class).await {
+            Ok(opened) => {
+                keys.insert(*key, opened);
+            }
+            Err(error) => problems.push((Name::DataKey(*key).to_string(), error)),
+        }
+    }
+    tokio::task::spawn_blocking(move || open_segments(&store, id, &bytes, &table, &keys, problems)).await.map_err(lost)
+}
+
+/// Opens every segment and names every chunk again.
+fn open_segments(
+    store: &Store,
+    id: PackId,
+    bytes: &Bytes,
+    table: &PackTable,
+    keys: &HashMap<DataKeyId, Arc<DataKey>>,
+    mut problems: Vec<(String, Error)>,
+) -> Verdict {
+    let mut decoder = SegmentDecoder::new(store);
+    let names = store.names(table.class);
+    let mut segments = 0;
+    for (number, segment) in (0u16..).zip(&table.segments) {
+        // A key that is missing is a problem already named, once for all its segments.
+        let key = table.data_keys.get(usize::from(segment.data_key)).and_then(|key| keys.get(key));
+        let Some(key) = key else { continue };
+        segments += 1;
+        if let Err(error) = open_segment(&mut decoder, names, id, table, number, segment, key, bytes) {
+            problems.push((format!("{} segment {number}", Name::Pack(id)), error));
+        }
+    }
+    Verdict { segments, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX), problems }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one segment is what all of these say together")]
+fn open_segment(
+    decoder: &mut SegmentDecoder,
+    names: &NameKey,
+    id: PackId,
+    table: &PackTable,
+    number: u16,
+    segment: &SegmentRecord,
+    key: &DataKey,
+    bytes: &Bytes,
+) -> Result<()> {
+    let outside = || Error::damaged(format!("segment {number} of pack {id}"), "it reaches past its pack");
+    let start = size(segment.offset);
+    let stored = bytes.get(start..start.saturating_add(size(segment.stored_length))).ok_or_else(outside)?;
+    let stored = StoredSegment::new(id, table.class, &table.salts, number, &segment.info(), stored)?;
+    let mut plain = decoder.decode(&stored, key)?;
+    for chunk in &segment.chunks {
+        let damaged = |why: &str| Error::damaged(format!("chunk {}", chunk.id), why);
+        let parts = plain.split_at_checked(size(chunk.length));
+        let (bytes, rest) = parts.ok_or_else(|| damaged("it reaches past its segment"))?;
+        if names.name(bytes) != chunk.id {
+            return Err(damaged("its bytes do not hash to its name"));
+        }
+        plain = rest;
+    }
+    Ok(())
+}
+
+fn same_segments(pack: &PackInfo, table: &PackTable) -> bool {
+    pack.class == table.class
+        && pack.data_keys == table.data_keys
+        && pack.salts == table.salts
+        && pack.segments.len() == table.segments.len()
+        && pack.segments.iter().zip(&table.segments).all(|(one, other)| *one == other.info())
+}
+
+fn lost(cause: tokio::task::JoinError) -> Error {
+    Error::new(Kind::Bug, "a task that verifies a pack was lost").because(cause.to_string())
+}

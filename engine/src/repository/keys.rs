@@ -1,0 +1,170 @@
+//! Ways in: listing, adding and removing key slots.
+
+use super::Repository;
+use super::create::KdfChoice;
+use super::open::Key;
+use super::open::slot_key;
+use crate::backend::Area;
+use crate::backend::Name;
+use crate::crypto::keyfile;
+use crate::crypto::keys::RootKey;
+use crate::crypto::recovery;
+use crate::crypto::seal;
+use crate::crypto::secret::Secret;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::keyslot;
+use crate::format::keyslot::SlotCost;
+use crate::format::keyslot::SlotHead;
+use crate::format::keyslot::SlotKind;
+use crate::id::SlotId;
+use crate::random;
+use crate::random::Rng;
+use crate::store::Store;
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// One way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeySlot {
+    /// Its name.
+    pub id: SlotId,
+    /// What unlocks it.
+    pub kind: SlotKind,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What its owner calls it.
+    pub label: String,
+    /// The repository was opened through it.
+    pub current: bool,
+}
+
+/// A new key file's content, for the caller to store.
+pub fn generate_key_file(rng: &dyn Rng) -> Result<String> {
+    Ok(keyfile::generate(rng)?.0)
+}
+
+/// Stores a slot that opens to `root`, and opens it again before it counts.
+pub(super) async fn new_slot(
+    store: &Store,
+    root: &RootKey,
+    kind: SlotKind,
+    secret: &Arc<Secret>,
+    kdf: KdfChoice,
+    label: &str,
+) -> Result<SlotId> {
+    let id = SlotId::from_bytes(random::array(store.rng())?);
+    let name = Name::Slot(id);
+    let cost = if kind == SlotKind::Passphrase { kdf.cost() } else { SlotCost::default() };
+    let salt = random::array(store.rng())?;
+    let slot_key = slot_key(kind, secret, cost, salt).await?;
+    let body = keyslot::bundle_encode(root.expose());
+    let head = SlotHead {
+        kind,
+        repository: store.repository(),
+        cost,
+        salt,
+        commitment: slot_key.commitment(),
+        nonce: random::array(store.rng())?,
+        created: store.clock().now(),
+        label: label.to_owned(),
+    };
+    let mut bytes = head
+        .encode(body.len() + seal::TAG_BYTES)
+        .map_err(|cause| Error::new(Kind::Invalid, "make a key slot").because(cause))?;
+    let aad = keyslot::aad(&bytes, &name.to_string());
+    let sealed = seal::seal_object(&slot_key.sealing_key(), &aad, head.nonce, &body);
+    bytes.extend_from_slice(&sealed);
+    store.put_compared(&name, bytes).await?;
+    Ok(id)
+}
+
+impl Repository {
+    /// All ways in.
+    pub async fn keys(&self) -> Result<Vec<KeySlot>> {
+        let mut slots = Vec::new();
+        for (name, outcome) in self.read_slots().await? {
+            if let Name::Slot(id) = name {
+                let head = outcome?;
+                slots.push(KeySlot {
+                    id,
+                    kind: head.kind,
+                    created: head.created,
+                    label: head.label,
+                    current: id == self.inner.slot,
+                });
+            }
+        }
+        slots.sort_by_key(|slot| (slot.created, slot.id));
+        Ok(slots)
+    }
+
+    /// Adds a way in: a passphrase or a key file.
+    pub async fn add_key(&self, key: Key, kdf: KdfChoice, label: &str) -> Result<SlotId> {
+        self.check_writable().await?;
+        let kind = key.kind();
+        if kind == SlotKind::Recovery {
+            return Err(Error::new(Kind::Invalid, "a recovery code is made, not chosen"));
+        }
+        let secret = Arc::new(key.into_slot_secret()?);
+        new_slot(self.store(), &self.inner.root, kind, &secret, kdf, label).await
+    }
+
+    /// Makes a new recovery code. It is shown once and stored nowhere.
+    pub async fn add_recovery(&self) -> Result<(SlotId, String)> {
+        self.check_writable().await?;
+        let (code, secret) = recovery::generate(self.store().rng())?;
+        let secret = Arc::new(secret);
+        let kind = SlotKind::Recovery;
+        let id = new_slot(self.store(), &self.inner.root, kind, &secret, KdfChoice::Standard, "recovery code").await?;
+        Ok((id, code))
+    }
+
+    /// Removes a way in. The last one stays: without it everything is lost. Whoever has copied the slot and knows
+    /// its secret can still open the repository.
+    pub async fn remove_key(&self, id: SlotId) -> Result<()> {
+        self.check_writable().await?;
+        let slots = self.keys().await?;
+        if !slots.iter().any(|slot| slot.id == id) {
+            return Err(Error::new(Kind::NotFound, format!("there is no key {id}")));
+        }
+        if slots.len() == 1 {
+            return Err(Error::new(Kind::Invalid, format!("cannot remove key {id}"))
+                .because("it is the only one: nobody could open the repository any more"));
+        }
+        self.store().backend().delete(&Name::Slot(id)).await
+    }
+
+    /// Replaces the slot the repository was opened with by one for a new passphrase.
+    pub async fn change_passphrase(&self, new: Secret, kdf: KdfChoice, label: &str) -> Result<SlotId> {
+        let id = self.add_key(Key::Passphrase(new), kdf, label).await?;
+        self.remove_key(self.inner.slot).await?;
+        Ok(id)
+    }
+
+    /// Slots that do not read as slots.
+    pub(super) async fn damaged_slots(&self) -> Result<Vec<(Name, Error)>> {
+        let slots = self.read_slots().await?;
+        Ok(slots.into_iter().filter_map(|(name, outcome)| outcome.err().map(|error| (name, error))).collect())
+    }
+
+    async fn read_slots(&self) -> Result<Vec<(Name, Result<SlotHead>)>> {
+        let mut slots = Vec::new();
+        for listed in self.store().list(Area::Slots).await? {
+            let bytes = match self.store().backend().get(&listed.name).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let head =
+                SlotHead::decode(&bytes).map(|(head, _, _)| head).map_err(|cause| cause.while_reading(listed.name));
+            // A slot of another repository is what an interrupted creation left behind.
+            if head.as_ref().map_or(true, |head| head.repository == self.id()) {
+                slots.push((listed.name, head));
+            }
+        }
+        Ok(slots)
+    }
+}

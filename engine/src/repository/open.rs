@@ -1,0 +1,202 @@
+//! Opening: the config that anybody can read, the slot that the key opens, the config behind it.
+
+use super::Inner;
+use super::Repository;
+use crate::backend::Area;
+use crate::backend::Backend;
+use crate::backend::Name;
+use crate::crypto::kdf;
+use crate::crypto::kdf::KdfCost;
+use crate::crypto::kdf::SlotKey;
+use crate::crypto::keyfile;
+use crate::crypto::keys::Keys;
+use crate::crypto::keys::RootKey;
+use crate::crypto::recovery;
+use crate::crypto::seal;
+use crate::crypto::secret::Secret;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::config;
+use crate::format::config::CHUNKER_FASTCDC;
+use crate::format::config::PrivateConfig;
+use crate::format::config::PublicConfig;
+use crate::format::envelope::Head;
+use crate::format::envelope::ObjectType;
+use crate::format::keyslot;
+use crate::format::keyslot::SlotCost;
+use crate::format::keyslot::SlotHead;
+use crate::format::keyslot::SlotKind;
+use crate::id::RepositoryId;
+use crate::id::SlotId;
+use crate::random::Rng;
+use crate::random::SystemRng;
+use crate::store::Store;
+use crate::time::Clock;
+use crate::time::SystemClock;
+use std::sync::Arc;
+
+/// What unlocks a repository.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Key {
+    /// A passphrase.
+    Passphrase(Secret),
+    /// The content of a key file.
+    KeyFile(Secret),
+    /// The recovery code, as typed.
+    Recovery(Secret),
+}
+
+impl Key {
+    pub(super) fn kind(&self) -> SlotKind {
+        match self {
+            Self::Passphrase(_) => SlotKind::Passphrase,
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Recovery(_) => SlotKind::Recovery,
+        }
+    }
+
+    /// The secret in the form that slots are made from. Refuses what can be no key at all.
+    pub(super) fn into_slot_secret(self) -> Result<Secret> {
+        match self {
+            Self::Passphrase(secret) if secret.is_empty() => {
+                Err(Error::new(Kind::Invalid, "an empty password protects nothing"))
+            }
+            Self::Passphrase(secret) => Ok(secret),
+            Self::KeyFile(content) => keyfile::parse(content.expose()),
+            Self::Recovery(code) => {
+                let text = std::str::from_utf8(code.expose())
+                    .map_err(|_| Error::new(Kind::WrongKey, "the recovery code is not text"))?;
+                recovery::parse(text)
+            }
+        }
+    }
+}
+
+/// The key a slot is sealed with. Argon2id takes its time: on a thread of its own.
+pub(super) async fn slot_key(kind: SlotKind, secret: &Arc<Secret>, cost: SlotCost, salt: [u8; 16]) -> Result<SlotKey> {
+    if kind != SlotKind::Passphrase {
+        return Ok(kdf::file_key(secret, &salt));
+    }
+    let secret = Arc::clone(secret);
+    let cost = KdfCost { memory_kib: cost.memory_kib, passes: cost.passes, lanes: cost.lanes };
+    tokio::task::spawn_blocking(move || kdf::passphrase_key(&secret, cost, &salt))
+        .await
+        .map_err(|lost| Error::new(Kind::Bug, "the key derivation was lost").because(lost.to_string()))?
+}
+
+impl Repository {
+    /// Opens the repository that `backend` holds.
+    pub async fn open(backend: Arc<dyn Backend>, key: Key) -> Result<Self> {
+        Self::open_with(backend, key, Arc::new(SystemRng), Arc::new(SystemClock)).await
+    }
+
+    /// The same with time and randomness from outside.
+    pub async fn open_with(
+        backend: Arc<dyn Backend>,
+        key: Key,
+        rng: Arc<dyn Rng>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let bytes = read_config(backend.as_ref()).await?;
+        let parts = PublicConfig::decode(&bytes).map_err(|cause| cause.while_reading("the repository's config"))?;
+        let public = parts.public;
+        if let Some(feature) = public.missing_to_read() {
+            return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
+                .because(format!("reading it needs the feature {feature:?}, which this program does not know")));
+        }
+        let (slot, root) = unlock(backend.as_ref(), public.repository, key).await?;
+        let keys = root.derive(&public.repository);
+        let private = open_private(&keys, public.repository, parts.public_bytes, parts.envelope)?;
+        if private.chunker.id != CHUNKER_FASTCDC {
+            return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
+                .because(format!("its chunker {} is not known to this program", private.chunker.id)));
+        }
+        let read_only_because = public.missing_to_write().map(str::to_owned);
+        let store = Arc::new(Store::new(backend, public.repository, keys, rng, clock));
+        Ok(Self { inner: Arc::new(Inner { store, root, slot, public, private, read_only_because }) })
+    }
+}
+
+/// The config's bytes; what is no repository is told apart as well as it can be.
+async fn read_config(backend: &dyn Backend) -> Result<bytes::Bytes> {
+    if let Some(stranger) = backend.recognise().await? {
+        return Err(Error::new(Kind::Unsupported, format!("cannot open {}", backend.describe()))
+            .because(format!("it is {stranger}, not a strongroom repository")));
+    }
+    match backend.get(&Name::Config).await {
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::NoRepository) => {
+            Err(Error::new(Kind::NoRepository, format!("there is no repository at {}", backend.describe())))
+        }
+        other => other,
+    }
+}
+
+/// Tries every slot of the key's kind. A damaged slot does not keep others from opening.
+async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Result<(SlotId, RootKey)> {
+    let kind = key.kind();
+    let secret = Arc::new(key.into_slot_secret()?);
+    let mut damaged = None;
+    let mut of_kind = 0;
+    for listed in backend.list(Area::Slots).await? {
+        let Name::Slot(id) = listed.name else { continue };
+        let bytes = match backend.get(&listed.name).await {
+            Ok(bytes) => bytes,
+            // Removed since it was listed.
+            Err(error) if error.kind() == Kind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let (head, clear, sealed) = match SlotHead::decode(&bytes) {
+            Ok(parts) => parts,
+            Err(cause) => {
+                damaged = Some(cause.while_reading(listed.name));
+                continue;
+            }
+        };
+        if head.kind != kind || head.repository != repository {
+            continue;
+        }
+        of_kind += 1;
+        let slot_key = slot_key(kind, &secret, head.cost, head.salt).await?;
+        if !slot_key.opens(&head.commitment) {
+            continue;
+        }
+        let aad = keyslot::aad(clear, &listed.name.to_string());
+        let opened = seal::open_object(&slot_key.sealing_key(), &aad, &head.nonce, sealed)
+            .map_err(|cause| Error::damaged(listed.name, cause))
+            .and_then(|body| keyslot::bundle_decode(&body).map_err(|cause| cause.while_reading(listed.name)));
+        match opened {
+            Ok(root) => return Ok((id, RootKey::from_bytes(*root))),
+            Err(error) => damaged = Some(error),
+        }
+    }
+    Err(refusal(kind, of_kind, damaged))
+}
+
+fn refusal(kind: SlotKind, of_kind: usize, damaged: Option<Error>) -> Error {
+    let what = match kind {
+        SlotKind::KeyFile => "the key file",
+        SlotKind::Recovery => "the recovery code",
+        _ => "the password",
+    };
+    match (of_kind, damaged) {
+        (_, Some(damaged)) => damaged,
+        (0, None) => Error::new(Kind::WrongKey, format!("{what} does not open this repository"))
+            .because("the repository has no key slot of that kind"),
+        (_, None) => Error::new(Kind::WrongKey, format!("{what} does not open this repository"))
+            .because("it fits none of the repository's key slots"),
+    }
+}
+
+fn open_private(keys: &Keys, repository: RepositoryId, public_bytes: &[u8], envelope: &[u8]) -> Result<PrivateConfig> {
+    let damaged = |why: &dyn std::fmt::Display| Error::damaged("the repository's config", why);
+    let (head, sealed) = Head::decode(envelope).map_err(|cause| cause.while_reading("the repository's config"))?;
+    if head.object_type != ObjectType::Config || head.repository != repository {
+        return Err(damaged(&"it is not what it says it is"));
+    }
+    let head_bytes = envelope.get(..envelope.len() - sealed.len()).unwrap_or_default();
+    let body = seal::open_object(&keys.roots, &config::aad(head_bytes, public_bytes), &head.nonce, sealed)
+        .map_err(|cause| damaged(&cause))?;
+    PrivateConfig::decode(&body).map_err(|cause| cause.while_reading("the repository's config"))
+}

@@ -1,0 +1,283 @@
+//! Restoring: what to ask, and the store as the restore room sees it.
+
+use super::Repository;
+use crate::catalog::ChunkWalk;
+use crate::catalog::PageSource;
+use crate::catalog::Walk;
+use crate::class::Class;
+use crate::crypto::seal::DataKey;
+use crate::entry::ChunkRef;
+use crate::entry::Content;
+use crate::entry::Entry;
+use crate::entry::EntryPath;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::snapshot::Snapshot;
+use crate::format::wire::size;
+use crate::id::ChunkId;
+use crate::id::DataKeyId;
+use crate::index::table::Index;
+use crate::job::Control;
+use crate::job::Job;
+use crate::limits::RESTORE_THREADS_MAX;
+use crate::restore;
+use crate::restore::ChunkList;
+use crate::restore::ChunkLists;
+use crate::restore::EntryStream;
+use crate::restore::Later;
+use crate::restore::Located;
+use crate::restore::Overwrite;
+use crate::restore::OwnerMap;
+use crate::restore::RestoreOptions;
+use crate::restore::RestoreReport;
+use crate::restore::SegmentDecode;
+use crate::restore::SegmentStore;
+use crate::store::SegmentDecoder;
+use crate::store::Store;
+use crate::store::StoredSegment;
+use crate::verdict::Verdict;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+/// A restore about to start.
+#[must_use = "nothing happens before `start`"]
+pub struct RestoreBuilder {
+    repository: Repository,
+    snapshot: Snapshot,
+    options: RestoreOptions,
+}
+
+impl Repository {
+    /// Prepares to restore `snapshot` into the folder `target`, which is created when it does not exist.
+    pub fn restore(&self, snapshot: &Snapshot, target: impl Into<PathBuf>) -> RestoreBuilder {
+        let options = RestoreOptions { target: target.into(), ..RestoreOptions::default() };
+        RestoreBuilder { repository: self.clone(), snapshot: snapshot.clone(), options }
+    }
+}
+
+impl RestoreBuilder {
+    /// Only what is below this entry; its own path is left out, so that its content lands in the target.
+    pub fn path(mut self, path: EntryPath) -> Self {
+        self.options.path = Some(path);
+        self
+    }
+
+    /// Only entries that fit one of these patterns.
+    pub fn include(mut self, patterns: Vec<String>) -> Self {
+        self.options.include = patterns;
+        self
+    }
+
+    /// The same in upper or lower case.
+    pub fn include_any_case(mut self, patterns: Vec<String>) -> Self {
+        self.options.include_any_case = patterns;
+        self
+    }
+
+    /// Not the entries that fit one of these patterns.
+    pub fn exclude(mut self, patterns: Vec<String>) -> Self {
+        self.options.exclude = patterns;
+        self
+    }
+
+    /// The same in upper or lower case.
+    pub fn exclude_any_case(mut self, patterns: Vec<String>) -> Self {
+        self.options.exclude_any_case = patterns;
+        self
+    }
+
+    /// What to do with files that are there already.
+    pub fn overwrite(mut self, overwrite: Overwrite) -> Self {
+        self.options.overwrite = overwrite;
+        self
+    }
+
+    /// Removes what the snapshot does not have, inside restored directories.
+    pub fn delete(mut self, delete: bool) -> Self {
+        self.options.delete = delete;
+        self
+    }
+
+    /// Reads every file back and compares.
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.options.verify = verify;
+        self
+    }
+
+    /// Only reports.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.options.dry_run = dry_run;
+        self
+    }
+
+    /// Turns stretches of zeros into holes.
+    pub fn sparse(mut self, sparse: bool) -> Self {
+        self.options.sparse = sparse;
+        self
+    }
+
+    /// Who owns what is restored.
+    pub fn owner(mut self, owner: OwnerMap) -> Self {
+        self.options.owner = owner;
+        self
+    }
+
+    /// Worker threads: at least one, and no more than the memory budget allows (eight).
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.options.threads = threads;
+        self
+    }
+
+    /// Starts the job. Stopped midway it leaves whole files and, beside them, nothing that looks like one.
+    pub fn start(self) -> Job<RestoreReport> {
+        Job::start(|control| self.run(control))
+    }
+
+    async fn run(self, control: Control) -> Result<RestoreReport> {
+        let Self { repository, snapshot, mut options } = self;
+        if options.delete && snapshot.verdict != Verdict::Whole {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("refusing to delete anything after snapshot {}", snapshot.id),
+            )
+            .because("it is partial: what it lacks may be what could not be read"));
+        }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let wanted = if options.threads == 0 { cores } else { options.threads };
+        options.threads = wanted.clamp(1, RESTORE_THREADS_MAX);
+        let index = repository.index().await?;
+        let pages = repository.pages(&index);
+        if let Some(path) = &options.path
+            && crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await?.is_none()
+        {
+            return Err(Error::new(Kind::NotFound, format!("there is no {path} in snapshot {}", snapshot.id)));
+        }
+        control.counters().bytes_total.store(snapshot.counts.bytes, std::sync::atomic::Ordering::Relaxed);
+        control.counters().entries_total.store(snapshot.counts.entries, std::sync::atomic::Ordering::Relaxed);
+        let walk = Walk::new(Arc::clone(&pages), snapshot.root);
+        let walk = match &options.path {
+            Some(path) => walk.below(path.clone()),
+            None => walk,
+        };
+        let segments =
+            Segments { store: Arc::clone(repository.store()), index, keys: Arc::new(RwLock::new(HashMap::new())) };
+        restore::run(control, Box::new(Stream(walk)), Arc::new(Lists(pages)), Arc::new(segments), options).await
+    }
+}
+
+struct Stream(Walk);
+
+impl EntryStream for Stream {
+    fn next_page(&mut self) -> Later<'_, Option<Vec<Entry>>> {
+        Box::pin(self.0.next_page())
+    }
+}
+
+struct Lists(Arc<dyn PageSource>);
+
+impl ChunkLists for Lists {
+    fn list(&self, content: &Content) -> Box<dyn ChunkList> {
+        Box::new(List(ChunkWalk::new(Arc::clone(&self.0), content)))
+    }
+}
+
+struct List(ChunkWalk);
+
+/// Chunks given at once.
+const LIST_CHUNKS: usize = 1024;
+
+impl ChunkList for List {
+    fn next_page(&mut self) -> Later<'_, Option<Vec<ChunkRef>>> {
+        Box::pin(async move {
+            let mut chunks = Vec::new();
+            while chunks.len() < LIST_CHUNKS {
+                match self.0.next().await? {
+                    Some(placed) => chunks.push(placed.chunk),
+                    None => break,
+                }
+            }
+            Ok(Some(chunks).filter(|chunks| !chunks.is_empty()))
+        })
+    }
+}
+
+type Keys = Arc<RwLock<HashMap<DataKeyId, Arc<DataKey>>>>;
+
+/// The data segments of the repository.
+struct Segments {
+    store: Arc<Store>,
+    index: Arc<Index>,
+    keys: Keys,
+}
+
+impl SegmentStore for Segments {
+    fn locate(&self, id: &ChunkId, copy: usize) -> Option<Located> {
+        let place = self.index.find_all(id).nth(copy)?;
+        let pack = self.index.pack(place.pack)?;
+        let segment = pack.segments.get(usize::from(place.segment))?;
+        Some(Located {
+            pack: place.pack,
+            segment: u32::from(place.segment),
+            offset: place.offset,
+            length: place.length,
+            stored_offset: u64::from(segment.offset),
+            stored_length: segment.stored_length,
+        })
+    }
+
+    fn fetch<'a>(&'a self, pack: u32, offset: u64, length: u64) -> Later<'a, Bytes> {
+        Box::pin(async move {
+            let pack = self.index.pack(pack).ok_or_else(no_pack)?;
+            for id in &pack.data_keys {
+                let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id);
+                if !known {
+                    let key = self.store.data_key(id, pack.class).await?;
+                    self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(*id, key);
+                }
+            }
+            self.store.fetch(pack.id, offset, length).await
+        })
+    }
+
+    fn decoder(&self) -> Box<dyn SegmentDecode> {
+        Box::new(Decoder {
+            decoder: SegmentDecoder::new(&self.store),
+            index: Arc::clone(&self.index),
+            keys: Arc::clone(&self.keys),
+        })
+    }
+
+    fn verify(&self, id: &ChunkId, bytes: &[u8]) -> bool {
+        self.store.names(Class::Data).name(bytes) == *id
+    }
+}
+
+struct Decoder {
+    decoder: SegmentDecoder,
+    index: Arc<Index>,
+    keys: Keys,
+}
+
+impl SegmentDecode for Decoder {
+    fn decode(&mut self, pack: u32, segment: u32, stored: &[u8]) -> Result<&[u8]> {
+        let pack = self.index.pack(pack).ok_or_else(no_pack)?;
+        let info = pack.segments.get(size(segment)).ok_or_else(no_pack)?;
+        let number = u16::try_from(segment).map_err(|_| no_pack())?;
+        let located = StoredSegment::new(pack.id, pack.class, &pack.salts, number, info, stored)?;
+        let key = pack
+            .data_keys
+            .get(usize::from(info.data_key))
+            .and_then(|id| self.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned());
+        let key = key.ok_or_else(|| Error::new(Kind::Bug, "a data key was not fetched before its segment"))?;
+        self.decoder.decode(&located, &key)
+    }
+}
+
+fn no_pack() -> Error {
+    Error::new(Kind::Bug, "a restore asked for a segment that the index does not have")
+}

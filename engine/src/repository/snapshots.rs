@@ -1,0 +1,184 @@
+//! Which snapshots there are, and which one is meant.
+
+use super::Repository;
+use crate::backend::Area;
+use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use tokio::task::JoinSet;
+
+/// Snapshot records fetched at once.
+const FETCHES_MAX: usize = 8;
+
+/// Which snapshots to consider. Empty lists let everything through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotFilter {
+    /// The host is one of these.
+    pub hosts: Vec<String>,
+    /// All tags of one of these lists are there.
+    pub tags: Vec<Vec<String>>,
+    /// Every one of these paths was backed up.
+    pub paths: Vec<Vec<u8>>,
+}
+
+impl SnapshotFilter {
+    /// Whether a snapshot passes.
+    pub fn matches(&self, snapshot: &Snapshot) -> bool {
+        (self.hosts.is_empty() || self.hosts.contains(&snapshot.host))
+            && (self.tags.is_empty() || self.tags.iter().any(|all| all.iter().all(|tag| snapshot.tags.contains(tag))))
+            && self.paths.iter().all(|path| snapshot.paths.contains(path))
+    }
+}
+
+impl Repository {
+    /// All snapshots, oldest first. One that cannot be read is an error: a list that looks whole must be whole.
+    pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let (snapshots, damaged) = self.snapshots_that_open().await?;
+        match damaged.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(snapshots),
+        }
+    }
+
+    /// The snapshots that can be read, oldest first, and those that cannot.
+    pub(super) async fn snapshots_that_open(&self) -> Result<(Vec<Snapshot>, Vec<(SnapshotId, Error)>)> {
+        let mut ids = Vec::new();
+        for listed in self.store().list(Area::Snapshots).await? {
+            if let Name::Snapshot(id) = listed.name {
+                ids.push(id);
+            }
+        }
+        let mut running: JoinSet<(SnapshotId, Result<Option<Snapshot>>)> = JoinSet::new();
+        let mut left = ids.into_iter();
+        let mut all = Vec::new();
+        let mut gone = Vec::new();
+        let mut damaged = Vec::new();
+        loop {
+            while running.len() < FETCHES_MAX
+                && let Some(id) = left.next()
+            {
+                let repository = self.clone();
+                running.spawn(async move { (id, repository.read_snapshot(id).await) });
+            }
+            match running.join_next().await {
+                None => break,
+                Some(Err(lost)) => {
+                    return Err(Error::new(Kind::Bug, "a task that reads snapshots was lost").because(lost.to_string()));
+                }
+                Some(Ok((id, done))) => match done {
+                    Ok(Some(snapshot)) => all.push(snapshot),
+                    Ok(None) => gone.push(Name::Snapshot(id)),
+                    Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {
+                        damaged.push((id, error))
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        self.store().confirm_gone(Area::Snapshots, &gone).await?;
+        all.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
+        damaged.sort_by_key(|(id, _)| *id);
+        Ok((all, damaged))
+    }
+
+    /// `None` when it does not exist.
+    pub(super) async fn read_snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
+        let name = Name::Snapshot(id);
+        let body = match self.store().get_small(&name).await {
+            Ok(body) => body,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let snapshot = Snapshot::decode(&body).map_err(|cause| cause.while_reading(name))?;
+        if snapshot.id == id {
+            Ok(Some(snapshot))
+        } else {
+            Err(Error::damaged(name, "it is another snapshot's record"))
+        }
+    }
+
+    /// The snapshot that `selector` means among those that pass `filter`: `latest`, `latest~N` (the N-th before
+    /// it), or a prefix of an id that fits exactly one. A damaged record is in the way only where it may be meant.
+    pub async fn resolve(&self, selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
+        let (snapshots, damaged) = self.snapshots_that_open().await?;
+        let by_age = selector.starts_with("latest");
+        match damaged.into_iter().find(|(id, _)| by_age || id.to_string().starts_with(selector)) {
+            Some((_, error)) => Err(error),
+            None => select(snapshots, selector, filter),
+        }
+    }
+}
+
+fn select(snapshots: Vec<Snapshot>, selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
+    if let Some(rest) = selector.strip_prefix("latest") {
+        let back = match rest.strip_prefix('~') {
+            None if rest.is_empty() => 0,
+            Some(number) if !number.is_empty() => number.parse::<usize>().map_err(|_| no_selector(selector))?,
+            _ => return Err(no_selector(selector)),
+        };
+        return snapshots.into_iter().rev().filter(|snapshot| filter.matches(snapshot)).nth(back).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("there is no snapshot {selector} that fits the filters"))
+        });
+    }
+    let hexadecimal = selector.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase());
+    if selector.is_empty() || selector.len() > SnapshotId::BYTES * 2 || !hexadecimal {
+        return Err(no_selector(selector));
+    }
+    let mut fitting = snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(selector));
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => Err(Error::new(Kind::Invalid, format!("more than one snapshot begins with {selector}"))),
+        _ => Err(Error::new(Kind::NotFound, format!("there is no snapshot {selector}"))),
+    }
+}
+
+fn no_selector(selector: &str) -> Error {
+    Error::new(Kind::Invalid, format!("{selector:?} names no snapshot"))
+        .because("write an id or its beginning, latest, or latest~N")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn snapshot(id: [u8; 16], host: &str, seconds: i64) -> Snapshot {
+        let mut snapshot = Snapshot::new(SnapshotId::from_bytes(id), Timestamp { seconds, nanoseconds: 0 });
+        snapshot.host = host.to_owned();
+        snapshot
+    }
+
+    fn three() -> Vec<Snapshot> {
+        let mut close = [0xab; 16];
+        close[15] = 0;
+        vec![snapshot([0xab; 16], "a", 1), snapshot([0x12; 16], "b", 2), snapshot(close, "a", 3)]
+    }
+
+    #[test]
+    fn latest_counts_back_among_those_that_fit() {
+        let all = SnapshotFilter::default();
+        let only_a = SnapshotFilter { hosts: vec!["a".to_owned()], ..SnapshotFilter::default() };
+        let started = |selector: &str, filter: &SnapshotFilter| {
+            select(three(), selector, filter).map(|snapshot| snapshot.started.seconds)
+        };
+        assert_eq!(started("latest", &all).ok(), Some(3));
+        assert_eq!(started("latest~1", &all).ok(), Some(2));
+        assert_eq!(started("latest~1", &only_a).ok(), Some(1));
+        assert_eq!(started("latest~2", &only_a).map_err(|error| error.kind()).err(), Some(Kind::NotFound));
+    }
+
+    #[test]
+    fn a_prefix_must_fit_exactly_one() {
+        let all = SnapshotFilter::default();
+        let kind = |selector: &str| select(three(), selector, &all).map_err(|error| error.kind()).err();
+        assert_eq!(kind("12"), None);
+        assert_eq!(kind("ab"), Some(Kind::Invalid));
+        assert_eq!(kind("ff"), Some(Kind::NotFound));
+        for nonsense in ["", "latest~", "latest~x", "latestt", "AB", "../x"] {
+            assert_eq!(kind(nonsense), Some(Kind::Invalid), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How much there is: in plain, stored, and shared.
+
+use super::Repository;
+use crate::backend::Area;
+use crate::catalog::Survey;
+use crate::catalog::Surveyor;
+use crate::class::Class;
+use crate::entry::ChunkRef;
+use crate::error::Error;
+use crate::error::Result;
+use crate::format::page::PageRef;
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::index::table::Index;
+use std::collections::HashSet;
+
+/// What a repository holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Committed snapshots.
+    pub snapshots: u64,
+    /// Bytes of all snapshots' entries, counted once a snapshot.
+    pub bytes_of_snapshots: u64,
+    /// Packs the index names.
+    pub packs: u64,
+    /// Index objects.
+    pub index_objects: u64,
+    /// Different content chunks.
+    pub chunks: u64,
+    /// Plaintext bytes of the different content chunks.
+    pub bytes_unique: u64,
+    /// Plaintext bytes of catalogs.
+    pub bytes_catalog: u64,
+    /// Bytes of all objects as stored.
+    pub bytes_stored: u64,
+    /// All objects.
+    pub objects: u64,
+}
+
+/// What one snapshot refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotStats {
+    /// Entries.
+    pub entries: u64,
+    /// Regular files and streams.
+    pub files: u64,
+    /// Bytes of its entries.
+    pub bytes: u64,
+    /// Different chunks, catalog pages included.
+    pub chunks: u64,
+    /// Plaintext bytes of the different chunks.
+    pub bytes_unique: u64,
+    /// Their share of the stored segments they stand in.
+    pub bytes_stored: u64,
+}
+
+impl Repository {
+    /// Counts the whole repository. Reads the index and the lists, no packs.
+    pub async fn stats(&self) -> Result<Stats> {
+        let mut stats = Stats::default();
+        for snapshot in self.snapshots().await? {
+            stats.snapshots += 1;
+            stats.bytes_of_snapshots += snapshot.counts.bytes;
+        }
+        let index = self.index().await?;
+        for pack in index.packs() {
+            stats.packs += 1;
+            let plain: u64 = pack.segments.iter().map(|segment| u64::from(segment.plain_length)).sum();
+            match pack.class {
+                Class::Data => stats.bytes_unique += plain,
+                _ => stats.bytes_catalog += plain,
+            }
+        }
+        stats.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
+        let areas = [Area::Slots, Area::DataKeys, Area::Packs, Area::Index, Area::Pending, Area::Snapshots];
+        for area in areas.into_iter().chain([Area::Marks, Area::Tombs]) {
+            for listed in self.store().backend().list(area).await? {
+                stats.objects += 1;
+                stats.bytes_stored += listed.length;
+                stats.index_objects += u64::from(area == Area::Index);
+            }
+        }
+        Ok(stats)
+    }
+
+    /// Counts what one snapshot refers to.
+    pub async fn snapshot_stats(&self, snapshot: &Snapshot) -> Result<SnapshotStats> {
+        let index = self.index().await?;
+        let mut count = Count { index: &index, seen: HashSet::new(), stats: SnapshotStats::default(), failed: None };
+        Survey::new(self.pages(&index)).visit(snapshot.root, &mut count).await;
+        let Count { mut stats, failed, .. } = count;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        stats.entries = snapshot.counts.entries;
+        stats.files = snapshot.counts.files;
+        stats.bytes = snapshot.counts.bytes;
+        Ok(stats)
+    }
+}
+
+struct Count<'a> {
+    index: &'a Index,
+    seen: HashSet<ChunkId>,
+    stats: SnapshotStats,
+    failed: Option<Error>,
+}
+
+impl Count<'_> {
+    fn add(&mut self, id: &ChunkId, length: u32) {
+        if !self.seen.insert(*id) {
+            return;
+        }
+        self.stats.chunks += 1;
+        self.stats.bytes_unique += u64::from(length);
+        let segment = self.index.find(id).and_then(|place| {
+            self.index.pack(place.pack).and_then(|pack| pack.segments.get(usize::from(place.segment)))
+        });
+        if let Some(segment) = segment {
+            let share = u64::from(segment.stored_length) * u64::from(length);
+            self.stats.bytes_stored += share / u64::from(segment.plain_length).max(1);
+        }
+    }
+}
+
+impl Surveyor for Count<'_> {
+    fn chunk(&mut self, chunk: &ChunkRef) {
+        self.add(&chunk.id, chunk.length);
+    }
+
+    fn page(&mut self, page: &PageRef) {
+        self.add(&page.id, page.length);
+    }
+
+    fn unreadable(&mut self, _page: &PageRef, error: Error) {
+        self.failed.get_or_insert(error);
+    }
+}
