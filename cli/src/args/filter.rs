@@ -1,0 +1,55 @@
+//! Which snapshots: options shared by every verb that looks at several.
+
+use crate::args::raw_path;
+use clap::Args;
+use std::path::PathBuf;
+use strongroom::SnapshotFilter;
+
+/// Only snapshots that match all of these.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Which snapshots")]
+pub struct FilterArgs {
+    /// Only of this host (repeatable: any of them)
+    #[arg(short = 'H', long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Only with all of these tags, separated by commas (repeatable: any of the lists)
+    #[arg(long, value_name = "TAG[,TAG]")]
+    pub tag: Vec<String>,
+    /// Only with this path (repeatable: all of them)
+    #[arg(long, value_name = "PATH")]
+    pub path: Vec<PathBuf>,
+}
+
+impl FilterArgs {
+    /// The engine's form.
+    pub fn filter(&self) -> SnapshotFilter {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        SnapshotFilter {
+            hosts: self.host.clone(),
+            tags: self.tag.iter().map(|list| split_tags(list)).collect(),
+            paths: self.path.iter().map(|path| raw_path(&absolute(path))).collect(),
+        }
+    }
+}
+
+/// `a,b` as tags; empty ones do not exist.
+fn split_tags(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+}
+
+/// All tags of several comma-separated lists.
+pub fn flat_tags(lists: &[String]) -> Vec<String> {
+    lists.iter().flat_map(|list| split_tags(list)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_in_one_list_belong_together() {
+        let args = FilterArgs { tag: vec!["a, b".into(), "c,".into()], ..FilterArgs::default() };
+        assert_eq!(args.filter().tags, [vec!["a".to_owned(), "b".into()], vec!["c".into()]]);
+        assert_eq!(flat_tags(&args.tag), ["a", "b", "c"]);
+    }
+}

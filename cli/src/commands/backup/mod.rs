@@ -1,0 +1,93 @@
+//! `backup`: takes a snapshot of folders, standard input or a command's output.
+
+mod report;
+mod source;
+
+use crate::args::BackupArgs;
+use crate::args::BackupCipher;
+use crate::args::InitArgs;
+use crate::args::entry_path;
+use crate::args::flat_tags;
+use crate::commands::Context;
+use crate::commands::context::backend;
+use crate::commands::context::exists;
+use crate::commands::init;
+use crate::exit::Exit;
+use crate::location::Place;
+use crate::show::Failure;
+use crate::show::drive;
+use std::sync::Arc;
+use strongroom::Backend;
+use strongroom::BackupBuilder;
+use strongroom::Cipher;
+use strongroom::Parent;
+use strongroom::Repository;
+use strongroom::SnapshotFilter;
+
+/// Takes a snapshot. Whatever is wrong with the request is found before anything is made or asked.
+pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
+    let place = context.place()?;
+    if args.stdin || args.stdin_from_command {
+        let name = entry_path(&args.stdin_filename).map_err(Failure::usage)?;
+        let name = name.ok_or_else(|| Failure::usage("--stdin-filename names nothing"))?;
+        let repository = open(context, &place, &args).await?;
+        let builder = source::stream(&repository, &args, name)?;
+        return finish(context, &repository, args, builder).await;
+    }
+    let source = source::folders(context, &place, &args)?;
+    source.check().map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
+    let repository = open(context, &place, &args).await?;
+    let builder = repository.backup(source);
+    finish(context, &repository, args, builder).await
+}
+
+/// Opens the repository; the user's own is made on first use.
+async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Repository, Failure> {
+    let backend: Arc<dyn Backend> = backend(place)?;
+    let first = place.own.is_some() && !args.dry_run && !exists(backend.as_ref()).await?;
+    if first {
+        init::make(context, place, backend, InitArgs::default()).await
+    } else {
+        context.open_at(place, backend).await
+    }
+}
+
+/// Everything asked for, then the job itself and what came of it.
+async fn finish(
+    context: &Context,
+    repository: &Repository,
+    args: BackupArgs,
+    mut builder: BackupBuilder,
+) -> Result<Exit, Failure> {
+    builder = builder
+        .tags(flat_tags(&args.tag))
+        .host(args.host.unwrap_or_else(|| context.environment.host()))
+        .user(context.environment.user())
+        .program(format!("strongroom {}", env!("CARGO_PKG_VERSION")))
+        .parent(match (&args.parent, args.force) {
+            (Some(id), _) => Parent::Snapshot(repository.resolve(id, &SnapshotFilter::default()).await?.id),
+            (None, true) => Parent::Nothing,
+            (None, false) => Parent::Automatic,
+        })
+        .ignore_inode(args.ignore_inode)
+        .ignore_ctime(args.ignore_ctime)
+        .dry_run(args.dry_run)
+        .skip_if_unchanged(args.skip_if_unchanged)
+        .cipher(match args.cipher {
+            BackupCipher::Auto => Cipher::Auto,
+            BackupCipher::XChaCha20Poly1305 => Cipher::XChaCha20Poly1305,
+            BackupCipher::Aes256Gcm => Cipher::Aes256Gcm,
+        });
+    builder = match args.label {
+        Some(label) => builder.label(label),
+        None => builder,
+    };
+    builder = args.time.into_iter().fold(builder, BackupBuilder::time);
+    builder = args.compression.into_iter().fold(builder, BackupBuilder::compression);
+    builder = args.threads.into_iter().fold(builder, |builder, count| builder.threads(count.into()));
+    builder = args.limit_upload.into_iter().fold(builder, |builder, kib| builder.limit_upload(u64::from(kib) * 1024));
+    builder = context.cache_folder().into_iter().fold(builder, BackupBuilder::cache_folder);
+    let list = context.show.verbose > 0 || args.dry_run;
+    let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
+    report::tell(context, &report, args.dry_run)
+}

@@ -1,0 +1,82 @@
+//! `diff --disk`: what differs between a snapshot and the files of this machine.
+//!
+//! What is on the disk and not in the snapshot is told where the snapshot has the folder and the
+//! folder was backed up as a whole; what was left out by a pattern looks the same as what is new.
+
+use crate::args::DiffArgs;
+use crate::commands::Context;
+use crate::commands::diff::line;
+use crate::exit::Exit;
+use crate::show::Failure;
+use crate::show::clock;
+use crate::show::path;
+use crate::show::short;
+use std::path::Path;
+use strongroom::CompareOptions;
+use strongroom::DiskChange;
+use strongroom::FileKind;
+use strongroom::Repository;
+
+/// Compares a snapshot with the disk; nothing is written anywhere.
+pub async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
+    let repository: Repository = context.open().await?;
+    let snapshot = repository.resolve(&args.before.snapshot, &args.filter.filter()).await?;
+    let below = args.before.below.clone();
+    // A relative path was stored as it was given: without a word from the user it is looked for where it was.
+    let root = args.disk.clone().filter(|asked| asked != Path::new("/") || below.is_some());
+    let options = CompareOptions { root, path: below, read_content: args.content };
+    let mut differences = repository.compare(&snapshot, options).await?;
+    context.show.note(&format!(
+        "comparing snapshot {} of {} to {}",
+        short(&snapshot.id),
+        clock(snapshot.started),
+        differences.root().display()
+    ));
+    while let Some(difference) = differences.next().await? {
+        let mark = match &difference.change {
+            DiskChange::Missing => '-',
+            DiskChange::Extra => '+',
+            // Where a file's bytes were not read, another time tells of other bytes.
+            DiskChange::Changed { fields } => mark(fields, difference.kind == FileKind::File && !args.content),
+            DiskChange::Unreadable { why } => {
+                context.show.warn(&format!("{}: {why}", path(&difference.path)));
+                continue;
+            }
+            _ => 'U',
+        };
+        if mark != 'U' || args.metadata {
+            line(&context.show, mark, &difference.path, difference.kind == FileKind::Directory)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// `T` another type, `M` other content, `U` only other metadata.
+fn mark(fields: &[&str], time_tells: bool) -> char {
+    let other = |field: &&str| match *field {
+        "size" | "target" | "content" => true,
+        "modified" => time_tells,
+        _ => false,
+    };
+    if fields.contains(&"type") {
+        'T'
+    } else if fields.iter().any(other) {
+        'M'
+    } else {
+        'U'
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_time_alone_means_new_content_only_where_nobody_looked() {
+        assert_eq!(mark(&["modified"], true), 'M');
+        assert_eq!(mark(&["modified"], false), 'U');
+        assert_eq!(mark(&["modified", "content"], false), 'M');
+        assert_eq!(mark(&["mode", "owner"], true), 'U');
+        assert_eq!(mark(&["type"], true), 'T');
+    }
+}

@@ -1,0 +1,113 @@
+//! `dump`: a file, or a folder as an archive, to standard output or into a new file.
+
+use crate::archive::Pack;
+use crate::archive::TarPack;
+use crate::archive::ZipPack;
+use crate::args::Archive;
+use crate::args::DumpArgs;
+use crate::args::entry_path;
+use crate::commands::Context;
+use crate::commands::ls;
+use crate::exit::Exit;
+use crate::show::Failure;
+use std::fs::OpenOptions;
+use std::io::BufWriter;
+use std::io::IsTerminal;
+use std::io::Write;
+use strongroom::Entry;
+use strongroom::EntryPath;
+use strongroom::FileKind;
+use strongroom::Repository;
+use strongroom::Snapshot;
+
+/// Writes what was asked for. A file that could not be written to its end is removed.
+pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
+    let below = path_of(&args)?;
+    let repository: Repository = context.open().await?;
+    let snapshot = repository.resolve(&args.selector.snapshot, &args.filter.filter()).await?;
+    let entry = match &below {
+        Some(below) => Some(repository.entry(&snapshot, below).await?.ok_or_else(|| ls::missing(below, &snapshot))?),
+        None => None,
+    };
+    let Some(target) = &args.target else {
+        if entry.as_ref().is_none_or(|entry| !entry.metadata.has_content()) && std::io::stdout().is_terminal() {
+            return Err(Failure::usage("an archive is nothing for a terminal")
+                .hint("name a file with --target, or use '> FILE'"));
+        }
+        let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout());
+        write(&repository, &snapshot, entry.as_ref(), &mut out, args.archive).await?;
+        return Ok(Exit::Done);
+    };
+    let failed = |why: std::io::Error| Failure::failed(format!("cannot write {}", target.display())).because(why);
+    let file = OpenOptions::new().write(true).create_new(true).open(target).map_err(failed)?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let result = write(&repository, &snapshot, entry.as_ref(), &mut out, args.archive).await;
+    if let Err(failure) = result.and_then(|()| out.get_ref().sync_all().map_err(failed)) {
+        // Half an archive under a good name is worse than none.
+        let _ = std::fs::remove_file(target);
+        return Err(failure);
+    }
+    Ok(Exit::Done)
+}
+
+/// The path below the part the selector names.
+fn path_of(args: &DumpArgs) -> Result<Option<EntryPath>, Failure> {
+    let named = entry_path(&args.inside).map_err(Failure::usage)?;
+    match (&args.selector.below, named) {
+        (Some(part), Some(rest)) => {
+            let joined = [part.as_bytes(), rest.as_bytes()].join(&b'/');
+            EntryPath::parse(&joined).map(Some).map_err(|why| Failure::usage(why.to_string()))
+        }
+        (part, rest) => Ok(part.clone().or(rest)),
+    }
+}
+
+async fn write(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    entry: Option<&Entry>,
+    out: &mut (impl Write + Send),
+    archive: Archive,
+) -> Result<(), Failure> {
+    match entry {
+        Some(entry) if entry.metadata.has_content() => {
+            let mut content = repository.content(entry).await?;
+            while let Some(bytes) = content.next().await? {
+                out.write_all(&bytes)?;
+            }
+        }
+        Some(entry) if entry.metadata.kind != FileKind::Directory => {
+            return Err(Failure::usage(format!("{} is neither a file nor a folder", crate::show::path(&entry.path))));
+        }
+        _ => {
+            let below = entry.map(|entry| &entry.path);
+            match archive {
+                Archive::Tar => pack(repository, snapshot, below, TarPack::new(&mut *out)).await?,
+                Archive::Zip => pack(repository, snapshot, below, ZipPack::new(&mut *out)).await?,
+            }
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// All entries below a folder, with their paths in the snapshot.
+async fn pack(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    below: Option<&EntryPath>,
+    mut archive: impl Pack,
+) -> Result<(), Failure> {
+    let mut entries = repository.entries(snapshot, below).await?;
+    while let Some(entry) = entries.next().await? {
+        if !archive.begin(&entry)? {
+            continue;
+        }
+        let mut content = entries.content(&entry);
+        while let Some(bytes) = content.next().await? {
+            archive.data(&bytes)?;
+        }
+        archive.end()?;
+    }
+    archive.finish()
+}

@@ -1,0 +1,109 @@
+//! `find`: files in many snapshots.
+
+use crate::args::FindArgs;
+use crate::commands::Context;
+use crate::commands::ls::long_line;
+use crate::exit::Exit;
+use crate::show::Failure;
+use crate::show::clock;
+use crate::show::entry as json;
+use crate::show::path;
+use crate::show::short;
+use globset::GlobBuilder;
+use globset::GlobSet;
+use globset::GlobSetBuilder;
+use serde_json::Value;
+use serde_json::json;
+use strongroom::Entry;
+use strongroom::Repository;
+use strongroom::Snapshot;
+
+/// Searches the snapshots, oldest first unless asked otherwise.
+pub async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
+    // A pattern that makes no sense is told before a password is asked for.
+    let patterns = patterns(&args.patterns, args.ignore_case)?;
+    let repository: Repository = context.open().await?;
+    let mut snapshots = context.select(&repository, &args.snapshot, &args.filter).await?;
+    if args.reverse {
+        snapshots.reverse();
+    }
+    let mut found: Vec<Value> = Vec::new();
+    for snapshot in &snapshots {
+        let matches = search(context, &repository, snapshot, &patterns, &args).await?;
+        if !matches.is_empty() {
+            found.push(json!({ "hits": matches.len(), "snapshot": snapshot.id.to_string(), "matches": matches }));
+        }
+    }
+    if context.show.json {
+        context.show.json(&Value::Array(found))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows what matches in one snapshot; gives it back only for JSON.
+async fn search(
+    context: &Context,
+    repository: &Repository,
+    snapshot: &Snapshot,
+    patterns: &GlobSet,
+    args: &FindArgs,
+) -> Result<Vec<Value>, Failure> {
+    let mut matches = Vec::new();
+    let mut head = Some(format!("found in snapshot {} of {}", short(&snapshot.id), clock(snapshot.started)));
+    let mut entries = repository.entries(snapshot, None).await?;
+    while let Some(entry) = entries.next().await? {
+        if !is_wanted(&entry, patterns, args) {
+            continue;
+        }
+        if context.show.json {
+            matches.push(Value::Object(json(&entry)));
+            continue;
+        }
+        if let Some(head) = head.take() {
+            context.show.say(&head)?;
+        }
+        context.show.line(&if args.long { long_line(&entry, false) } else { path(&entry.path) })?;
+    }
+    if head.is_none() {
+        context.show.say("")?;
+    }
+    Ok(matches)
+}
+
+fn is_wanted(entry: &Entry, patterns: &GlobSet, args: &FindArgs) -> bool {
+    let time = entry.metadata.modified;
+    let in_time = args.oldest.is_none_or(|oldest| time >= oldest) && args.newest.is_none_or(|newest| time <= newest);
+    in_time && patterns.is_match(format!("/{}", entry.path))
+}
+
+/// A name matches anywhere, a path from its beginning, a part of a path anywhere.
+fn patterns(texts: &[String], ignore_case: bool) -> Result<GlobSet, Failure> {
+    let mut set = GlobSetBuilder::new();
+    for text in texts {
+        let trimmed = text.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(text);
+        let full = if trimmed.starts_with('/') { trimmed.to_owned() } else { format!("**/{trimmed}") };
+        let glob = GlobBuilder::new(&full).literal_separator(true).case_insensitive(ignore_case).build();
+        set.add(glob.map_err(|why| Failure::usage(format!("'{text}' is no pattern")).because(why.kind()))?);
+    }
+    set.build().map_err(|why| Failure::usage("the patterns are too much").because(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_anywhere_and_paths_from_their_beginning() {
+        let finds = |pattern: &str, case: bool, path: &str| {
+            patterns(&[pattern.to_owned()], case).expect("a pattern").is_match(path)
+        };
+        assert!(finds("*.conf", false, "/etc/nginx/nginx.conf"));
+        assert!(!finds("*.conf", false, "/etc/nginx.conf/x"));
+        assert!(finds("nginx/*.conf", false, "/etc/nginx/nginx.conf"));
+        assert!(finds("/etc/*/nginx.conf", false, "/etc/nginx/nginx.conf"));
+        assert!(!finds("/nginx/*", false, "/etc/nginx/nginx.conf"));
+        assert!(!finds("README", false, "/a/readme"));
+        assert!(finds("README", true, "/a/readme"));
+        assert!(patterns(&["[".into()], false).is_err());
+    }
+}

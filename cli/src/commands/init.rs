@@ -1,0 +1,106 @@
+//! `init`: makes a repository and prints its recovery code.
+
+use crate::args::InitArgs;
+use crate::args::Kdf;
+use crate::commands::Context;
+use crate::commands::context::backend;
+use crate::commands::context::exists;
+use crate::exit::Exit;
+use crate::keyfile;
+use crate::location::Place;
+use crate::secret;
+use crate::show::Failure;
+use crate::show::message;
+use serde_json::Value;
+use std::sync::Arc;
+use strongroom::Backend;
+use strongroom::CreateOptions;
+use strongroom::Created;
+use strongroom::KdfChoice;
+use strongroom::Key;
+use strongroom::Repository;
+
+/// Makes a repository where one is configured, or the user's own.
+pub async fn run(context: &Context, args: InitArgs) -> Result<Exit, Failure> {
+    let place = context.place()?;
+    let backend = backend(&place)?;
+    make(context, &place, backend, args).await?;
+    Ok(Exit::Done)
+}
+
+/// Makes the repository and tells everything its owner must keep.
+pub async fn make(
+    context: &Context,
+    place: &Place,
+    backend: Arc<dyn Backend>,
+    args: InitArgs,
+) -> Result<Repository, Failure> {
+    // Asked before the password is: nobody likes to type one twice for nothing.
+    if exists(backend.as_ref()).await? {
+        return Err(Failure::failed(format!("there is a repository at {} already", backend.describe())));
+    }
+    let from = secret::choose(&context.global, &context.environment, place)?;
+    let key = match &from {
+        // A key file that is named for a new repository may be new as well.
+        secret::From::KeyFile(file) if !file.exists() => {
+            let key = keyfile::create(file)?;
+            context.show.note(&format!("made the key file {}", file.display()));
+            Key::KeyFile(key)
+        }
+        from => secret::read(from, &context.environment, true)?,
+    };
+    let mut options = CreateOptions::default();
+    options.kdf = kdf(args.kdf);
+    options.label = args.label.unwrap_or_default();
+    options.recovery = !args.no_recovery_code;
+    let created = Repository::create(backend, key, options).await?;
+    // A code that nobody saw is lost: unlike other output its end is never quiet.
+    tell(context, &created, &from).map_err(|failure| {
+        Failure { exit: Exit::Failed, closed: false, ..failure }
+            .hint("the repository is made; 'strongroom key add --new-recovery-code' makes another code")
+    })?;
+    Ok(created.repository)
+}
+
+/// The engine's word for it.
+pub fn kdf(choice: Kdf) -> KdfChoice {
+    match choice {
+        Kdf::Standard => KdfChoice::Standard,
+        Kdf::High => KdfChoice::High,
+    }
+}
+
+fn tell(context: &Context, created: &Created, from: &secret::From) -> Result<(), Failure> {
+    let repository = &created.repository;
+    let key_file = match from {
+        secret::From::KeyFile(file) => Some(file.display().to_string()),
+        _ => None,
+    };
+    if context.show.json {
+        let mut value = message("initialized");
+        value.insert("id".into(), repository.id().to_string().into());
+        value.insert("repository".into(), repository.describe().into());
+        value.insert("key_file".into(), key_file.into());
+        value.insert("recovery_code".into(), created.recovery_code.clone().into());
+        return context.show.json(&Value::Object(value));
+    }
+    let show = &context.show;
+    show.line(&format!("made the repository {} at {}", repository.id(), repository.describe()))?;
+    if let Some(file) = &key_file {
+        show.line(&format!("its key is in             {file}"))?;
+    }
+    if let Some(code) = &created.recovery_code {
+        show.line(&format!("its recovery code is      {code}"))?;
+    }
+    show.line("")?;
+    show.line(match (&key_file, created.recovery_code.is_some()) {
+        (Some(_), true) => {
+            "Copy the key file and the recovery code to another place, now:\nif both are lost nobody can restore anything, and this is the only time the code is shown."
+        }
+        (Some(_), false) => "Copy the key file to another place, now: without it nobody can restore anything.",
+        (None, true) => {
+            "Write the recovery code down and keep it somewhere else: it opens the repository when the\npassword is lost, and this is the only time it is shown."
+        }
+        (None, false) => "Keep the password safe: without it nobody can restore anything.",
+    })
+}

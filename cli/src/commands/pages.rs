@@ -1,0 +1,30 @@
+//! `completions` and `man`: what shells and manual readers need.
+
+use crate::args;
+use crate::args::ManArgs;
+use crate::exit::Exit;
+use crate::show::Failure;
+use std::io::Write;
+
+/// Prints the completions of a shell.
+pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    // Written to memory first: the generator panics where nobody reads to the end.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut args::command(), "strongroom", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(Exit::Done)
+}
+
+/// Prints the main page, or writes one page for each verb.
+pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
+    let command = args::command();
+    let Some(folder) = &args.folder else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        std::io::stdout().lock().write_all(&page)?;
+        return Ok(Exit::Done);
+    };
+    let failed = |why| Failure::failed(format!("cannot write manual pages into {}", folder.display())).because(why);
+    std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder)).map_err(failed)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,135 @@
+//! `restore`: a snapshot, or a part of one, into a folder.
+
+use crate::args::RestoreArgs;
+use crate::args::RestoreOverwrite;
+use crate::commands::Context;
+use crate::commands::ls;
+use crate::exit::Exit;
+use crate::files_from;
+use crate::show::Failure;
+use crate::show::Show;
+use crate::show::bytes;
+use crate::show::drive;
+use crate::show::elapsed;
+use crate::show::message;
+use crate::show::short;
+use crate::show::unless_closed;
+use serde_json::Value;
+use std::path::Path;
+use strongroom::Overwrite;
+use strongroom::OwnerMap;
+use strongroom::OwnerMode;
+use strongroom::Repository;
+use strongroom::RestoreReport;
+
+/// Restores; what fails is listed at the end and does not stop the rest.
+pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
+    guard(context, &args)?;
+    let (mut include, mut exclude) = (args.include.clone(), args.exclude.clone());
+    include.extend(files_from::patterns(&args.include_file)?);
+    exclude.extend(files_from::patterns(&args.exclude_file)?);
+    let repository: Repository = context.open().await?;
+    let snapshot = repository.resolve(&args.selector.snapshot, &args.filter.filter()).await?;
+    let mut builder = repository.restore(&snapshot, args.target.clone());
+    if let Some(below) = &args.selector.below {
+        if repository.entry(&snapshot, below).await?.is_none() {
+            return Err(ls::missing(below, &snapshot));
+        }
+        builder = builder.path(below.clone());
+    }
+    builder = builder
+        .include(include)
+        .include_any_case(args.iinclude.clone())
+        .exclude(exclude)
+        .exclude_any_case(args.iexclude.clone())
+        .overwrite(match args.overwrite {
+            RestoreOverwrite::Always => Overwrite::Always,
+            RestoreOverwrite::IfChanged => Overwrite::IfChanged,
+            RestoreOverwrite::IfNewer => Overwrite::IfNewer,
+            RestoreOverwrite::Never => Overwrite::Never,
+        })
+        .delete(args.delete)
+        .verify(args.verify)
+        .dry_run(args.dry_run)
+        .sparse(args.sparse)
+        .owner(owner(&args));
+    if let Some(threads) = args.threads {
+        builder = builder.threads(threads.into());
+    }
+    context.show.note(&format!("restoring snapshot {} to {}", short(&snapshot.id), args.target.display()));
+    let list = context.show.verbose > 0 || args.dry_run;
+    let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
+    tell(context, &report, args.dry_run)
+}
+
+/// Deleting everything a whole system has beside the snapshot is never what somebody means.
+fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
+    if !args.delete || !args.include.is_empty() || !args.iinclude.is_empty() || !args.include_file.is_empty() {
+        return Ok(());
+    }
+    let real = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.into());
+    let target = real(&args.target);
+    let home = context.environment.path("HOME").map(|home| real(&home));
+    // A part of a snapshot restored over the home folder is a request one can mean; the whole is not.
+    if target.parent().is_none()
+        || (home.is_some_and(|home| home.starts_with(&target)) && args.selector.below.is_none())
+    {
+        return Err(Failure::usage(format!("--delete in {} would delete everything else there", target.display()))
+            .hint("name what to restore with --include, or give a folder of its own with --target"));
+    }
+    Ok(())
+}
+
+fn owner(args: &RestoreArgs) -> OwnerMap {
+    let mut map = OwnerMap::default();
+    if args.no_owner {
+        map.mode = OwnerMode::None;
+    }
+    map.by_number = args.numeric_owner;
+    for (from, to) in &args.map_owner {
+        match (from.strip_prefix(':'), to.strip_prefix(':')) {
+            (Some(from), Some(to)) => map.groups.push((from.to_owned(), to.to_owned())),
+            _ => map.users.push((from.clone(), to.clone())),
+        }
+    }
+    map
+}
+
+fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit, Failure> {
+    let show = &context.show;
+    show.warnings("restore", &report.failures, report.failures_total);
+    unless_closed(summary(show, report, dry_run))?;
+    if report.owners_refused > 0 {
+        let many = report.owners_refused;
+        show.note(&format!("the owner or group of {many} entries could not be set: that takes root, or --no-owner"));
+    }
+    if report.failures_total == 0 {
+        return Ok(Exit::Done);
+    }
+    show.warn(&format!("{} things could not be restored", report.failures_total));
+    Ok(Exit::Partial)
+}
+
+fn summary(show: &Show, report: &RestoreReport, dry_run: bool) -> Result<(), Failure> {
+    if show.json {
+        let mut value = message("summary");
+        value.insert("dry_run".into(), dry_run.into());
+        value.insert("files_restored".into(), report.entries_restored.into());
+        value.insert("files_unchanged".into(), report.entries_unchanged.into());
+        value.insert("files_skipped".into(), report.entries_skipped.into());
+        value.insert("files_deleted".into(), report.entries_deleted.into());
+        value.insert("total_bytes".into(), report.bytes_total.into());
+        value.insert("bytes_restored".into(), report.bytes_written.into());
+        value.insert("error_count".into(), report.failures_total.into());
+        value.insert("owners_refused".into(), report.owners_refused.into());
+        value.insert("total_duration".into(), report.seconds.into());
+        return show.json(&Value::Object(value));
+    }
+    let what = if dry_run { "would restore" } else { "restored" };
+    show.say(&format!(
+        "{what} {} entries ({} unchanged, {} skipped, {} deleted)",
+        report.entries_restored, report.entries_unchanged, report.entries_skipped, report.entries_deleted
+    ))?;
+    let (written, total) = (bytes(report.bytes_written), bytes(report.bytes_total));
+    show.say(&format!("wrote {written} of {total} in {}", elapsed(report.seconds)))
+}

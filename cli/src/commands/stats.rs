@@ -1,0 +1,102 @@
+//! `stats`: how much is stored, and how much it would be otherwise.
+
+use crate::args::StatsArgs;
+use crate::args::StatsMode;
+use crate::commands::Context;
+use crate::exit::Exit;
+use crate::show::Failure;
+use crate::show::bytes;
+use crate::show::clock;
+use crate::show::message;
+use crate::show::short;
+use crate::show::table;
+use serde_json::Value;
+use strongroom::Repository;
+use strongroom::Snapshot;
+
+/// Counts, in the way that was asked for.
+pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
+    let repository: Repository = context.open().await?;
+    let snapshots = context.select(&repository, &args.ids, &args.filter).await?;
+    if args.mode == StatsMode::BySnapshot {
+        by_snapshot(context, &repository, &snapshots).await?;
+        return Ok(Exit::Done);
+    }
+    let mut value = message("stats");
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    let total = |count: fn(&Snapshot) -> u64| snapshots.iter().map(count).fold(0, u64::saturating_add);
+    let plain = total(|snapshot| snapshot.counts.bytes);
+    if args.mode != StatsMode::RawData {
+        let files = total(|snapshot| snapshot.counts.files);
+        value.insert("snapshots_count".into(), snapshots.len().into());
+        value.insert("total_file_count".into(), files.into());
+        value.insert("total_size".into(), plain.into());
+        lines.push(("snapshots", snapshots.len().to_string()));
+        lines.push(("files in them", files.to_string()));
+        lines.push(("plain", bytes(plain)));
+    }
+    if args.mode != StatsMode::RestoreSize {
+        let stats = repository.stats().await?;
+        value.insert("packs".into(), stats.packs.into());
+        value.insert("index_objects".into(), stats.index_objects.into());
+        value.insert("chunks".into(), stats.chunks.into());
+        value.insert("total_uncompressed_size".into(), stats.bytes_unique.into());
+        value.insert("total_catalog_size".into(), stats.bytes_catalog.into());
+        value.insert("total_stored_size".into(), stats.bytes_stored.into());
+        value.insert("objects".into(), stats.objects.into());
+        lines.push(("without duplicates", format!("{} in {} chunks", bytes(stats.bytes_unique), stats.chunks)));
+        lines.push(("stored", format!("{} in {} packs", bytes(stats.bytes_stored), stats.packs)));
+        if plain > 0
+            && stats.bytes_stored > 0
+            && args.mode == StatsMode::All
+            && snapshots.len() as u64 == stats.snapshots
+        {
+            let ratio = plain as f64 / stats.bytes_stored as f64;
+            value.insert("ratio".into(), ratio.into());
+            lines.push(("plain / stored", format!("{ratio:.2}")));
+        }
+    }
+    if context.show.json {
+        context.show.json(&Value::Object(value))?;
+    } else {
+        for (name, text) in lines {
+            context.show.line(&format!("{name:<20} {text}"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn by_snapshot(context: &Context, repository: &Repository, snapshots: &[Snapshot]) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for snapshot in snapshots {
+        let stats = repository.snapshot_stats(snapshot).await?;
+        if context.show.json {
+            let mut value = message("snapshot_stats");
+            value.insert("id".into(), snapshot.id.to_string().into());
+            value.insert("entries".into(), stats.entries.into());
+            value.insert("total_file_count".into(), stats.files.into());
+            value.insert("total_size".into(), stats.bytes.into());
+            value.insert("chunks".into(), stats.chunks.into());
+            value.insert("total_uncompressed_size".into(), stats.bytes_unique.into());
+            value.insert("total_stored_size".into(), stats.bytes_stored.into());
+            value.insert("data_added".into(), snapshot.counts.bytes_new.into());
+            value.insert("data_added_packed".into(), snapshot.counts.bytes_stored.into());
+            context.show.json(&Value::Object(value))?;
+            continue;
+        }
+        rows.push(vec![
+            short(&snapshot.id),
+            clock(snapshot.started),
+            stats.files.to_string(),
+            bytes(stats.bytes),
+            bytes(stats.bytes_unique),
+            bytes(stats.bytes_stored),
+            bytes(snapshot.counts.bytes_stored),
+        ]);
+    }
+    if context.show.json {
+        return Ok(());
+    }
+    let head = ["ID", "Time", "Files", "Plain", "Without duplicates", "Stored", "Added then"];
+    context.show.line(&table(&head, rows, &[2, 3, 4, 5, 6]))
+}

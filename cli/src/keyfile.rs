@@ -1,0 +1,60 @@
+//! New key files: made once, readable by their owner only, on disk before anything depends on them.
+
+use crate::show::Failure;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use strongroom::Secret;
+use strongroom::SystemRng;
+
+/// Makes a random key file that did not exist before, and gives its content.
+pub fn create(file: &Path) -> Result<Secret, Failure> {
+    let text = strongroom::generate_key_file(&SystemRng)?;
+    let failed =
+        |why: std::io::Error| Failure::failed(format!("cannot make the key file {}", file.display())).because(why);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(folder).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut written = options.open(file).map_err(failed)?;
+    let result = written.write_all(text.as_bytes()).and_then(|()| written.sync_all());
+    if let Err(why) = result {
+        // Half a key is no key: the next run must be able to make a whole one.
+        let _ = std::fs::remove_file(file);
+        return Err(failed(why));
+    }
+    // The name must survive a crash too, before a repository exists that only this key opens.
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(Secret::new(text.into_bytes()))
+}
+
+/// Makes a folder only its owner may enter; one that exists stays as it is.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_is_private_and_never_replaced() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config/strongroom/key");
+        create(&file).expect("made");
+        let content = std::fs::read(&file).expect("readable");
+        assert!(content.starts_with(b"strongroom-key-1 "));
+        assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(create(&file).is_err());
+        assert_eq!(std::fs::read(&file).expect("readable"), content);
+    }
+}

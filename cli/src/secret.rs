@@ -1,0 +1,203 @@
+//! Where the password or key comes from: options, environment, systemd, the user's own key, a prompt.
+
+use crate::args::Global;
+use crate::environment::Environment;
+use crate::location::Place;
+use crate::show::Failure;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+use strongroom::Key;
+use strongroom::Secret;
+
+/// A place a key comes from, before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    PasswordFile(PathBuf),
+    PasswordCommand(String),
+    /// In the environment; the name of the variable.
+    PasswordVariable(&'static str),
+    KeyFile(PathBuf),
+    Recovery,
+    Prompt,
+}
+
+/// Chooses where the key comes from; the first place that is configured wins.
+pub fn choose(global: &Global, environment: &Environment, place: &Place) -> Result<From, Failure> {
+    let options = [
+        global.password_file.clone().map(From::PasswordFile),
+        global.password_command.clone().map(From::PasswordCommand),
+        global.key_file.clone().map(From::KeyFile),
+        global.recovery_code.then_some(From::Recovery),
+    ];
+    let mut given = options.into_iter().flatten();
+    if let Some(first) = given.next() {
+        return match given.next() {
+            None => Ok(first),
+            Some(_) => Err(Failure::usage(
+                "give one of --password-file, --password-command, --key-file and --recovery-code, not several",
+            )),
+        };
+    }
+    let configured = environment
+        .is_set("STRONGROOM_PASSWORD")
+        .then_some(From::PasswordVariable("STRONGROOM_PASSWORD"))
+        .or_else(|| environment.path("STRONGROOM_PASSWORD_FILE").map(From::PasswordFile))
+        .or_else(|| environment.text("STRONGROOM_PASSWORD_COMMAND").map(From::PasswordCommand))
+        .or_else(|| environment.path("STRONGROOM_KEY_FILE").map(From::KeyFile))
+        .or_else(|| credentials(environment))
+        .or_else(|| place.own.as_ref().map(|own| From::KeyFile(own.key_file.clone())));
+    Ok(configured.unwrap_or(From::Prompt))
+}
+
+/// What systemd hands to a service with `LoadCredential=` or `SetCredentialEncrypted=`.
+fn credentials(environment: &Environment) -> Option<From> {
+    let folder = environment.path("CREDENTIALS_DIRECTORY")?;
+    let password = folder.join("strongroom.password");
+    if password.exists() {
+        return Some(From::PasswordFile(password));
+    }
+    let key = folder.join("strongroom.key");
+    key.exists().then_some(From::KeyFile(key))
+}
+
+/// Reads the key; `create` asks twice at a prompt.
+pub fn read(from: &From, environment: &Environment, create: bool) -> Result<Key, Failure> {
+    match from {
+        From::PasswordFile(file) => Ok(Key::Passphrase(password(read_file("password", file)?)?)),
+        From::PasswordCommand(command) => Ok(Key::Passphrase(password(run(command)?)?)),
+        From::PasswordVariable(name) => {
+            let raw = environment.raw(name).unwrap_or_default();
+            Ok(Key::Passphrase(password(raw.into_encoded_bytes())?))
+        }
+        From::KeyFile(file) => Ok(Key::KeyFile(Secret::new(read_file("key file", file)?))),
+        From::Recovery if create => Err(Failure::usage("a recovery code cannot make a repository: it comes from one")),
+        From::Recovery => recovery(environment),
+        From::Prompt => Ok(Key::Passphrase(prompt(create)?)),
+    }
+}
+
+/// A new password: from a file, or asked for twice.
+pub fn new_password(file: Option<&Path>) -> Result<Secret, Failure> {
+    match file {
+        Some(file) => password(read_file("new password", file)?),
+        None => prompt(true),
+    }
+}
+
+/// One line end at the end belongs to the file, not to the password.
+fn password(mut raw: Vec<u8>) -> Result<Secret, Failure> {
+    if raw.last() == Some(&b'\n') {
+        raw.pop();
+        if raw.last() == Some(&b'\r') {
+            raw.pop();
+        }
+    }
+    let secret = Secret::new(raw);
+    if secret.is_empty() {
+        return Err(Failure::failed("the password is empty").hint("an empty password protects nothing: choose one"));
+    }
+    Ok(secret)
+}
+
+fn read_file(what: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file)
+        .map_err(|why| Failure::failed(format!("cannot read the {what} from {}", file.display())).because(why))
+}
+
+/// The output of a shell command. It gets no standard input: that may be what is backed up.
+fn run(command: &str) -> Result<Vec<u8>, Failure> {
+    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+    let failed = || Failure::failed("the password command failed").because(format!("it was: {command}"));
+    let output = Command::new(shell)
+        .args([flag, command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|why| failed().because(why))?;
+    if output.status.success() { Ok(output.stdout) } else { Err(failed().because(output.status)) }
+}
+
+fn recovery(environment: &Environment) -> Result<Key, Failure> {
+    let code = match environment.text("STRONGROOM_RECOVERY_CODE") {
+        Some(code) => code,
+        None => ask("recovery code: ", "no recovery code was given", "set STRONGROOM_RECOVERY_CODE")?,
+    };
+    if code.trim().is_empty() {
+        return Err(Failure::failed("the recovery code is empty"));
+    }
+    Ok(Key::Recovery(Secret::new(code.trim().as_bytes())))
+}
+
+fn prompt(twice: bool) -> Result<Secret, Failure> {
+    let missing = "no password was given";
+    let hint = "use --password-file, --password-command, --key-file or STRONGROOM_PASSWORD";
+    let first = ask(if twice { "new password: " } else { "password: " }, missing, hint)?;
+    if twice && first != ask("the same again: ", missing, hint)? {
+        return Err(Failure::failed("the two passwords are not the same"));
+    }
+    password(first.into_bytes())
+}
+
+/// Asks on the terminal, without echo.
+fn ask(question: &str, missing: &str, hint: &str) -> Result<String, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::failed(missing).because("there is no terminal to ask on").hint(hint));
+    }
+    rpassword::prompt_password(question).map_err(|why| Failure::failed(missing).because(why).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::location::OwnPlace;
+
+    fn place() -> Place {
+        Place { location: "/r".into(), own: None }
+    }
+
+    #[test]
+    fn options_win_over_the_environment_and_several_are_refused() {
+        let environment = Environment::of(&[("STRONGROOM_PASSWORD", "x")]);
+        let mut global = Global { key_file: Some("/k".into()), ..Global::default() };
+        assert_eq!(choose(&global, &environment, &place()).expect("one"), From::KeyFile("/k".into()));
+        global.recovery_code = true;
+        assert_eq!(choose(&global, &environment, &place()).expect_err("two").exit.code(), 2);
+    }
+
+    #[test]
+    fn systemd_credentials_stand_before_the_users_own_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let environment = Environment::of(&[("CREDENTIALS_DIRECTORY", folder.path().to_str().expect("UTF-8"))]);
+        let own = OwnPlace { folder: "/r".into(), key_file: "/own".into() };
+        let place = Place { own: Some(own), ..place() };
+        let choose = || choose(&Global::default(), &environment, &place).expect("one");
+        assert_eq!(choose(), From::KeyFile("/own".into()));
+        let key = folder.path().join("strongroom.key");
+        std::fs::write(&key, "k").expect("written");
+        assert_eq!(choose(), From::KeyFile(key));
+        let password = folder.path().join("strongroom.password");
+        std::fs::write(&password, "p").expect("written");
+        assert_eq!(choose(), From::PasswordFile(password));
+    }
+
+    #[test]
+    fn an_empty_password_is_refused_wherever_it_comes_from() {
+        let empty = Environment::of(&[("STRONGROOM_PASSWORD", "")]);
+        let from = choose(&Global::default(), &empty, &place()).expect("it is set");
+        assert_eq!(read(&from, &empty, false).err().map(|failure| failure.exit.code()), Some(1));
+        for raw in ["", "\n", "\r\n"] {
+            assert!(password(raw.into()).is_err(), "{raw:?}");
+        }
+        assert!(password("\n\n".into()).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_password_command_must_succeed() {
+        assert_eq!(run("printf secret").ok(), Some(b"secret".to_vec()));
+        assert!(run("printf secret; exit 3").is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! Numbers, times, names and tables as people read them.
+
+use comfy_table::Cell;
+use comfy_table::CellAlignment;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use jiff::tz::TimeZone;
+use strongroom::EntryPath;
+use strongroom::FileKind;
+use strongroom::Metadata;
+use strongroom::Timestamp;
+
+/// Bytes with a binary unit: `512 B`, `1.500 KiB`.
+pub fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = "KiB";
+    for next in units.into_iter().skip(1) {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.3} {unit}")
+}
+
+/// Seconds as `m:ss` or `h:mm:ss`.
+pub fn duration(seconds: u64) -> String {
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{rest:02}") } else { format!("{minutes}:{rest:02}") }
+}
+
+/// A measured stretch of seconds: tenths while they matter.
+pub fn elapsed(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{seconds:.1} s") } else { duration(seconds as u64) }
+}
+
+/// Local date and time, to the second.
+pub fn clock(time: Timestamp) -> String {
+    match jiff::Timestamp::new(time.seconds, 0) {
+        Ok(instant) => instant.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => format!("@{}", time.seconds),
+    }
+}
+
+/// The first eight digits of an identifier.
+pub fn short(id: &impl std::fmt::Display) -> String {
+    id.to_string().chars().take(8).collect()
+}
+
+/// Raw bytes made harmless for a terminal: control characters are escaped, and those that turn the direction of text.
+pub fn lossy(raw: &[u8]) -> String {
+    let text = String::from_utf8_lossy(raw);
+    if !text.chars().any(is_tricky) {
+        return text.into_owned();
+    }
+    text.chars().map(|c| if is_tricky(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+fn is_tricky(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// An entry's path as people wrote it: absolute.
+pub fn path(path: &EntryPath) -> String {
+    format!("/{}", lossy(path.as_bytes()))
+}
+
+/// One word for what an entry is.
+pub fn type_name(kind: &FileKind) -> &'static str {
+    match kind {
+        FileKind::File => "file",
+        FileKind::Directory => "dir",
+        FileKind::Symlink { .. } => "symlink",
+        FileKind::Fifo => "fifo",
+        FileKind::Socket => "socket",
+        FileKind::CharDevice { .. } => "chardev",
+        FileKind::BlockDevice { .. } => "dev",
+        FileKind::Stream => "stream",
+        _ => "other",
+    }
+}
+
+/// Type and permissions as `ls -l` writes them.
+pub fn mode(metadata: &Metadata) -> String {
+    let kind = match metadata.kind {
+        FileKind::Directory => 'd',
+        FileKind::Symlink { .. } => 'l',
+        FileKind::Fifo => 'p',
+        FileKind::Socket => 's',
+        FileKind::CharDevice { .. } => 'c',
+        FileKind::BlockDevice { .. } => 'b',
+        _ => '-',
+    };
+    let mut text = String::from(kind);
+    // Each special bit changes the "execute" letter of its group.
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = metadata.mode >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (metadata.mode & special != 0, bits & 1 != 0) {
+            (true, true) => letter,
+            (true, false) => letter.to_ascii_uppercase(),
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// A plain table; columns named in `right` are aligned to the right.
+pub fn table(head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(head.iter().copied().map(Cell::new));
+    for row in rows {
+        table.add_row(row.into_iter().map(Cell::new));
+    }
+    for column in right {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let trimmed: Vec<String> = table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+    trimmed.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.000 KiB"),
+            (1536, "1.500 KiB"),
+            (1 << 20, "1.000 MiB"),
+            (5 << 30, "5.000 GiB"),
+            (u64::MAX, "16.000 EiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn durations_grow_hours_when_they_need_them() {
+        assert_eq!(duration(5), "0:05");
+        assert_eq!(duration(754), "12:34");
+        assert_eq!(duration(3_661), "1:01:01");
+    }
+
+    #[test]
+    fn modes_read_like_ls() {
+        let mut metadata = Metadata::new(FileKind::Directory);
+        metadata.mode = 0o1777;
+        assert_eq!(mode(&metadata), "drwxrwxrwt");
+        metadata.kind = FileKind::File;
+        metadata.mode = 0o4644;
+        assert_eq!(mode(&metadata), "-rwSr--r--");
+    }
+
+    #[test]
+    fn names_cannot_command_the_terminal() {
+        assert_eq!(lossy(b"a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(lossy(b"\xff"), "\u{fffd}");
+    }
+}

@@ -1,0 +1,206 @@
+//! A job on its way: a bar on a terminal, status lines for scripts, entries with `-v`.
+
+use crate::interrupt::Interrupt;
+use crate::show::Failure;
+use crate::show::Show;
+use crate::show::bytes;
+use crate::show::duration;
+use crate::show::message;
+use crate::show::path;
+use crate::show::unless_closed;
+use indicatif::ProgressBar;
+use indicatif::ProgressDrawTarget;
+use indicatif::ProgressStyle;
+use serde_json::Value;
+use serde_json::json;
+use std::io::IsTerminal;
+use std::time::Duration;
+use std::time::Instant;
+use strongroom::Action;
+use strongroom::Event;
+use strongroom::Job;
+use strongroom::Progress;
+
+/// How often a bar is drawn.
+const BAR_MILLISECONDS: u64 = 100;
+/// How often a script is told.
+const STATUS_MILLISECONDS: u64 = 1_000;
+
+/// The bar of a job; draws nothing unless standard error is a terminal and nobody asked for silence.
+struct Bar {
+    bar: ProgressBar,
+    began: Instant,
+}
+
+impl Bar {
+    /// A bar, hidden where it would be in the way.
+    fn new(show: &Show) -> Self {
+        let visible = !show.quiet && !show.json && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let plain = ProgressStyle::with_template("[{elapsed_precise}] {wide_msg}");
+        bar.set_style(plain.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, began: Instant::now() }
+    }
+
+    /// Draws the latest counters.
+    fn update(&self, progress: &Progress) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let percent = fraction(progress).map(|part| format!("{:5.1} %  ", part * 100.0)).unwrap_or_default();
+        let of = |total: u64, text: String| if total > 0 { format!(" / {text}") } else { String::new() };
+        let warnings = if progress.warnings > 0 { format!(", {} warnings", progress.warnings) } else { String::new() };
+        let eta = self.seconds_remaining(progress).map(|left| format!("  ETA {}", duration(left))).unwrap_or_default();
+        self.bar.set_message(format!(
+            "{percent}{}{} entries, {}{}{warnings}{eta}",
+            progress.entries_done,
+            of(progress.entries_total, progress.entries_total.to_string()),
+            bytes(progress.bytes_done),
+            of(progress.bytes_total, bytes(progress.bytes_total)),
+        ));
+        self.bar.tick();
+    }
+
+    /// From the average speed so far; nothing while there is too little to tell from.
+    fn seconds_remaining(&self, progress: &Progress) -> Option<u64> {
+        let part = fraction(progress)?;
+        let elapsed = self.began.elapsed().as_secs_f64();
+        (part > 0.005 && elapsed > 1.0).then(|| (elapsed * (1.0 - part) / part) as u64)
+    }
+
+    /// Prints a line above the bar.
+    fn above(&self, show: &Show, text: &str) -> Result<(), Failure> {
+        self.bar.suspend(|| show.line(text))
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How much is done, 0 to 1; by bytes where they are known.
+fn fraction(progress: &Progress) -> Option<f64> {
+    let (done, total) = match progress.bytes_total {
+        0 => (progress.entries_done, progress.entries_total),
+        total => (progress.bytes_done, total),
+    };
+    (total > 0).then(|| (done as f64 / total as f64).min(1.0))
+}
+
+/// Runs a job to its end, showing its way. Ctrl-C asks it for a clean stop. `list` shows every entry.
+pub async fn drive<T>(mut job: Job<T>, show: &Show, interrupt: &Interrupt, list: bool) -> Result<T, Failure> {
+    let _guard = interrupt.guard(job.canceller());
+    let bar = Bar::new(show);
+    let progress = job.progress();
+    // Asking for events makes the engine build them: only when somebody wants to see them.
+    let mut events = (list && !show.quiet).then(|| job.events());
+    let period = if show.json { STATUS_MILLISECONDS } else { BAR_MILLISECONDS };
+    let mut ticks = tokio::time::interval(Duration::from_millis(period));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    ticks.tick().await;
+    let result = loop {
+        tokio::select! {
+            result = &mut job => break result,
+            Some(event) = next(&mut events) => {
+                unless_closed(tell(&event, show, &bar))?;
+            }
+            _ = ticks.tick() => {
+                bar.update(&progress.latest());
+                if show.json && !show.quiet {
+                    unless_closed(show.json(&status(&progress.latest(), &bar)))?;
+                }
+            }
+        }
+    };
+    // What the job told before it ended is still in the channel. The job's own end of it lives as
+    // long as the job, so take only what is there.
+    if let Some(events) = &mut events {
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await {
+            unless_closed(tell(&event, show, &bar))?;
+        }
+    }
+    bar.clear();
+    Ok(result?)
+}
+
+/// The next event, or never.
+async fn next(events: &mut Option<strongroom::Events>) -> Option<Event> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::New => "new",
+        Action::Changed => "modified",
+        Action::Unchanged => "unchanged",
+        Action::Skipped => "skipped",
+        Action::Deleted => "deleted",
+        _ => "other",
+    }
+}
+
+fn tell(event: &Event, show: &Show, bar: &Bar) -> Result<(), Failure> {
+    match event {
+        Event::EntryDone { path: at, action, bytes: size, .. } if show.json => {
+            let mut value = message("verbose_status");
+            value.insert("action".into(), word(*action).into());
+            value.insert("item".into(), format!("/{at}").into());
+            value.insert("data_size".into(), (*size).into());
+            show.json(&Value::Object(value))
+        }
+        Event::EntryDone { path: at, action, bytes: size, .. } => {
+            bar.above(show, &format!("{:<9}  {}, {}", word(*action), path(at), bytes(*size)))
+        }
+        Event::Skipped { path: at, reason, .. } if show.json => {
+            let mut value = message("verbose_status");
+            value.insert("action".into(), "excluded".into());
+            value.insert("item".into(), format!("/{at}").into());
+            value.insert("reason".into(), reason.clone().into());
+            show.json(&Value::Object(value))
+        }
+        Event::Skipped { path: at, reason, .. } => {
+            bar.above(show, &format!("{:<9}  {} ({reason})", "excluded", path(at)))
+        }
+        Event::Missed { count, .. } if !show.json => bar.above(show, &format!("... {count} more entries")),
+        // Warnings are in the report, which is shown at the end.
+        _ => Ok(()),
+    }
+}
+
+/// restic's `status` message.
+fn status(progress: &Progress, bar: &Bar) -> Value {
+    let mut value = message("status");
+    value.insert("seconds_elapsed".into(), bar.began.elapsed().as_secs().into());
+    if let Some(left) = bar.seconds_remaining(progress) {
+        value.insert("seconds_remaining".into(), left.into());
+    }
+    value.insert("percent_done".into(), json!(fraction(progress).unwrap_or(0.0)));
+    value.insert("total_files".into(), progress.entries_total.into());
+    value.insert("files_done".into(), progress.entries_done.into());
+    value.insert("total_bytes".into(), progress.bytes_total.into());
+    value.insert("bytes_done".into(), progress.bytes_done.into());
+    value.insert("bytes_stored".into(), progress.bytes_stored.into());
+    value.insert("error_count".into(), progress.warnings.into());
+    Value::Object(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_counts_bytes_where_they_are_known() {
+        let mut progress = Progress::default();
+        assert_eq!(fraction(&progress), None);
+        progress.entries_total = 4;
+        progress.entries_done = 1;
+        assert_eq!(fraction(&progress), Some(0.25));
+        progress.bytes_total = 100;
+        progress.bytes_done = 150;
+        assert_eq!(fraction(&progress), Some(1.0));
+    }
+}

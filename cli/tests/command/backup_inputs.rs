@@ -1,0 +1,112 @@
+//! Everything `backup` can be given: paths, standard input, a command, lists of paths.
+
+use crate::harness::House;
+
+#[test]
+fn several_paths_make_one_snapshot() {
+    let house = House::new();
+    let (a, b) = (house.write("one/a", "aaa"), house.write("two/b", "bb"));
+    let summary = house.backup(&[&house.text("one"), &house.text("two/b")]);
+    assert_eq!(summary["total_files_processed"], 2);
+    assert_eq!(summary["total_bytes_processed"], 5);
+    assert_eq!(house.snapshots()[0]["paths"].as_array().expect("paths").len(), 2);
+    for (path, text) in [(a, "aaa"), (b, "bb")] {
+        assert_eq!(house.run(["dump", "latest", path.to_str().expect("UTF-8")]).done().out, text);
+    }
+}
+
+#[test]
+fn standard_input_becomes_a_file_with_the_name_asked_for() {
+    let house = House::new();
+    house.run_with(b"from a pipe", ["backup", "--stdin"]).done().says("saved");
+    assert_eq!(house.run(["dump", "latest", "stdin"]).done().out, "from a pipe");
+    house.run_with(b"other", ["backup", "--stdin", "--stdin-filename", "db/shop.sql"]).done();
+    assert_eq!(house.run(["dump", "latest", "/db/shop.sql"]).done().out, "other");
+    house.run_with(b"", ["backup", "--stdin"]).done();
+    assert_eq!(house.run(["dump", "latest", "stdin"]).done().out, "");
+}
+
+#[test]
+fn a_commands_output_is_stored_when_it_succeeds() {
+    let house = House::new();
+    let script = "printf dumped; echo a remark >&2";
+    let outcome = house.run(["backup", "--stdin-filename", "x.sql", "--stdin-from-command", "--", "sh", "-c", script]);
+    outcome.done();
+    assert_eq!(house.run(["dump", "latest", "x.sql"]).done().out, "dumped");
+}
+
+#[test]
+fn a_dump_that_dies_midway_leaves_no_snapshot() {
+    let house = House::new();
+    for end in ["exit 3", "kill -9 $$", "exit 255"] {
+        // More than a chunk, so that something was stored before the end.
+        let script = format!("head -c 3000000 /dev/zero; {end}");
+        let outcome = house.run(["backup", "--stdin-from-command", "--", "sh", "-c", &script]);
+        outcome.refused(1, &["because: ", "hint: no snapshot was stored"]);
+        assert!(house.snapshots().is_empty(), "{end}");
+    }
+    house.run(["backup", "--stdin-from-command", "--", "no-such-program"]).refused(1, &["no-such-program"]);
+    assert!(house.snapshots().is_empty());
+    house.assert_sound();
+}
+
+#[test]
+fn lists_of_paths_come_from_files() {
+    let house = House::new();
+    for name in ["in/a.txt", "in/b.txt", "in/c.bin", "in/#d", "in/new\nline"] {
+        house.write(name, name);
+    }
+    let at = |name: &str| house.text(name);
+    house.write("patterns", format!("# a comment\n\n  {}/*.txt \n", at("in")));
+    house.write("verbatim", format!("{}\n", at("in/#d")));
+    house.write("raw", format!("{}\0{}\0", at("in/new\nline"), at("in/c.bin")));
+    let files = |arguments: &[&str]| house.backup(arguments)["total_files_processed"].clone();
+    assert_eq!(files(&["--files-from", &at("patterns")]), 2);
+    assert_eq!(files(&["--files-from-verbatim", &at("verbatim")]), 1);
+    assert_eq!(files(&["--files-from-raw", &at("raw")]), 2);
+    let all = files(&[
+        "--files-from",
+        &at("patterns"),
+        "--files-from-verbatim",
+        &at("verbatim"),
+        "--files-from-raw",
+        &at("raw"),
+    ]);
+    assert_eq!(all, 5);
+    let list = house.run_with(at("in/c.bin").as_bytes(), ["backup", "--files-from", "-"]);
+    list.done().says("processed 1 files");
+    house.run(["backup", "--files-from", "missing"]).refused(2, &["cannot read the list missing"]);
+}
+
+#[test]
+fn a_repository_inside_the_source_is_left_out() {
+    let house = House::new();
+    house.write("home/file", "x");
+    let everything = house.path(".").canonicalize().expect("it is there");
+    house.backup(&[everything.to_str().expect("UTF-8")]);
+    let listed = house.run(["ls", "latest"]).done().out;
+    assert!(listed.contains("/home/file") && !listed.contains("repository/config"), "{listed}");
+}
+
+#[test]
+fn without_configuration_there_is_a_repository_of_ones_own() {
+    let house = House::empty();
+    let source = house.write("in/file", "precious").parent().expect("a folder").to_owned();
+    let bare = |arguments: &[&str]| crate::harness::run(house.bare().args(arguments));
+    bare(&["snapshots"]).refused(10, &["there is no repository", "hint: 'strongroom backup FOLDER' makes one"]);
+    let first = bare(&["backup", source.to_str().expect("UTF-8")]).done();
+    let (repository, key) = (house.text("data/strongroom/repository"), house.text("config/strongroom/key"));
+    let first = first.says(&repository).says(&key).says("recovery code").says("saved");
+    let again = bare(&["backup", source.to_str().expect("UTF-8")]).done();
+    assert!(!again.out.contains("recovery code"), "{again}");
+    bare(&["snapshots"]).done().says("2 snapshots");
+
+    // The recovery code opens it when the key is gone.
+    let mut lines = first.out.lines().filter_map(|line| line.trim().strip_prefix("its recovery code is"));
+    let code = lines.next().expect("the code was printed").trim();
+    std::fs::remove_file(&key).expect("the key was there");
+    bare(&["snapshots"]).refused(12, &["the key of the repository", "--recovery-code"]);
+    let mut command = house.bare();
+    command.env("STRONGROOM_RECOVERY_CODE", code).args(["snapshots", "--recovery-code"]);
+    crate::harness::run(&mut command).done().says("2 snapshots");
+}

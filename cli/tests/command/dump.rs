@@ -1,0 +1,75 @@
+//! `dump`: a file's bytes, and folders as archives that other programs unpack.
+
+use crate::harness::House;
+use crate::support::trees;
+use crate::support::walker::Walker;
+use std::io::Read;
+use std::process::Command;
+
+#[test]
+fn a_file_comes_out_byte_for_byte() {
+    let house = House::new();
+    let bytes = trees::Dice::new(5).bytes(3_000_000);
+    let file = house.write("in/file", &bytes);
+    house.backup(&[&house.text("in")]);
+    let name = file.to_str().expect("UTF-8");
+    assert_eq!(house.run(["dump", "latest", name]).done().raw, bytes);
+    assert_eq!(house.run(["dump", &format!("latest:{}", house.text("in")), "file"]).done().raw, bytes);
+    house.run(["dump", "latest", name, "--target", "copy"]).done();
+    assert_eq!(std::fs::read(house.path("copy")).expect("it was written"), bytes);
+    house.run(["dump", "latest", name, "--target", "copy"]).refused(1, &["cannot write copy", "exists"]);
+    house.run(["dump", "latest", "/no/such"]).refused(1, &["there is no /no/such"]);
+}
+
+#[test]
+fn a_folder_is_a_tar_archive_that_tar_unpacks_to_the_same() {
+    let house = House::new();
+    std::fs::create_dir(house.path("in")).expect("a folder");
+    trees::build(11, &house.path("in"));
+    // Tar does not know sockets.
+    std::fs::remove_file(house.path("in/special/socket")).expect("it was built");
+    house.backup(&[&house.text("in")]);
+    let tar = house.run(["dump", "latest", &house.text("in")]).done().raw;
+    let archive = house.write("in.tar", tar);
+    std::fs::create_dir(house.path("out")).expect("a folder");
+    let mut tar = Command::new("tar");
+    tar.arg("-xpf").arg(&archive).args(["--xattrs", "--xattrs-include=*", "-C"]).arg(house.path("out"));
+    let unpacked = tar.output().expect("tar runs");
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    // An archive without link entries gives every name a file of its own; holes come out filled; access
+    // lists are not unpacked by every tar.
+    let loose = Walker { links: false, holes: false, xattrs: false, ..Walker::default() };
+    let inside = house.path("out").join(house.text("in").trim_start_matches('/'));
+    assert_eq!(loose.differences(&house.path("in"), &inside), Vec::<String>::new());
+}
+
+#[test]
+fn a_folder_is_a_zip_archive_with_all_files() {
+    let house = House::new();
+    for (name, text) in [("in/a", "first"), ("in/deep/b", "second"), ("in/deep/c", "")] {
+        house.write(name, text);
+    }
+    house.backup(&[&house.text("in")]);
+    house.run(["dump", "--archive", "zip", "--target", "in.zip", "latest", &house.text("in")]).done();
+    let file = std::fs::File::open(house.path("in.zip")).expect("it was written");
+    let mut archive = zip::ZipArchive::new(file).expect("a zip archive");
+    for (name, text) in [("in/a", "first"), ("in/deep/b", "second"), ("in/deep/c", "")] {
+        let full = house.text(name);
+        let mut inside = archive.by_name(full.trim_start_matches('/')).expect("it is in there");
+        let mut read = String::new();
+        inside.read_to_string(&mut read).expect("it can be read");
+        assert_eq!(read, text);
+    }
+}
+
+#[test]
+fn nobody_reading_to_the_end_is_no_failure() {
+    let house = House::new();
+    house.write("in/file", vec![7; 4 << 20]);
+    house.backup(&[&house.text("in")]);
+    let mut child = house.command(["dump", "latest", &house.text("in")]).spawn().expect("the program starts");
+    let mut first = [0; 100];
+    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("bytes");
+    let outcome = crate::harness::finish(child).done();
+    assert_eq!(outcome.err, "");
+}

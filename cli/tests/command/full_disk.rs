@@ -1,0 +1,88 @@
+//! A full disk: a clear error, a repository that is still good, and a backup that works once there is room.
+
+use crate::harness::House;
+use crate::kill::noise;
+use rustix::mount::MountFlags;
+use rustix::mount::UnmountFlags;
+use std::ffi::CString;
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+/// A small file system in memory, gone with this value.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Mounts one at a folder that does not exist yet; only root can.
+    pub fn new(at: &Path, size: &str) -> Self {
+        std::fs::create_dir_all(at).expect("a folder");
+        let options = CString::new(format!("size={size}")).expect("no NUL");
+        rustix::mount::mount("tmpfs", at, "tmpfs", MountFlags::empty(), options.as_c_str()).expect("root may mount");
+        Self(at.to_owned())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_harms_nothing() {
+    let house = House::empty();
+    if !crate::harness::is_root() {
+        eprintln!("NOT TESTED: only root can mount a small file system; see the other test of this file");
+        return a_full_standard_output(&house);
+    }
+    let disk = Mounted::new(&house.repository(), "64m");
+    house.run(["init", "--no-recovery-code"]).done();
+    house.write("in/small", "kept");
+    house.backup(&[&house.text("in")]);
+    let ballast = disk.path().join("tmp/ballast");
+    std::fs::write(&ballast, vec![1; 40 << 20]).expect("there is room");
+    house.write("in/large", noise(4, 30 << 20));
+    for _ in 0..2 {
+        let outcome = house.run(["backup", &house.text("in")]);
+        outcome.refused(1, &["because: No space left on device", "hint: free some space"]);
+        house.assert_sound();
+        assert_eq!(house.snapshots().len(), 1);
+        assert_eq!(house.run(["dump", "latest", &house.text("in/small")]).done().out, "kept");
+    }
+    std::fs::remove_file(&ballast).expect("it was there");
+    house.backup(&[&house.text("in")]);
+    house.assert_sound();
+    let copy = house.restore(&house.path("in"), "out");
+    assert_eq!(crate::support::walker::differences(&house.path("in"), &copy), Vec::<String>::new());
+}
+
+#[test]
+fn a_target_that_fills_up_is_told() {
+    if !crate::harness::is_root() {
+        return a_full_standard_output(&House::empty());
+    }
+    let house = House::new();
+    house.write("in/large", noise(4, 5 << 20));
+    house.backup(&[&house.text("in")]);
+    let disk = Mounted::new(&house.path("out"), "2m");
+    let outcome = house.run(["restore", "latest", "--target", disk.path().to_str().expect("UTF-8")]);
+    assert!([1, 3].contains(&outcome.code) && outcome.err.contains("No space left"), "{outcome}");
+    assert!(crate::harness::files(disk.path()).is_empty(), "no half file stays behind");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure() {
+    a_full_standard_output(&House::empty());
+}
+
+fn a_full_standard_output(house: &House) {
+    let full = File::options().write(true).open("/dev/full").expect("every Linux has it");
+    let mut command = house.bare();
+    let outcome = crate::harness::run(command.args(["version"]).stdout(Stdio::from(full)));
+    outcome.refused(1, &["cannot write the result", "No space left"]);
+}

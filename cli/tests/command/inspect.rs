@@ -1,0 +1,102 @@
+//! `check`, `stats`, `cat`, `tag` and `forget`.
+
+use crate::harness::House;
+
+fn house() -> House {
+    let house = House::new();
+    house.write("in/a", crate::support::trees::Dice::new(1).bytes(300_000));
+    house.write("in/copy-of-a", std::fs::read(house.path("in/a")).expect("read"));
+    house.backup(&[&house.text("in")]);
+    house
+}
+
+#[test]
+fn check_reads_nothing_a_part_or_everything() {
+    let house = house();
+    let read = |options: &[&str]| {
+        let summary = house.run([&["--json", "check"], options].concat()).done().message("summary");
+        assert_eq!((&summary["num_errors"], &summary["snapshots"]), (&0.into(), &1.into()));
+        summary["bytes_read"].as_u64().expect("a number")
+    };
+    assert_eq!(read(&[]), 0);
+    let all = read(&["--read-data"]);
+    assert!(all >= 100_000, "{all}");
+    let parts: u64 = ["1/3", "2/3", "3/3"].iter().map(|part| read(&["--read-data-subset", part])).sum();
+    assert_eq!(parts, all, "parts make the whole");
+    assert_eq!(read(&["--read-data-subset", "100%"]), all);
+    assert!(read(&["--read-data-subset", "1G", "--threads", "1"]) == all);
+    house.run(["check"]).done().says("the data itself was not read").says("no problems were found");
+    house.run(["check", "--read-data-subset", "4/3"]).ended(2);
+}
+
+#[test]
+fn stats_tell_plain_deduplicated_and_stored() {
+    let house = house();
+    let stats = |options: &[&str]| house.run([&["--json", "stats"], options].concat()).done().message("stats");
+    let all = stats(&[]);
+    assert_eq!((&all["total_size"], &all["total_file_count"]), (&600_000.into(), &2.into()));
+    assert_eq!(all["total_uncompressed_size"], 300_000, "what is there twice is stored once");
+    assert!(all["total_stored_size"].as_u64().is_some_and(|stored| stored > 10_000));
+    assert!(stats(&["--mode", "restore-size"])["packs"].is_null());
+    assert!(stats(&["--mode", "raw-data"])["total_size"].is_null());
+    house.backup(&[&house.text("in")]);
+    assert_eq!(stats(&["latest"])["snapshots_count"], 1);
+    let lines = house.run(["--json", "stats", "--mode", "by-snapshot"]).done().messages();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line["message_type"] == "snapshot_stats" && line["total_size"] == 600_000));
+    house.run(["stats"]).done().says("without duplicates");
+    house.run(["stats", "--mode", "by-snapshot"]).done().says("Added then");
+}
+
+#[test]
+fn cat_shows_objects_as_json() {
+    let house = house();
+    let cat = |arguments: &[&str]| house.run([&["cat"], arguments].concat());
+    assert_eq!(cat(&["config"]).done().json()["pack_bytes"], 16 << 20);
+    assert_eq!(cat(&["snapshot", "latest"]).done().json()["paths"][0], house.text("in"));
+    let name = |area: &str| {
+        let file = house.area(area).remove(0).0;
+        file.file_name().and_then(|name| name.to_str()).expect("an ID").to_owned()
+    };
+    assert!(cat(&["index", &name("index")]).done().json()["packs"].as_array().is_some_and(|packs| packs.len() == 2));
+    let pack = name("packs");
+    assert_eq!(cat(&["pack", &pack[..10]]).done().json()["id"], pack.as_str());
+    cat(&["config", "x"]).refused(2, &["there is one config"]);
+    cat(&["pack"]).refused(2, &["the ID is missing"]);
+    cat(&["pack", "ffffffffffff"]).refused(1, &["ffffffffffff"]);
+}
+
+#[test]
+fn tags_are_set_added_and_removed() {
+    let house = house();
+    let tags = || house.snapshots()[0]["tags"].clone();
+    house.run(["tag", "--add", "a,b", "latest"]).done().says("is now");
+    assert_eq!(tags(), serde_json::json!(["a", "b"]));
+    house.run(["tag", "--remove", "a", "--add", "c", "--tag", "b"]).done().says("changed the tags of 1 snapshots");
+    assert_eq!(tags(), serde_json::json!(["b", "c"]));
+    let json = house.run(["--json", "tag", "--set", "only"]).done();
+    assert_eq!(json.message("summary")["changed_snapshots"], 1);
+    assert_eq!(tags(), serde_json::json!(["only"]));
+    house.run(["tag", "--set", ""]).done();
+    assert_eq!(tags(), serde_json::json!([]));
+    house.run(["tag", "latest"]).ended(2);
+    assert_eq!(house.snapshots().len(), 1);
+    house.assert_sound();
+}
+
+#[test]
+fn forget_removes_what_is_named_or_nothing() {
+    let house = house();
+    house.backup(&[&house.text("in")]);
+    house.backup(&[&house.text("in")]);
+    house.run(["forget", "--dry-run", "latest"]).done().says("would remove snapshot");
+    house.run(["forget", "latest", "ffffffff"]).refused(1, &["ffffffff"]);
+    assert_eq!(house.snapshots().len(), 3);
+    house.run(["forget", "latest", "latest~1"]).done().says("removed snapshot");
+    assert_eq!(house.snapshots().len(), 1);
+    let json = house.run(["--json", "forget", "latest"]).done().message("forgotten");
+    assert_eq!(json["snapshots"].as_array().map(Vec::len), Some(1));
+    assert!(house.snapshots().is_empty());
+    house.run(["snapshots"]).done().says("no snapshots");
+    house.assert_sound();
+}

@@ -1,0 +1,103 @@
+//! `init` and `key`: ways to unlock a repository, and where they come from.
+
+use crate::harness::House;
+use crate::harness::Outcome;
+use crate::harness::run;
+
+/// Runs with variables set in place of the key file.
+fn with(house: &House, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
+    let mut command = house.command(arguments);
+    command.env_remove("STRONGROOM_KEY_FILE").envs(variables.iter().copied());
+    run(&mut command)
+}
+
+#[test]
+fn init_tells_everything_its_owner_must_keep() {
+    let house = House::empty();
+    let made = house.run(["--json", "init", "--label", "laptop"]).done().message("initialized");
+    assert_eq!(made["key_file"], house.text("key"));
+    assert_eq!(made["repository"], house.text("repository"));
+    let code = made["recovery_code"].as_str().expect("a code").to_owned();
+    house.run(["init"]).refused(1, &["there is a repository at", "already"]);
+    house.run(["key", "list"]).done().says("laptop").says("recovery code");
+    let typed = code.to_lowercase().replace('-', " ");
+    let outcome = with(&house, &[("STRONGROOM_RECOVERY_CODE", &typed)], &["--recovery-code", "snapshots"]);
+    outcome.done().says("no snapshots");
+    let wrong = with(&house, &[("STRONGROOM_RECOVERY_CODE", "ABCD-EFGH")], &["--recovery-code", "snapshots"]);
+    wrong.refused(12, &["check the code for typing mistakes"]);
+}
+
+#[test]
+fn a_password_comes_from_a_file_a_variable_or_a_command() {
+    let house = House::empty();
+    let file = house.write("password", "correct horse\n");
+    let file = file.to_str().expect("UTF-8");
+    with(&house, &[], &["--password-file", file, "init", "--no-recovery-code"]).done().says("Keep the password safe");
+    for (variables, options) in [
+        (vec![], vec!["--password-file", file]),
+        (vec![], vec!["-p", file]),
+        (vec![], vec!["--password-command", "cat password"]),
+        (vec![("STRONGROOM_PASSWORD", "correct horse")], vec![]),
+        (vec![("STRONGROOM_PASSWORD_FILE", file)], vec![]),
+        (vec![("STRONGROOM_PASSWORD_COMMAND", "echo correct horse")], vec![]),
+    ] {
+        let outcome = with(&house, &variables, &[options.as_slice(), &["snapshots"]].concat());
+        outcome.done().says("no snapshots");
+    }
+    // What systemd hands over.
+    house.write("credentials/strongroom.password", "correct horse");
+    with(&house, &[("CREDENTIALS_DIRECTORY", &house.text("credentials"))], &["snapshots"]).done();
+    with(&house, &[], &["--password-command", "exit 1", "snapshots"]).refused(1, &["the password command failed"]);
+    with(&house, &[], &["snapshots"]).refused(1, &["no password was given", "hint: use --password-file"]);
+    with(&house, &[], &["-p", file, "--key-file", "key", "snapshots"]).refused(2, &["not several"]);
+}
+
+#[test]
+fn keys_are_added_changed_and_removed_but_never_the_last() {
+    let house = House::new();
+    let (old, new) = (house.text("old"), house.text("new"));
+    house.write("old", "old password");
+    house.write("new", "new password");
+    house.run(["key", "add", "--new-key-file", "second", "--label", "spare"]).done().says("added the key");
+    let list = |house: &House| house.run(["--json", "key", "list"]).done().json().as_array().expect("a list").clone();
+    let keys = list(&house);
+    assert_eq!(keys.len(), 2);
+    let of = |current: bool| {
+        let key = keys.iter().find(|key| key["current"] == current).expect("it is listed");
+        key["id"].as_str().expect("an ID").to_owned()
+    };
+    house.run(["key", "remove", &of(true)]).refused(1, &["is the one in use"]);
+    house
+        .run(["key", "remove", "zz"])
+        .refused(1, &["there is not exactly one key", "'strongroom key list' shows them"]);
+    house.run(["--key-file", "second", "snapshots"]).done();
+    house.run(["key", "remove", &of(false)]).done().says("removed the key");
+    house.run(["--key-file", "second", "snapshots"]).refused(12, &["the key file does not open this repository"]);
+    assert_eq!(list(&house).len(), 1);
+
+    house.run(["key", "add", "--new-password-file", &old]).done();
+    with(&house, &[], &["-p", &old, "key", "passwd", "--new-password-file", &new]).done().says("changed the password");
+    with(&house, &[], &["-p", &old, "snapshots"]).refused(12, &["the password does not open this repository"]);
+    with(&house, &[], &["-p", &new, "snapshots"]).done();
+    let code = house.run(["--json", "key", "add", "--new-recovery-code"]).done().message("added");
+    let code = code["recovery_code"].as_str().expect("a code");
+    with(&house, &[("STRONGROOM_RECOVERY_CODE", code)], &["--recovery-code", "snapshots"]).done();
+}
+
+#[test]
+fn the_repositorys_place_comes_from_options_variables_or_a_file() {
+    let house = House::new();
+    house.write("where", format!("{}\n", house.text("repository")));
+    let somewhere = |options: &[&str], variables: &[(&str, &str)]| {
+        let mut command = house.command([options, &["snapshots"]].concat());
+        command.env_remove("STRONGROOM_REPOSITORY").envs(variables.iter().copied());
+        run(&mut command)
+    };
+    somewhere(&["-r", "repository"], &[]).done();
+    somewhere(&["--repo", &format!("file:{}", house.text("repository"))], &[]).done();
+    somewhere(&["--repository-file", "where"], &[]).done();
+    somewhere(&[], &[("STRONGROOM_REPOSITORY_FILE", "where")]).done();
+    somewhere(&["-r", "repository", "--repository-file", "where"], &[]).refused(2, &["both say where"]);
+    somewhere(&["-r", "s3:bucket"], &[]).refused(2, &["cannot open s3: locations"]);
+    assert!(!house.path("s3:bucket").exists());
+}
