@@ -1,0 +1,49 @@
+//! Made-up object names, one for every number.
+
+use strongroom::DataKeyId;
+use strongroom::IndexId;
+use strongroom::Name;
+use strongroom::PackId;
+use strongroom::SlotId;
+use strongroom::SnapshotId;
+
+/// Packs spread over all fan-out folders.
+pub fn pack(number: u64) -> Name {
+    Name::Pack(PackId::from_hex(&format!("{:02x}{number:062x}", number % 256)).expect("64 digits"))
+}
+
+pub fn index(number: u64) -> Name {
+    Name::Index(IndexId::from_hex(&format!("{number:064x}")).expect("64 digits"))
+}
+
+pub fn snapshot(number: u64) -> Name {
+    Name::Snapshot(session(number))
+}
+
+pub fn pending(number: u64) -> Name {
+    Name::Pending(session(number))
+}
+
+pub fn slot(number: u64) -> Name {
+    Name::Slot(SlotId::from_hex(&format!("{number:016x}")).expect("16 digits"))
+}
+
+pub fn session(number: u64) -> SnapshotId {
+    SnapshotId::from_hex(&format!("{number:032x}")).expect("32 digits")
+}
+
+/// One name of every kind.
+pub fn one_of_each(number: u64) -> Vec<Name> {
+    let data_key = DataKeyId::from_hex(&format!("{number:032x}")).expect("32 digits");
+    vec![
+        Name::Config,
+        slot(number),
+        Name::DataKey(data_key),
+        pack(number),
+        index(number),
+        pending(number),
+        snapshot(number),
+        Name::Mark(session(number)),
+        Name::Tomb(session(number)),
+    ]
+}
