@@ -61,8 +61,8 @@ pub fn pack_head(bytes: &[u8]) {
 
 /// The table of a pack, unsealed and unsqueezed, and the frame around it.
 pub fn pack_table(bytes: &[u8]) {
-    if let Ok(table) = pack::table_decode(bytes, START, PACK_LENGTH) {
-        same(pack::table_encode(&table), bytes);
+    if let Ok(own) = pack::table_decode(bytes, START, PACK_LENGTH) {
+        same(pack::table_encode(&own), bytes);
     }
     if let Ok(frame) = pack::table_frame_decode(bytes) {
         same(Ok(pack::table_frame_encode(&frame)), bytes);

@@ -26,6 +26,9 @@ pub const METADATA_SEGMENT_BYTES_GOAL: usize = 512 * KIB;
 pub const PACK_BYTES_GOAL: usize = 16 * MIB;
 /// Stored bytes at which an open metadata pack is closed.
 pub const METADATA_PACK_BYTES_GOAL: usize = 8 * MIB;
+/// Most stored bytes a repository may ask for as the goal of its packs: a segment that goes past it, and the table of
+/// all of them, must still find room.
+pub const PACK_BYTES_GOAL_MAX: usize = 80 * MIB;
 /// Largest pack; readers refuse larger ones.
 pub const PACK_BYTES_MAX: usize = 128 * MIB;
 /// Largest number of segments in one pack.
@@ -34,6 +37,8 @@ pub const PACK_SEGMENTS_MAX: usize = 65_535;
 pub const PACK_CHUNKS_GOAL: usize = 512 * 1024;
 /// Largest encoded table of a pack before squeezing; readers refuse larger ones.
 pub const PACK_TABLE_BYTES_MAX: usize = 64 * MIB;
+/// Largest wrapped data key in the table of a pack; readers refuse larger ones.
+pub const WRAPPED_KEY_BYTES_MAX: usize = KIB;
 /// Packs are padded to a multiple of this.
 pub const PACK_PADDING_BYTES: usize = 64 * KIB;
 /// Packs being filled at the same time, so that neighbours in a source do not stand together.
@@ -48,6 +53,8 @@ pub const BATCH_ITEMS_MAX: usize = 2048;
 pub const INDEX_PART_BYTES: usize = MIB;
 /// Largest index object; readers refuse larger ones.
 pub const INDEX_BYTES_MAX: usize = 256 * MIB;
+/// Chunks at which merging makes an index object no larger.
+pub const INDEX_MERGED_CHUNKS: usize = 512 * 1024;
 
 /// Goal of one encoded catalog page.
 pub const PAGE_BYTES_GOAL: usize = 48 * KIB;
@@ -60,8 +67,14 @@ pub const PAGE_LEVELS_MAX: u8 = 16;
 /// Chunk references kept inside an entry before they move to a page tree of their own.
 pub const CHUNKS_INLINE_MAX: usize = 32;
 
-/// Largest small object (config, slot, data key, snapshot) in bytes.
-pub const SMALL_OBJECT_BYTES_MAX: usize = 4 * MIB;
+/// Largest small object (config, slot, data key, snapshot), in bytes behind the head of its envelope.
+pub const SMALL_OBJECT_BYTES_MAX: usize = 16 * MIB;
+/// What a snapshot record may take of that for paths, tags, rules and names, which are known before a backup begins.
+pub const SNAPSHOT_GIVEN_BYTES_MAX: usize = 15 * MIB;
+/// The same for the reasons of a partial snapshot.
+pub const SNAPSHOT_REASONS_BYTES_MAX: usize = 256 * KIB;
+/// The same for the seal of a source.
+pub const SNAPSHOT_SEAL_BYTES_MAX: usize = 512 * KIB;
 /// Longest path of an entry in bytes: its length fits two.
 pub const PATH_BYTES_MAX: usize = 64 * KIB - 1;
 /// Longest single extended attribute value in bytes.
@@ -85,6 +98,15 @@ pub const CHECKPOINT_BYTES: u64 = 2 * 1024 * MIB as u64;
 /// Seconds after which a checkpoint index object is written.
 pub const CHECKPOINT_SECONDS: u64 = 300;
 
+/// Seconds from reading marks to storing the snapshot at most; what was read is then too old to rely on.
+pub const VALIDATION_SECONDS_MAX: u64 = 600;
+/// Seconds between them, by the store's time, after which a stored snapshot is validated again.
+pub const LATE_COMMIT_SECONDS: u64 = 3600;
+/// Seconds after which a snapshot is declared anew: long before anybody takes it for left over.
+pub const PENDING_SECONDS_MAX: u64 = 24 * 3600;
+/// Times that a backup validates its snapshot before it gives up.
+pub const VALIDATIONS_MAX: usize = 6;
+
 /// Worker threads of a backup at most: the one thread that reads and cuts feeds no more, and every worker holds
 /// about 20 MiB of segments and two batch buffers.
 pub const BACKUP_THREADS_MAX: usize = 6;
@@ -94,17 +116,41 @@ pub const RESTORE_THREADS_MAX: usize = 8;
 /// Packs verified at once by a check at most; every one is whole in memory.
 pub const CHECK_THREADS_MAX: usize = 4;
 
-/// Packs in memory besides the open ones: being sealed, waiting, on their way.
-pub const PACKS_WAITING_MAX: usize = 3;
+/// Packs of data in memory besides the open ones: being sealed, waiting, on their way.
+pub const PACKS_WAITING_MAX: usize = 2;
+/// The same for packs of the catalog: its stage may wait for its pack to leave, the others are far enough ahead.
+pub const METADATA_PACKS_WAITING_MAX: usize = 0;
+/// Batch buffers besides the one each worker has: one being filled, and one on its way.
+pub const BATCH_BUFFERS_AHEAD: usize = 2;
 /// Packs on their way to the backend at once.
 pub const UPLOADS_MAX: usize = 2;
+/// Packs named by one mark or tomb at most: it is a small object.
+pub const MARK_PACKS_MAX: usize = 100_000;
 /// Spare bytes kept in a local repository so that a full disk can still be pruned.
 pub const RESERVE_BYTES: u64 = 128 * MIB as u64;
+/// Repositories with fewer bytes in packs get no such file: it would be felt.
+pub const RESERVED_REPOSITORY_BYTES_MIN: u64 = 2048 * MIB as u64;
 
 const _: () = assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_NOMINAL && CHUNK_BYTES_NOMINAL < CHUNK_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_GOAL + CHUNK_BYTES_MAX <= SEGMENT_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX <= CHUNK_BYTES_MAX);
-const _: () = assert!(PACK_BYTES_GOAL + SEGMENT_BYTES_MAX <= PACK_BYTES_MAX);
+const _: () = assert!(PACK_BYTES_GOAL <= PACK_BYTES_GOAL_MAX && METADATA_PACK_BYTES_GOAL <= PACK_BYTES_GOAL_MAX);
+// A table at its longest: for every chunk at most 40 bytes, for every segment 32, and a salt and a key of its own.
+const _: () = assert!(
+    PACK_BYTES_GOAL_MAX
+        + SEGMENT_BYTES_MAX
+        + (PACK_CHUNKS_GOAL + SEGMENT_CHUNKS_MAX) * 40
+        + PACK_SEGMENTS_MAX * (32 + 32 + 16)
+        + PACK_PADDING_BYTES
+        + KIB
+        <= PACK_BYTES_MAX
+);
 const _: () = assert!((PACK_CHUNKS_GOAL + SEGMENT_CHUNKS_MAX) * 40 + PACK_SEGMENTS_MAX * 32 < PACK_TABLE_BYTES_MAX);
-const _: () = assert!(UPLOADS_MAX < PACKS_WAITING_MAX);
+const _: () = assert!(MARK_PACKS_MAX * 32 + KIB <= SMALL_OBJECT_BYTES_MAX);
+const _: () = assert!(INDEX_MERGED_CHUNKS * 48 * 4 <= INDEX_BYTES_MAX);
+const _: () = assert!(RESERVE_BYTES * 16 <= RESERVED_REPOSITORY_BYTES_MIN);
+const _: () = assert!(UPLOADS_MAX <= PACKS_WAITING_MAX);
+const _: () = assert!(
+    SNAPSHOT_GIVEN_BYTES_MAX + SNAPSHOT_REASONS_BYTES_MAX + SNAPSHOT_SEAL_BYTES_MAX + 64 * KIB < SMALL_OBJECT_BYTES_MAX
+);
 const _: () = assert!(PAGE_BYTES_GOAL < PAGE_BYTES_HARD && PAGE_BYTES_HARD < PAGE_BYTES_MAX);

@@ -93,7 +93,7 @@ fn record(snapshot: &Snapshot) -> String {
         format!("  started={} finished={}", time(snapshot.started), time(snapshot.finished)),
         format!("  parent={:?} chunker={}", snapshot.parent.map(|id| id.to_string()), snapshot.chunker),
         format!("  root={root:?}"),
-        format!("  program={} packs={}", snapshot.program, snapshot.packs.len()),
+        format!("  program={}", snapshot.program),
         format!("  entries={} files={} directories={}", counts.entries, counts.files, counts.directories),
         format!("  bytes={} new={} stored={}", counts.bytes, counts.bytes_new, counts.bytes_stored),
         format!("  new={} changed={}", counts.entries_new, counts.entries_changed),

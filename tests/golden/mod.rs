@@ -110,6 +110,22 @@ async fn every_byte_of_the_golden_repository_reads_back_as_expected() {
 }
 
 #[tokio::test]
+async fn the_packs_of_the_golden_repository_do_without_the_objects_of_their_keys() {
+    let (copied, _) = opened().await;
+    fs::remove_dir_all(copied.path().join("keys/data")).expect("the data keys go");
+    let backend = Arc::new(LocalBackend::new(copied.path()));
+    let repository = Repository::open(backend, passphrase()).await.expect("opens");
+    let found = describe::repository(&repository).await;
+    assert_eq!(found, expected().split_once("\n\n").expect("keys, an empty line, the rest").1);
+    assert_eq!(repository.put_back_data_keys().await.expect("put back").put_back.len(), 6);
+    for object in fs::read_dir(folder().join("repository/keys/data")).expect("the golden keys") {
+        let golden = object.expect("a key").path();
+        let put_back = copied.path().join("keys/data").join(golden.file_name().expect("a name"));
+        assert_eq!(fs::read(put_back).expect("it is back"), fs::read(&golden).expect("bytes"));
+    }
+}
+
+#[tokio::test]
 async fn a_full_check_of_the_golden_repository_finds_nothing() {
     let (_copied, repository) = opened().await;
     let report = repository.check().read_data(ReadData::All).start().await.expect("a check");

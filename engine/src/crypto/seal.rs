@@ -120,14 +120,18 @@ pub(crate) fn seal_object(key: &ObjectKey, aad: &[u8], nonce: [u8; NONCE_BYTES],
     sealed
 }
 
+/// Plaintext of a small object, wiped when dropped: it may be a key.
+pub(crate) type Opened = Zeroizing<Vec<u8>>;
+
 /// Opens what [`seal_object`] sealed.
 pub(crate) fn open_object(
     key: &ObjectKey,
     aad: &[u8],
     nonce: &[u8; NONCE_BYTES],
     sealed: &[u8],
-) -> Result<Vec<u8>, Unopened> {
-    let mut plain = Vec::new();
+) -> Result<Opened, Unopened> {
+    // Room for all of it: a buffer that moves leaves a copy behind.
+    let mut plain = Zeroizing::new(Vec::with_capacity(sealed.len()));
     xchacha_open(key.expose(), nonce, aad, sealed, &mut plain)?;
     Ok(plain)
 }
@@ -198,8 +202,15 @@ impl DataKey {
     /// Reads that body back.
     pub(crate) fn from_wrapped_body(id: DataKeyId, body: &[u8]) -> Result<Self, BadDataKey> {
         let (suite, key) = body.split_first().ok_or(BadDataKey::Length)?;
-        let key = <[u8; 32]>::try_from(key).map_err(|_| BadDataKey::Length)?;
-        Ok(Self { id, suite: Suite::try_from(*suite)?, key: Zeroizing::new(key) })
+        let bytes: &[u8; 32] = key.try_into().map_err(|_| BadDataKey::Length)?;
+        Ok(Self { id, suite: Suite::try_from(*suite)?, key: Zeroizing::new(*bytes) })
+    }
+
+    /// Whether both are one key, found in two places.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        // blake3::Hash compares in constant time.
+        let same_bytes = blake3::Hash::from_bytes(*self.key) == blake3::Hash::from_bytes(*other.key);
+        self.id == other.id && self.suite == other.suite && same_bytes
     }
 
     /// The AES key under `salt`.

@@ -11,6 +11,15 @@ pub struct ChunkRef {
     pub length: u32,
 }
 
+/// How an entry's bytes were cut, where that is not what the repository's config says. Nobody needs it to read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunking {
+    /// Number of the algorithm.
+    pub chunker: u8,
+    /// Smallest, nominal and largest chunk in bytes; equal for pieces of one size.
+    pub sizes: [u32; 3],
+}
+
 /// An entry's bytes, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Content {

@@ -5,6 +5,7 @@ mod metadata;
 mod path;
 
 pub use content::ChunkRef;
+pub use content::Chunking;
 pub use content::Content;
 pub use metadata::Extent;
 pub use metadata::FileKind;
@@ -24,4 +25,15 @@ pub struct Entry {
     pub content: Content,
     /// What could not be kept about it, one line each.
     pub warnings: Vec<String>,
+    /// BLAKE3 of the whole content, if whoever stored it kept one; this version does not.
+    pub hash: Option<[u8; 32]>,
+    /// How its bytes were cut, if not as the config says; this version cuts all alike.
+    pub chunking: Option<Chunking>,
+}
+
+impl Entry {
+    /// An entry without warnings, whose content is cut as the config says.
+    pub fn new(path: EntryPath, metadata: Metadata, content: Content) -> Self {
+        Self { path, metadata, content, warnings: Vec::new(), hash: None, chunking: None }
+    }
 }

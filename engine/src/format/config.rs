@@ -99,7 +99,6 @@ impl PublicConfig {
     }
 
     /// The first feature that this program lacks for pruning (and reading and writing).
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn missing_to_prune(&self) -> Option<&str> {
         self.missing_to_write().or_else(|| missing(&self.prune))
     }
@@ -217,8 +216,7 @@ fn chunker_config(value: &mut Reader<'_>) -> Result<ChunkerConfig, FormatError> 
 
 fn pack_goal(value: &mut Reader<'_>) -> Result<u32, FormatError> {
     let bytes = value.u32()?;
-    let room = limits::PACK_BYTES_MAX - limits::SEGMENT_BYTES_MAX;
-    if bytes == 0 || usize::try_from(bytes).unwrap_or(usize::MAX) > room {
+    if bytes == 0 || usize::try_from(bytes).unwrap_or(usize::MAX) > limits::PACK_BYTES_GOAL_MAX {
         return Err(FormatError::Invalid("the config has an impossible pack size"));
     }
     Ok(bytes)
@@ -307,10 +305,16 @@ mod tests {
             let bytes = PrivateConfig { chunker, ..good.clone() }.encode();
             assert!(matches!(PrivateConfig::decode(&bytes), Err(FormatError::Invalid(_))));
         }
-        for pack_bytes in [0, 128 << 20, u32::MAX] {
-            let bytes = PrivateConfig { pack_bytes, ..good.clone() }.encode();
-            assert!(matches!(PrivateConfig::decode(&bytes), Err(FormatError::Invalid(_))));
+        for bytes in [0, (80 << 20) + 1, 120 << 20, 128 << 20, u32::MAX] {
+            for config in [
+                PrivateConfig { pack_bytes: bytes, ..good.clone() },
+                PrivateConfig { metadata_pack_bytes: bytes, ..good.clone() },
+            ] {
+                assert!(matches!(PrivateConfig::decode(&config.encode()), Err(FormatError::Invalid(_))), "{bytes}");
+            }
         }
+        let largest = PrivateConfig { pack_bytes: 80 << 20, ..good.clone() };
+        assert_eq!(PrivateConfig::decode(&largest.encode()), Ok(largest));
         let chunker = ChunkerConfig { id: 2, ..good.chunker };
         assert!(
             PrivateConfig::decode(&PrivateConfig { chunker, ..good }.encode()).expect_err("newer").is_unsupported()

@@ -4,6 +4,7 @@
 //! that this program does not know are refused, so they need no lengths.
 
 use crate::entry::ChunkRef;
+use crate::entry::Chunking;
 use crate::entry::Content;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
@@ -48,8 +49,9 @@ const EXTENTS: u32 = 1 << 16;
 const INLINE: u32 = 1 << 17;
 const TREE: u32 = 1 << 18;
 const WARNINGS: u32 = 1 << 19;
-// Bit 20 is kept for a BLAKE3 of the whole content (32 bytes) and is not to be given to anything else.
-const KNOWN: u32 = (1 << 20) - 1;
+const HASH: u32 = 1 << 20;
+const CHUNKING: u32 = 1 << 21;
+const KNOWN: u32 = (1 << 22) - 1;
 
 const MODE_MAX: u32 = 0o7777;
 const NOT_DEFAULT: FormatError = FormatError::Invalid("a field of an entry is spelled out though it has its default");
@@ -120,11 +122,13 @@ fn fields(entry: &Entry) -> u32 {
         | bit(matches!(entry.content, Content::Inline(_)), INLINE)
         | bit(matches!(entry.content, Content::Tree { .. }), TREE)
         | bit(!entry.warnings.is_empty(), WARNINGS)
+        | bit(entry.hash.is_some(), HASH)
+        | bit(entry.chunking.is_some(), CHUNKING)
 }
 
 /// Exactly how many bytes [`body_encode`] appends for `entry`, without encoding it.
 pub(crate) fn body_length(entry: &Entry) -> usize {
-    const WIDTHS: [(u32, usize); 11] = [
+    const WIDTHS: [(u32, usize); 13] = [
         (MODE, 2),
         (UID | GID, 4),
         (MODIFIED | CHANGED | BORN, 12),
@@ -136,6 +140,8 @@ pub(crate) fn body_length(entry: &Entry) -> usize {
         (EXTENTS, 4),
         (INLINE, 1),
         (TREE, ChunkId::BYTES + 20),
+        (HASH, 32),
+        (CHUNKING, 13),
     ];
     let bits = fields(entry);
     let fixed: usize = WIDTHS.iter().map(|(mask, width)| size((bits & mask).count_ones()) * width).sum();
@@ -205,6 +211,13 @@ pub(crate) fn body_encode(writer: &mut Writer, entry: &Entry) -> Result<(), Form
             let length = count_u16("the length of a warning", warning.len(), usize::from(u16::MAX))?;
             writer.u16(length).bytes(warning.as_bytes());
         }
+    }
+    if let Some(hash) = &entry.hash {
+        writer.bytes(hash);
+    }
+    if let Some(Chunking { chunker, sizes }) = &entry.chunking {
+        writer.u8(*chunker);
+        sizes.iter().for_each(|bytes| _ = writer.u32(*bytes));
     }
     Ok(())
 }
@@ -291,7 +304,9 @@ pub(crate) fn body_decode(reader: &mut Reader<'_>, path: EntryPath) -> Result<En
     let content = decode_content(reader, there(INLINE), there(TREE))?;
     metadata.size = stated_size.unwrap_or(content.bytes());
     let warnings = if there(WARNINGS) { decode_warnings(reader)? } else { Vec::new() };
-    let entry = Entry { path, metadata, content, warnings };
+    let hash = if there(HASH) { Some(reader.array()?) } else { None };
+    let chunking = if there(CHUNKING) { Some(decode_chunking(reader)?) } else { None };
+    let entry = Entry { path, metadata, content, warnings, hash, chunking };
     check(&entry)?;
     // What was spelled out and equals its default (also: a device number or a target that the kind has no use for).
     if fields(&entry) == bits { Ok(entry) } else { Err(NOT_DEFAULT) }
@@ -349,6 +364,10 @@ fn decode_warnings(reader: &mut Reader<'_>) -> Result<Vec<String>, FormatError> 
     Ok(warnings)
 }
 
+fn decode_chunking(reader: &mut Reader<'_>) -> Result<Chunking, FormatError> {
+    Ok(Chunking { chunker: reader.u8()?, sizes: [reader.u32()?, reader.u32()?, reader.u32()?] })
+}
+
 /// What holds for every entry that is stored; the same on both ways.
 fn check(entry: &Entry) -> Result<(), FormatError> {
     let metadata = &entry.metadata;
@@ -372,8 +391,15 @@ fn check(entry: &Entry) -> Result<(), FormatError> {
     if end.is_none() {
         return Err(FormatError::Invalid("an extent of an entry ends beyond any file"));
     }
-    if entry.content != Content::Empty && !metadata.has_content() {
+    let has_content = entry.content != Content::Empty || entry.hash.is_some() || entry.chunking.is_some();
+    if has_content && !metadata.has_content() {
         return Err(FormatError::Invalid("an entry that is no file has content"));
+    }
+    if let Some(Chunking { chunker, sizes }) = entry.chunking {
+        sizes.into_iter().try_for_each(check_chunk_length)?;
+        if chunker == 0 || !sizes.is_sorted() {
+            return Err(FormatError::Invalid("an entry was cut in no way there is"));
+        }
     }
     match &entry.content {
         Content::Empty => Ok(()),

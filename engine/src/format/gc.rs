@@ -23,8 +23,7 @@ pub(crate) struct Tomb {
 }
 
 impl Mark {
-    /// The body that is sealed; `packs` in any order. Only a prune writes them, and this release has none.
-    #[cfg(any(test, feature = "fuzzing"))]
+    /// The body that is sealed; `packs` in any order.
     pub(crate) fn encode(&self) -> Vec<u8> {
         encode(&self.packs)
     }
@@ -36,8 +35,7 @@ impl Mark {
 }
 
 impl Tomb {
-    /// The body that is sealed; `packs` in any order. Only a prune writes them, and this release has none.
-    #[cfg(any(test, feature = "fuzzing"))]
+    /// The body that is sealed; `packs` in any order.
     pub(crate) fn encode(&self) -> Vec<u8> {
         encode(&self.packs)
     }
@@ -48,7 +46,6 @@ impl Tomb {
     }
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
 fn encode(packs: &[PackId]) -> Vec<u8> {
     let mut packs = packs.to_vec();
     packs.sort_unstable();
@@ -72,14 +69,14 @@ pub(crate) fn decode_packs(body: &[u8]) -> Result<Vec<PackId>, FormatError> {
 }
 
 /// A count and pack ids, which the caller has sorted.
-pub(crate) fn write_packs(writer: &mut Writer, packs: &[PackId]) {
+fn write_packs(writer: &mut Writer, packs: &[PackId]) {
     writer.list(packs, |writer, pack| {
         writer.bytes(pack.as_bytes());
     });
 }
 
 /// A count and ascending pack ids.
-pub(crate) fn read_packs(reader: &mut Reader<'_>) -> Result<Vec<PackId>, FormatError> {
+fn read_packs(reader: &mut Reader<'_>) -> Result<Vec<PackId>, FormatError> {
     let packs = reader.list(PackId::BYTES, |reader| reader.array().map(PackId::from_bytes))?;
     if !packs.is_sorted_by(|a, b| a < b) {
         return Err(FormatError::Invalid("pack ids are not in order"));

@@ -14,6 +14,7 @@ use crate::format::pack::PackTable;
 use crate::format::pack::SegmentInfo;
 use crate::format::segment;
 use crate::format::segment::SegmentTable;
+use crate::format::segment::TableParts;
 use crate::format::segment::column;
 use crate::format::segment::too_large;
 use crate::format::wire::Reader;
@@ -114,9 +115,34 @@ pub(crate) fn body_encode(body: &IndexBody) -> Result<Vec<u8>, FormatError> {
         writer.bytes(id.as_bytes());
     }
     for pack in packs {
-        encode_pack(&mut writer, pack)?;
+        encode_pack(&mut writer, &pack.pack, pack.length, &pack.table.parts())?;
     }
-    for record in &records {
+    finish_body(writer, &records)
+}
+
+/// The same from the stored form; everything in it must be in order already.
+pub(crate) fn records_encode(records: &IndexRecords) -> Result<Vec<u8>, FormatError> {
+    let IndexRecords { supersedes, packs, chunks } = records;
+    let in_order = supersedes.is_sorted_by(|a, b| a < b)
+        && packs.is_sorted_by(|a, b| a.id < b.id)
+        && chunks.is_sorted_by(|a, b| a < b);
+    if !in_order {
+        return Err(FormatError::Invalid("an index object is out of order"));
+    }
+    let mut writer =
+        Writer::with_capacity(64 + supersedes.len() * 32 + packs.len() * 256 + chunks.len() * RECORD_BYTES);
+    writer.count(supersedes.len()).count(packs.len()).count(chunks.len()).u32(0);
+    for id in supersedes {
+        writer.bytes(id.as_bytes());
+    }
+    for pack in packs {
+        encode_pack(&mut writer, &pack.id, pack.length, &pack.parts())?;
+    }
+    finish_body(writer, chunks)
+}
+
+fn finish_body(mut writer: Writer, records: &[ChunkRecord]) -> Result<Vec<u8>, FormatError> {
+    for record in records {
         writer.bytes(&record_bytes(record));
     }
     match writer.len() {
@@ -149,21 +175,23 @@ fn sorted_records(packs: &[&IndexedPack]) -> Result<Vec<ChunkRecord>, FormatErro
     Ok(records)
 }
 
-fn encode_pack(writer: &mut Writer, pack: &IndexedPack) -> Result<(), FormatError> {
-    let segments = &pack.table.segments;
-    let start = segments.first().map_or(0, |segment| segment.offset);
-    writer.bytes(pack.pack.as_bytes()).u32(pack.length).u32(start);
+fn encode_pack<I>(writer: &mut Writer, id: &PackId, length: u32, table: &TableParts<'_, I>) -> Result<(), FormatError>
+where
+    I: ExactSizeIterator<Item = SegmentInfo> + Clone,
+{
+    let start = table.segments.clone().next().map_or(0, |segment| segment.offset);
+    writer.bytes(id.as_bytes()).u32(length).u32(start);
     let mut next = u64::from(start);
-    for segment in segments {
+    for segment in table.segments.clone() {
         if u64::from(segment.offset) != next {
             return Err(FormatError::Invalid("the segments of a pack do not stand back to back"));
         }
         next += u64::from(segment.stored_length);
     }
-    if size(start) < pack::HEAD_BYTES || next > u64::from(pack::segments_end(pack.length)?) {
+    if size(start) < pack::HEAD_BYTES || next > u64::from(pack::segments_end(length)?) {
         return Err(FormatError::Invalid("the segments are longer than their pack"));
     }
-    segment::encode(writer, &pack.table.parts())
+    segment::encode(writer, table)
 }
 
 fn record_bytes(record: &ChunkRecord) -> [u8; RECORD_BYTES] {
@@ -293,6 +321,16 @@ impl PackInfo {
         let SegmentTable { class, session, data_keys, salts, segments } = table;
         Self { id, length, class, session, data_keys, salts, segments }
     }
+
+    fn parts(&self) -> TableParts<'_, impl ExactSizeIterator<Item = SegmentInfo> + Clone> {
+        TableParts {
+            class: self.class,
+            session: self.session,
+            data_keys: &self.data_keys,
+            salts: &self.salts,
+            segments: self.segments.iter().copied(),
+        }
+    }
 }
 
 impl From<IndexedPack> for PackInfo {
@@ -343,6 +381,7 @@ mod tests {
         turned.packs.reverse();
         turned.supersedes.reverse();
         assert_eq!(body_encode(&turned), Ok(sample().0));
+        assert_eq!(records_encode(&records_decode(&sample().0).expect("valid")), Ok(sample().0));
         turned.packs.push(turned.packs[0].clone());
         assert!(body_encode(&turned).is_err());
     }

@@ -26,6 +26,7 @@ use crate::limits::PACK_BYTES_MAX;
 use crate::limits::PACK_PADDING_BYTES;
 use crate::limits::PACK_TABLE_BYTES_MAX;
 use crate::limits::SEGMENT_CHUNKS_MAX;
+use crate::limits::WRAPPED_KEY_BYTES_MAX;
 
 pub(crate) use crate::format::segment::NO_SALT;
 pub(crate) use crate::format::segment::SegmentInfo;
@@ -108,6 +109,16 @@ impl PackTable {
     }
 }
 
+/// The table as it stands in the pack itself: what index objects hold of it too, and its data keys once more, so that a
+/// pack needs no other object of its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnTable {
+    /// Segments and chunks.
+    pub(crate) table: PackTable,
+    /// The bytes of `keys/data/<id>` for each of the table's data keys, in their order.
+    pub(crate) wrapped_keys: Vec<Vec<u8>>,
+}
+
 /// The head as stored.
 pub(crate) fn head_encode(head: &PackHead) -> Vec<u8> {
     let mut writer = Writer::with_capacity(HEAD_BYTES);
@@ -140,9 +151,17 @@ pub(crate) fn head_decode(bytes: &[u8]) -> Result<PackHead, FormatError> {
 }
 
 /// The table's bytes, before squeezing. Offsets are not stored; see [`PackTable::place_segments`].
-pub(crate) fn table_encode(table: &PackTable) -> Result<Vec<u8>, FormatError> {
+pub(crate) fn table_encode(own: &OwnTable) -> Result<Vec<u8>, FormatError> {
+    let OwnTable { table, wrapped_keys } = own;
     let mut writer = Writer::new();
     segment::encode(&mut writer, &table.parts())?;
+    if wrapped_keys.len() != table.data_keys.len() {
+        return Err(FormatError::Invalid("a pack does not hold each of its data keys"));
+    }
+    for wrapped in wrapped_keys {
+        check_wrapped(wrapped.len())?;
+        writer.u16(count_u16("a wrapped data key", wrapped.len(), WRAPPED_KEY_BYTES_MAX)?).bytes(wrapped);
+    }
     for segment in &table.segments {
         check_chunks(segment)?;
         writer.u16(count_u16("the chunks of a segment", segment.chunks.len(), SEGMENT_CHUNKS_MAX)?);
@@ -162,9 +181,10 @@ pub(crate) fn table_encode(table: &PackTable) -> Result<Vec<u8>, FormatError> {
 
 /// Reads a table from its unsqueezed bytes. Segments begin at byte `start` ([`PackHead::segments_start`]) and must end
 /// before the trailer of a pack of `pack_length` bytes.
-pub(crate) fn table_decode(bytes: &[u8], start: u32, pack_length: u32) -> Result<PackTable, FormatError> {
+pub(crate) fn table_decode(bytes: &[u8], start: u32, pack_length: u32) -> Result<OwnTable, FormatError> {
     let mut reader = Reader::new(bytes);
     let table = segment::decode(&mut reader, start, segments_end(pack_length)?)?;
+    let wrapped_keys = table.data_keys.iter().map(|_| wrapped_key(&mut reader)).collect::<Result<_, _>>()?;
     let counts = column::<2>(&mut reader, table.segments.len())?;
     let total = counts.iter().map(|count| usize::from(u16::from_le_bytes(*count))).sum();
     let mut lengths = column::<4>(&mut reader, total)?.iter();
@@ -183,7 +203,24 @@ pub(crate) fn table_decode(bytes: &[u8], start: u32, pack_length: u32) -> Result
         segments.push(segment);
     }
     let segment::SegmentTable { class, session, data_keys, salts, .. } = table;
-    Ok(PackTable { class, session, data_keys, salts, segments })
+    Ok(OwnTable { table: PackTable { class, session, data_keys, salts, segments }, wrapped_keys })
+}
+
+/// One wrapped key: opaque here, so that a table is of use to whom the key is none.
+fn wrapped_key(reader: &mut Reader<'_>) -> Result<Vec<u8>, FormatError> {
+    let length = usize::from(reader.u16()?);
+    check_wrapped(length)?;
+    Ok(reader.bytes(length)?.to_vec())
+}
+
+fn check_wrapped(length: usize) -> Result<(), FormatError> {
+    match length {
+        0 => Err(FormatError::Invalid("a wrapped data key is empty")),
+        length if length > WRAPPED_KEY_BYTES_MAX => {
+            Err(too_large("the length of a wrapped data key", length, WRAPPED_KEY_BYTES_MAX))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One past the last byte that a segment of a pack of `pack_length` bytes may have.
@@ -322,18 +359,33 @@ mod tests {
 
     #[test]
     fn chunks_that_do_not_fill_their_segment_are_refused() {
-        let mut table = vectors::table();
-        table.segments[0].plain_length += 1;
-        assert!(matches!(table_encode(&table), Err(FormatError::Invalid(_))));
-        let mut bytes = table_encode(&vectors::table()).expect("valid");
+        let mut own = vectors::own_table();
+        own.table.segments[0].plain_length += 1;
+        assert!(matches!(table_encode(&own), Err(FormatError::Invalid(_))));
+        let mut bytes = table_encode(&vectors::own_table()).expect("valid");
         let last_length = bytes.len() - 6 * ChunkId::BYTES - 4;
         bytes[last_length] += 1;
         assert!(matches!(table_decode(&bytes, 56, 4096), Err(FormatError::Invalid(_))));
     }
 
     #[test]
+    fn a_pack_without_one_of_its_data_keys_is_refused_on_both_ways() {
+        for wrong in [vec![], vec![vec![1; 119]], vec![vec![1; 119], vec![]], vec![vec![1; 119], vec![2; 1025]]] {
+            let own = OwnTable { wrapped_keys: wrong, ..vectors::own_table() };
+            assert!(table_encode(&own).is_err(), "{own:?}");
+        }
+        let bytes = table_encode(&vectors::own_table()).expect("valid");
+        let wrapped = bytes.len() - 6 * (ChunkId::BYTES + 4) - 6 - 2 * (2 + vectors::WRAPPED_BYTES);
+        for length in [0u16, 1025, u16::MAX] {
+            let mut wrong = bytes.clone();
+            wrong[wrapped..wrapped + 2].copy_from_slice(&length.to_le_bytes());
+            assert!(table_decode(&wrong, 56, 4096).is_err(), "{length}");
+        }
+    }
+
+    #[test]
     fn segments_may_not_reach_into_the_trailer() {
-        let bytes = table_encode(&vectors::table()).expect("valid");
+        let bytes = table_encode(&vectors::own_table()).expect("valid");
         let end = vectors::table().place_segments(56).expect("small");
         assert_eq!(end, 56 + 340 + 50 + 2000);
         assert!(table_decode(&bytes, 56, end + 20).is_ok());
@@ -344,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_million_chunks_that_are_not_there_are_refused_before_they_are_allocated() {
-        let mut bytes = table_encode(&vectors::table()).expect("valid");
+        let mut bytes = table_encode(&vectors::own_table()).expect("valid");
         let counts = bytes.len() - 6 * (ChunkId::BYTES + 4) - 6;
         bytes[counts + 1] = 0xff;
         assert!(matches!(table_decode(&bytes, 56, 4096), Err(FormatError::Truncated { .. })));

@@ -395,5 +395,12 @@ mod tests {
             entry.metadata.kind = crate::entry::FileKind::Directory;
             entry.content = crate::entry::Content::Inline(vec![vectors::chunk(1, 1)]);
         });
+        refused(&|entry| {
+            entry.metadata.kind = crate::entry::FileKind::Directory;
+            entry.hash = Some([1; 32]);
+        });
+        for (chunker, sizes) in [(0, [1, 2, 3]), (2, [0, 2, 3]), (2, [3, 2, 3]), (2, [1, 2, (2 << 20) + 1])] {
+            refused(&|entry| entry.chunking = Some(crate::entry::Chunking { chunker, sizes }));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Round trips of arbitrary values, and arbitrary bytes against every decoder.
 
 use crate::entry::ChunkRef;
+use crate::entry::Chunking;
 use crate::entry::Content;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
@@ -92,13 +93,17 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 
 fn entries() -> impl Strategy<Value = Entry> {
     let warnings = proptest::collection::vec(any::<String>(), 0..3);
-    (paths(), metadata(), contents(), any::<bool>(), warnings).prop_map(
-        |(path, mut metadata, content, whole, warnings)| {
+    let later = (proptest::option::of(any::<[u8; 32]>()), proptest::option::of(1u8..));
+    (paths(), metadata(), contents(), any::<bool>(), warnings, later).prop_map(
+        |(path, mut metadata, content, whole, warnings, (hash, chunker))| {
             let content = if metadata.has_content() { content } else { Content::Empty };
             if whole {
                 metadata.size = content.bytes();
             }
-            Entry { path, metadata, content, warnings }
+            let hash = hash.filter(|_| metadata.has_content());
+            let chunker = chunker.filter(|_| metadata.has_content());
+            let chunking = chunker.map(|chunker| Chunking { chunker, sizes: [1, u32::from(chunker), 2 << 20] });
+            Entry { warnings, hash, chunking, ..Entry::new(path, metadata, content) }
         },
     )
 }
@@ -130,7 +135,7 @@ proptest! {
 
     #[test]
     fn paths_out_of_order_are_refused_by_the_writer(a in paths(), b in paths()) {
-        let entry = |path| Entry { path, metadata: Metadata::new(FileKind::Fifo), content: Content::Empty, warnings: vec![] };
+        let entry = |path| Entry::new(path, Metadata::new(FileKind::Fifo), Content::Empty);
         let in_order = a < b;
         let page = Page::Entries(vec![entry(a), entry(b)]);
         prop_assert_eq!(page.encode(0).is_ok(), in_order);

@@ -77,7 +77,7 @@ fn small_objects(seeds: &Seeds) {
         seeds.write("envelope", name, &[head.encode(sealed.len() - 16).as_slice(), &sealed].concat());
     }
     let packs: Vec<PackId> = [1, 2].map(|byte| PackId::from_bytes([byte; 32])).to_vec();
-    seeds.write("gc", "two packs", &Mark { packs: packs.clone() }.encode());
+    seeds.write("gc", "two packs", &Mark { packs }.encode());
     seeds.write("gc", "nothing", &Mark { packs: Vec::new() }.encode());
     let cost = SlotCost { memory_kib: 8, passes: 1, lanes: 1 };
     for (name, kind, cost) in
@@ -100,7 +100,6 @@ fn small_objects(seeds: &Seeds) {
         root: Some(PageRef { id: ChunkId::from_bytes([4; 32]), length: 5000 }),
         verdict: Verdict::Partial(vec!["one file".into()]),
         seal: Some(vec![0, 255]),
-        packs,
         excludes: vec!["*.tmp".into()],
         ..bare
     };

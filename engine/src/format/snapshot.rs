@@ -2,8 +2,6 @@
 
 use crate::format::FormatError;
 use crate::format::config::CHUNKER_FASTCDC;
-use crate::format::gc::read_packs;
-use crate::format::gc::write_packs;
 use crate::format::page::PageRef;
 use crate::format::wire::Fields;
 use crate::format::wire::Reader;
@@ -11,7 +9,6 @@ use crate::format::wire::Writer;
 use crate::format::wire::required;
 use crate::format::wire::unknown_field;
 use crate::id::ChunkId;
-use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -54,10 +51,10 @@ pub struct Snapshot {
     pub verdict: Verdict,
     /// What the source says about itself (server version, position, ...); opaque here.
     pub seal: Option<Vec<u8>>,
-    /// The packs it depends on, ascending.
-    pub packs: Vec<PackId>,
     /// Exclude rules that were in force.
     pub excludes: Vec<String>,
+    /// Nothing removes it before somebody takes this mark away.
+    pub is_protected: bool,
 }
 
 /// What a backup counted.
@@ -105,19 +102,16 @@ impl Snapshot {
             counts: Counts::default(),
             verdict: Verdict::Whole,
             seal: None,
-            packs: Vec::new(),
             excludes: Vec::new(),
+            is_protected: false,
         }
     }
 
-    /// The body that is sealed. Packs are stored ascending whatever their order here.
+    /// The body that is sealed.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut packs = self.packs.clone();
-        packs.sort_unstable();
-        packs.dedup();
-        let mut writer = Writer::with_capacity(1024 + packs.len() * PackId::BYTES);
+        let mut writer = Writer::with_capacity(1024);
         self.encode_origin(&mut writer);
-        self.encode_result(&mut writer, &packs);
+        self.encode_result(&mut writer);
         writer.finish()
     }
 
@@ -150,8 +144,8 @@ impl Snapshot {
         });
     }
 
-    /// Fields 10 to 19: what came of it.
-    fn encode_result(&self, writer: &mut Writer, packs: &[PackId]) {
+    /// Fields 10 to 19: what came of it, and what was decided about it.
+    fn encode_result(&self, writer: &mut Writer) {
         writer.field(10, |value| {
             value.timestamp(self.finished);
         });
@@ -183,8 +177,10 @@ impl Snapshot {
                 value.bytes(seal);
             });
         }
-        writer.field(18, |value| write_packs(value, packs));
-        writer.field(19, |value| write_blocks(value, &self.excludes));
+        writer.field(18, |value| write_blocks(value, &self.excludes));
+        writer.field(19, |value| {
+            value.u8(u8::from(self.is_protected));
+        });
     }
 
     /// Reads the opened body.
@@ -240,8 +236,8 @@ struct Draft {
     counts: Option<Counts>,
     verdict: Option<Verdict>,
     seal: Option<Vec<u8>>,
-    packs: Option<Vec<PackId>>,
     excludes: Option<Vec<String>>,
+    is_protected: Option<bool>,
 }
 
 impl Draft {
@@ -264,8 +260,8 @@ impl Draft {
             15 => self.counts = Some(value.whole(Counts::decode)?),
             16 => self.verdict = Some(value.whole(verdict)?),
             17 => self.seal = Some(value.whole(Reader::rest)?.to_vec()),
-            18 => self.packs = Some(value.whole(read_packs)?),
-            19 => self.excludes = Some(value.whole(texts)?),
+            18 => self.excludes = Some(value.whole(texts)?),
+            19 => self.is_protected = Some(value.whole(protection)?),
             other => return Err(unknown_field("a snapshot", other)),
         }
         Ok(())
@@ -290,8 +286,8 @@ impl Draft {
             counts: required(self.counts)?,
             verdict: required(self.verdict)?,
             seal: self.seal,
-            packs: required(self.packs)?,
             excludes: required(self.excludes)?,
+            is_protected: required(self.is_protected)?,
         })
     }
 }
@@ -312,6 +308,14 @@ fn page_ref(value: &mut Reader<'_>) -> Result<PageRef, FormatError> {
 
 fn texts(value: &mut Reader<'_>) -> Result<Vec<String>, FormatError> {
     value.list(4, Reader::text)
+}
+
+fn protection(value: &mut Reader<'_>) -> Result<bool, FormatError> {
+    match value.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(FormatError::Unsupported(format!("protection {other} of a snapshot"))),
+    }
 }
 
 fn verdict(value: &mut Reader<'_>) -> Result<Verdict, FormatError> {
@@ -359,8 +363,8 @@ mod tests {
             },
             verdict: Verdict::Partial(vec!["1 file could not be read".into()]),
             seal: Some(vec![0, 255]),
-            packs: vec![PackId::from_bytes([5; 32]), PackId::from_bytes([6; 32])],
             excludes: vec!["*.tmp".into()],
+            is_protected: true,
             ..bare()
         }
     }
@@ -369,11 +373,11 @@ mod tests {
     fn the_snapshot_record_is_frozen() {
         assert_eq!(
             damage::hex(&bare().encode()),
-            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c646572060004000000000000000700040000000000000009000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000100001000000001200040000000000000013000400000000000000"
+            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c646572060004000000000000000700040000000000000009000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000100001000000001200040000000000000013000100000000"
         );
         assert_eq!(
             damage::hex(&full().encode()),
-            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c64657206001300000002000000050000002f686f6d65020000002fff07001400000002000000070000006e696768746c79010000006108000f0000006265666f726520746865206d6f766509000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000b0010000000030303030303030303030303030303030c00240000000404040404040404040404040404040404040404040404040404040404040404881300000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000000000070000000000000008000000000000000900000000000000100021000000010100000018000000312066696c6520636f756c64206e6f74206265207265616411000200000000ff120044000000020000000505050505050505050505050505050505050505050505050505050505050505060606060606060606060606060606060606060606060606060606060606060613000d00000001000000050000002a2e746d70"
+            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c64657206001300000002000000050000002f686f6d65020000002fff07001400000002000000070000006e696768746c79010000006108000f0000006265666f726520746865206d6f766509000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000b0010000000030303030303030303030303030303030c00240000000404040404040404040404040404040404040404040404040404040404040404881300000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000000000070000000000000008000000000000000900000000000000100021000000010100000018000000312066696c6520636f756c64206e6f74206265207265616411000200000000ff12000d00000001000000050000002a2e746d7013000100000001"
         );
     }
 
@@ -389,13 +393,6 @@ mod tests {
     fn absent_and_empty_are_not_the_same() {
         let empty = Snapshot { label: Some(String::new()), seal: Some(vec![]), ..bare() };
         assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
-    }
-
-    #[test]
-    fn packs_are_stored_ascending_once() {
-        let id = |byte| PackId::from_bytes([byte; 32]);
-        let snapshot = Snapshot { packs: vec![id(3), id(1), id(3)], ..bare() };
-        assert_eq!(Snapshot::decode(&snapshot.encode()).expect("a good record").packs, [id(1), id(3)]);
     }
 
     #[test]
