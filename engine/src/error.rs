@@ -28,6 +28,8 @@ pub enum Kind {
     Conflict,
     /// What was asked for does not exist in the repository.
     NotFound,
+    /// A safeguard forbids it: a protected snapshot, or the removal of everything there is.
+    Protected,
     /// The request itself makes no sense.
     Invalid,
     /// Stopped on request.
@@ -68,6 +70,23 @@ impl Error {
     /// What was being done when it failed.
     pub fn doing(&self) -> &str {
         &self.doing
+    }
+
+    /// True when it concerns what is stored in one place, and everything else can still be had.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.kind, Kind::Damaged | Kind::NotFound | Kind::Unsupported)
+    }
+
+    /// The error and its reasons.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(why) = cause {
+            text.push_str(": ");
+            text.push_str(&why.to_string());
+            cause = why.source();
+        }
+        text
     }
 
     /// A damaged object, named.

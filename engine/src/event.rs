@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 pub struct Progress {
     /// Entries finished.
     pub entries_done: u64,
-    /// Entries known to exist so far (grows while a source is scanned; 0 when unknown).
+    /// Entries to expect (a backup guesses by its parent, and may learn of more; 0 when unknown).
     pub entries_total: u64,
     /// Plaintext bytes finished.
     pub bytes_done: u64,
-    /// Plaintext bytes known to exist so far (0 when unknown).
+    /// Plaintext bytes to expect (0 when unknown).
     pub bytes_total: u64,
     /// Stored bytes sent to, or read from, the backend.
     pub bytes_stored: u64,

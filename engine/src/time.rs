@@ -1,5 +1,8 @@
 //! Time as data, and the clock it comes from.
 
+use rustix::time::ClockId;
+use rustix::time::clock_gettime;
+use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -16,6 +19,13 @@ pub struct Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The present moment by the host's wall clock.
     fn now(&self) -> Timestamp;
+
+    /// Time since some fixed moment: nobody sets this clock, and it goes on while the machine sleeps. A clock that has
+    /// nothing better takes the wall clock.
+    fn since_boot(&self) -> Duration {
+        let Timestamp { seconds, nanoseconds } = self.now();
+        Duration::new(u64::try_from(seconds).unwrap_or_default(), nanoseconds)
+    }
 }
 
 /// The host's wall clock.
@@ -25,6 +35,22 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::from(SystemTime::now())
+    }
+
+    fn since_boot(&self) -> Duration {
+        let time = clock_gettime(ClockId::Boottime);
+        // The kernel gives neither negative times since boot nor more nanoseconds than a second has.
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+}
+
+impl Timestamp {
+    /// How far two moments lie apart, whichever is the earlier one.
+    pub(crate) fn distance(self, other: Self) -> Duration {
+        let nanoseconds = |time: Self| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+        let apart = nanoseconds(self).abs_diff(nanoseconds(other));
+        let fraction = u32::try_from(apart % 1_000_000_000).unwrap_or_default();
+        Duration::new(u64::try_from(apart / 1_000_000_000).unwrap_or(u64::MAX), fraction)
     }
 }
 

@@ -184,4 +184,8 @@ impl Backend for MemoryBackend {
     fn is_local(&self) -> bool {
         true
     }
+
+    fn lists_at_once(&self) -> bool {
+        true
+    }
 }

@@ -53,7 +53,8 @@ pub trait Backend: Send + Sync + 'static {
     fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>>;
 
     /// Every object of an area, in name order without repeats: whole, or an error. Whatever has a
-    /// name that does not parse is no object and is left out.
+    /// name that does not parse is no object and is left out; where something else stands in an object's place,
+    /// its name is listed, and reading it is `Damaged`.
     fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>>;
 
     /// Removes an object for good; an absent one is fine.
@@ -81,6 +82,21 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether reading is so near that it need not be cached or planned.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// Whether a listing by anybody shows every put and every delete that has returned to anybody else.
+    fn lists_at_once(&self) -> bool {
+        false
+    }
+
+    /// Sets room aside, so that a full store can still be pruned; `false` where that is not possible or not needed.
+    fn reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    /// Gives the room back that was set aside; `false` when there was none.
+    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
     }
 }
 

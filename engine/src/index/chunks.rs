@@ -1,5 +1,7 @@
 //! Single chunks by name: located, fetched, opened, verified; with the last few segments kept at hand.
 
+use super::keys;
+use super::live::LiveIndex;
 use super::table::ChunkPlace;
 use super::table::Index;
 use crate::class::Class;
@@ -21,8 +23,7 @@ const SEGMENTS_KEPT: usize = 6;
 
 /// Reads chunks of one class through the index.
 pub(crate) struct ChunkReader {
-    store: Arc<Store>,
-    index: Arc<Index>,
+    index: Arc<LiveIndex>,
     class: Class,
     decoder: Mutex<SegmentDecoder>,
     kept: Mutex<VecDeque<((u32, u16), Bytes)>>,
@@ -30,24 +31,25 @@ pub(crate) struct ChunkReader {
 
 impl ChunkReader {
     pub(crate) fn new(store: &Arc<Store>, index: &Arc<Index>, class: Class) -> Self {
-        Self {
-            store: Arc::clone(store),
-            index: Arc::clone(index),
-            class,
-            decoder: Mutex::new(SegmentDecoder::new(store)),
-            kept: Mutex::default(),
-        }
+        Self::live(&LiveIndex::new(store, Arc::clone(index)), class)
+    }
+
+    /// The same through an index that others read through as well.
+    pub(crate) fn live(index: &Arc<LiveIndex>, class: Class) -> Self {
+        let decoder = Mutex::new(SegmentDecoder::new(index.store()));
+        Self { index: Arc::clone(index), class, decoder, kept: Mutex::default() }
     }
 
     /// The chunk's bytes, from the first copy that verifies.
     pub(crate) async fn chunk(&self, id: &ChunkId) -> Result<Bytes> {
-        let mut last = None;
-        let places: Vec<ChunkPlace> = self.index.find_all(id).collect();
-        for place in places {
+        let (mut last, mut tried) = (None, Vec::new());
+        // Asked anew after every failure: a pack that is gone may have made the index be read again.
+        while let Some(place) = self.index.find_all(id).into_iter().find(|place| !tried.contains(place)) {
             match self.copy(id, &place).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => last = Some(error),
             }
+            tried.push(place);
         }
         Err(last.unwrap_or_else(|| Error::damaged(format!("chunk {id}"), "no index object names it")))
     }
@@ -60,7 +62,7 @@ impl ChunkReader {
             return Err(Error::damaged(format!("chunk {id}"), "its place lies outside its segment"));
         }
         let bytes = segment.slice(start..end);
-        if self.store.names(self.class).name(&bytes) == *id {
+        if self.index.store().names(self.class).name(&bytes) == *id {
             Ok(bytes)
         } else {
             Err(Error::damaged(format!("chunk {id}"), "its bytes do not hash to its name"))
@@ -90,14 +92,16 @@ impl ChunkReader {
 
     async fn read_segment(&self, place: &ChunkPlace) -> Result<Bytes> {
         let missing = || Error::damaged("the index", "a chunk names a pack or segment that is not there");
-        let pack = self.index.pack(place.pack).ok_or_else(missing)?;
+        let (index, number) = self.index.with_pack(place.pack).ok_or_else(missing)?;
+        let pack = index.pack(number).ok_or_else(missing)?;
         let segment = pack.segments.get(usize::from(place.segment)).ok_or_else(missing)?;
         if pack.class != self.class {
             return Err(Error::damaged(format!("pack {}", pack.id), "it is of another class than the chunk"));
         }
-        let stored = self.store.fetch(pack.id, u64::from(segment.offset), u64::from(segment.stored_length)).await?;
+        let (offset, length) = (u64::from(segment.offset), u64::from(segment.stored_length));
+        let stored = self.index.fetch(place.pack, offset, length).await?;
         let key_id = pack.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-        let key = self.store.data_key(key_id, self.class).await?;
+        let key = keys::data_key(self.index.store(), &index, pack, key_id).await?;
         let located = StoredSegment::new(pack.id, pack.class, &pack.salts, place.segment, segment, &stored)?;
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Bytes::copy_from_slice(decoder.decode(&located, &key)?))

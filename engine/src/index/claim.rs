@@ -1,6 +1,7 @@
 //! Claims: who packs a chunk is decided once, before it is packed, whatever number of workers ask.
 
 use crate::entry::ChunkRef;
+use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::index::table::Index;
@@ -36,7 +37,7 @@ type Shard = HashMap<ChunkId, u32, BuildHasherDefault<IdHasher>>;
 pub(crate) enum Claim {
     /// Nobody has it: the caller packs it.
     New(Ticket),
-    /// It is stored, or another worker of this job packs it.
+    /// It is stored and not condemned, or another worker of this job packs it.
     Known,
 }
 
@@ -61,8 +62,7 @@ impl Claims {
     /// Asks about a chunk of `length` bytes. Of all callers with one id, at most one ever gets `New`.
     pub(crate) fn claim(&self, id: &ChunkId, length: u32) -> Claim {
         // An entry of another length is no copy of this chunk, whatever its id says.
-        if let Some(place) = self.index.find_all(id).find(|place| place.length == length) {
-            self.lean_on(place.pack);
+        if self.lean_on(&ChunkRef { id: *id, length }) {
             return Claim::Known;
         }
         match self.shard(id).insert(*id, length) {
@@ -71,11 +71,13 @@ impl Claims {
         }
     }
 
-    /// Notes that chunks of a pack of the index are taken over.
-    pub(crate) fn lean_on(&self, pack: u32) {
-        if let Some(flag) = usize::try_from(pack).ok().and_then(|pack| self.leaned_on.get(pack)) {
+    /// Whether a chunk is stored where a new snapshot may rely on it; if so, the snapshot depends on that pack.
+    pub(crate) fn lean_on(&self, chunk: &ChunkRef) -> bool {
+        let Some(place) = self.index.usable(&chunk.id, chunk.length) else { return false };
+        if let Some(flag) = self.leaned_on.get(size(place.pack)) {
             flag.store(true, Ordering::Relaxed);
         }
+        true
     }
 
     /// The older packs that this job's snapshot needs.
@@ -129,7 +131,6 @@ impl Hasher for IdHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::wire::size;
     use std::collections::HashSet;
 
     fn id(number: u32) -> ChunkId {

@@ -14,5 +14,7 @@
 
 pub(crate) mod chunks;
 pub(crate) mod claim;
+pub(crate) mod keys;
+pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod table;

@@ -1,13 +1,15 @@
 //! The chunk index in memory: about 55 bytes for every copy of a chunk, all copies within reach.
 
 use crate::format::index::ChunkRecord;
-#[cfg(any(test, feature = "benching"))]
 use crate::format::index::IndexBody;
 use crate::format::index::IndexRecords;
+use crate::format::index::IndexedPack;
 use crate::format::index::PackInfo;
 use crate::format::wire::size;
 use crate::id::ChunkId;
+use crate::id::IndexId;
 use crate::id::PackId;
+use crate::store::Condemned;
 use hashbrown::HashTable;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -19,9 +21,28 @@ const BLOCK_RECORDS: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     packs: Vec<PackInfo>,
+    /// One for each pack that was judged; all others are usable.
+    standings: Vec<Standing>,
+    objects: HashSet<IndexId>,
     pack_numbers: HashMap<PackId, u32>,
     blocks: Vec<Vec<ChunkRecord>>,
     numbers: HashTable<u32>,
+}
+
+/// How far a pack may be relied on, by what prunes have said of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// No prune has named it.
+    #[default]
+    Usable,
+    /// To be read while it is there; no new snapshot may rely on it.
+    Condemned,
+    /// Deleted, or about to be.
+    Deleted,
+}
+
+impl Standing {
+    const ALL: [Self; 3] = [Self::Usable, Self::Condemned, Self::Deleted];
 }
 
 /// Where one copy of a chunk is.
@@ -44,7 +65,6 @@ impl Index {
     }
 
     /// Takes in what an index object says, pack by pack. A pack that is known already adds nothing.
-    #[cfg(any(test, feature = "benching"))]
     pub(crate) fn add(&mut self, body: IndexBody) {
         for pack in body.packs {
             let Some(number) = self.new_pack_number(&pack.pack) else { continue };
@@ -84,15 +104,79 @@ impl Index {
         self.find_all(id).next()
     }
 
-    /// Every copy of the chunk, so that a damaged or condemned one can be bypassed.
+    /// Every copy of the chunk, so that a damaged one can be bypassed; those come last that may be gone soonest.
     pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = ChunkPlace> + 'a {
-        let records = self.numbers.iter_hash(hash(id)).filter_map(|number| record(&self.blocks, *number));
-        records.filter(move |record| record.id == *id).map(|record| ChunkPlace {
+        let judged = if self.standings.is_empty() { 1 } else { Standing::ALL.len() };
+        let by_standing = Standing::ALL.into_iter().take(judged);
+        by_standing.flat_map(move |wanted| self.copies(id).filter(move |place| self.standing(place.pack) == wanted))
+    }
+
+    /// A copy of `length` bytes that a new snapshot may rely on.
+    pub(crate) fn usable(&self, id: &ChunkId, length: u32) -> Option<ChunkPlace> {
+        self.copies(id).find(|place| place.length == length && self.standing(place.pack) == Standing::Usable)
+    }
+
+    /// Notes what prunes say of the packs added so far.
+    pub(crate) fn judge(&mut self, condemned: &Condemned) {
+        let standing = |pack: &PackInfo| match () {
+            () if condemned.is_deleted(&pack.id) => Standing::Deleted,
+            () if condemned.is_condemned(&pack.id) => Standing::Condemned,
+            () => Standing::Usable,
+        };
+        self.standings = self.packs.iter().map(standing).collect();
+        if self.standings.iter().all(|standing| *standing == Standing::Usable) {
+            self.standings.clear();
+        }
+    }
+
+    /// Takes in a pack that no index object names: it may be read, and nothing may rely on it.
+    pub(crate) fn add_unnamed(&mut self, pack: IndexedPack) {
+        let before = self.packs.len();
+        self.add(IndexBody { supersedes: Vec::new(), packs: vec![pack] });
+        if self.packs.len() > before {
+            self.standings.resize(before, Standing::Usable);
+            self.standings.push(Standing::Condemned);
+        }
+    }
+
+    /// The index objects it was made from.
+    pub(crate) fn objects(&self) -> &HashSet<IndexId> {
+        &self.objects
+    }
+
+    /// Notes that it was made from these index objects.
+    pub(crate) fn made_from(&mut self, objects: HashSet<IndexId>) {
+        self.objects = objects;
+    }
+
+    fn standing(&self, pack: u32) -> Standing {
+        self.standings.get(size(pack)).copied().unwrap_or_default()
+    }
+
+    fn copies<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = ChunkPlace> + 'a {
+        self.positions(id).filter_map(|position| self.record(position)).map(|record| ChunkPlace {
             pack: record.pack,
             segment: record.segment,
             offset: record.offset,
             length: record.length,
         })
+    }
+
+    /// Positions of all copies of the chunk. Positions are below [`Index::len`] and stay while the index grows, so
+    /// that what is to be known about each copy can stand in tables beside this one.
+    pub(crate) fn positions<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = u32> + 'a {
+        let numbers = self.numbers.iter_hash(hash(id)).copied();
+        numbers.filter(move |number| record(&self.blocks, *number).is_some_and(|record| record.id == *id))
+    }
+
+    /// The copy at a position.
+    pub(crate) fn record(&self, position: u32) -> Option<&ChunkRecord> {
+        record(&self.blocks, position)
+    }
+
+    /// The number of a pack that an index object names.
+    pub(crate) fn pack_number(&self, id: &PackId) -> Option<u32> {
+        self.pack_numbers.get(id).copied()
     }
 
     /// Copies of chunks known: a chunk in two packs counts twice.
@@ -108,6 +192,16 @@ impl Index {
     /// The pack a [`ChunkPlace`] names.
     pub(crate) fn pack(&self, number: u32) -> Option<&PackInfo> {
         self.packs.get(size(number))
+    }
+
+    /// Whether it names this pack.
+    pub(crate) fn has_pack(&self, id: &PackId) -> bool {
+        self.pack_numbers.contains_key(id)
+    }
+
+    /// The packs under their numbers, without the chunks.
+    pub(crate) fn packs_only(&self) -> Self {
+        Self { packs: self.packs.clone(), ..Self::empty() }
     }
 
     /// Bytes the chunk records and their table take in memory.
@@ -166,7 +260,6 @@ mod tests {
     use super::*;
     use crate::class::Class;
     use crate::entry::ChunkRef;
-    use crate::format::index::IndexedPack;
     use crate::format::index::body_encode;
     use crate::format::index::records_decode;
     use crate::format::pack::NO_SALT;
@@ -235,6 +328,29 @@ mod tests {
             .collect();
         packs.sort_unstable();
         assert_eq!(packs, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_condemned_copy_is_read_last_and_never_relied_on() {
+        let mut index = Index::empty();
+        index.add(body((0..5).map(|name| pack(name, 7..8)).collect()));
+        let packs = |numbers: &[u8]| numbers.iter().map(|number| PackId::from_bytes([*number; 32])).collect();
+        let order = |index: &Index| {
+            let chunk = id(7);
+            let places = index.find_all(&chunk).filter_map(|place| index.pack(place.pack));
+            places.map(|pack| pack.id.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        index.judge(&Condemned::of(packs(&[0, 1, 2, 4]), packs(&[0, 2])));
+        let order = order(&index);
+        assert_eq!(order[0], 3);
+        assert!(order[1..3].contains(&1) && order[1..3].contains(&4), "{order:?}");
+        assert!(order[3..].contains(&0) && order[3..].contains(&2), "{order:?}");
+        assert_eq!(index.usable(&id(7), 10).map(|place| place.pack), Some(3));
+        assert_eq!(index.usable(&id(7), 11), None);
+        index.judge(&Condemned::of(packs(&[0, 1, 2, 3, 4]), packs(&[])));
+        assert_eq!((index.usable(&id(7), 10), index.find_all(&id(7)).count()), (None, 5));
+        index.judge(&Condemned::default());
+        assert!(index.usable(&id(7), 10).is_some());
     }
 
     #[test]

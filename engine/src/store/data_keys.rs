@@ -1,4 +1,4 @@
-//! Data keys: one a session and class, wrapped in `keys/data`, unwrapped once a run.
+//! Data keys: one a session and class, wrapped in `keys/data` and in the packs sealed with them, unwrapped once a run.
 
 use super::Store;
 use super::small::Door;
@@ -11,29 +11,43 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::envelope::ObjectType;
+use crate::format::pack::OwnTable;
+use crate::format::pack::PackTable;
 use crate::id::DataKeyId;
 use crate::random;
 use std::sync::Arc;
 use std::sync::PoisonError;
+
+/// A data key in memory, and its stored form for the packs that will name it.
+pub(super) struct KnownKey {
+    key: Arc<DataKey>,
+    wrapped: Vec<u8>,
+}
+
+/// A data key that a pack holds, opened: proof that its bytes are worth putting back.
+pub(crate) struct KeyCopy {
+    pub(crate) key: Arc<DataKey>,
+    wrapped: Vec<u8>,
+}
 
 impl Store {
     /// Makes a fresh key for this session; durable before it is returned, unless `keep` is false (dry runs).
     pub(crate) async fn new_data_key(&self, class: Class, suite: Suite, keep: bool) -> Result<Arc<DataKey>> {
         let id = DataKeyId::from_bytes(random::array(self.rng())?);
         let key = Arc::new(DataKey::random(id, suite, self.rng())?);
+        let name = Name::DataKey(id);
+        let wrapped = self.seal_small(&name, &self.wrapping_door(class), &key.wrapped_body())?;
         if keep {
-            let name = Name::DataKey(id);
-            let bytes = self.seal_small(&name, &self.wrapping_door(class), &key.wrapped_body())?;
-            self.put_compared(&name, bytes).await?;
+            self.put_compared(&name, wrapped.clone()).await?;
         }
-        self.remember(&key);
+        self.remember(&key, wrapped);
         Ok(key)
     }
 
     /// The key `id` of `class`, from memory or from the backend.
     pub(crate) async fn data_key(&self, id: &DataKeyId, class: Class) -> Result<Arc<DataKey>> {
-        if let Some(key) = self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-            return Ok(Arc::clone(key));
+        if let Some(known) = self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(Arc::clone(&known.key));
         }
         self.reread_data_key(id, class).await
     }
@@ -45,16 +59,69 @@ impl Store {
             Kind::NotFound => Error::damaged(name, "it is missing"),
             _ => error,
         })?;
-        let body = self.open_small(&name, &self.wrapping_door(class), &bytes)?;
+        let key = self.unwrap_key(id, class, &bytes)?;
+        self.remember(&key, bytes.to_vec());
+        Ok(key)
+    }
+
+    /// Opens the copy of a key that a pack holds; the checks are those of the object itself.
+    pub(crate) fn open_key_copy(&self, id: &DataKeyId, class: Class, wrapped: &[u8]) -> Result<KeyCopy> {
+        let key = self.unwrap_key(id, class, wrapped)?;
+        Ok(KeyCopy { key, wrapped: wrapped.to_vec() })
+    }
+
+    /// From now on the copy stands for an object that is lost.
+    pub(crate) fn rely_on(&self, copy: &KeyCopy) {
+        self.remember(&copy.key, copy.wrapped.clone());
+    }
+
+    /// Stores a lost key's object again, to the byte as it was. What stands under its name is left alone: `Conflict`.
+    pub(crate) async fn put_key_back(&self, copy: &KeyCopy) -> Result<()> {
+        self.put_compared(&Name::DataKey(copy.key.id), copy.wrapped.clone()).await
+    }
+
+    /// A table of a pack to be written, with the stored form of its keys, which this run has made or read.
+    pub(crate) fn with_keys(&self, table: PackTable) -> Result<OwnTable> {
+        let wrapped_keys = table.data_keys.iter().map(|id| self.wrapped_key(id)).collect::<Result<_>>()?;
+        Ok(OwnTable { table, wrapped_keys })
+    }
+
+    /// The stored form of a data key for a pack that takes segments over from one which holds it as `copy`: the bytes
+    /// of the key's object, or that copy where the object is lost.
+    pub(crate) async fn key_to_copy(&self, id: &DataKeyId, class: Class, copy: &[u8]) -> Result<Vec<u8>> {
+        match self.data_key(id, class).await {
+            Ok(_) => self.wrapped_key(id),
+            Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => Ok(copy.to_vec()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for all keys of a pack's table, in their order.
+    pub(crate) async fn keys_to_copy(&self, old: &OwnTable) -> Result<Vec<Vec<u8>>> {
+        let mut all = Vec::with_capacity(old.wrapped_keys.len());
+        for (id, copy) in old.table.data_keys.iter().zip(&old.wrapped_keys) {
+            all.push(self.key_to_copy(id, old.table.class, copy).await?);
+        }
+        Ok(all)
+    }
+
+    /// The stored bytes of a key that this run has made or read.
+    pub(crate) fn wrapped_key(&self, id: &DataKeyId) -> Result<Vec<u8>> {
+        let known = self.data_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let wrapped = known.get(id).map(|known| known.wrapped.clone());
+        wrapped.ok_or_else(|| Error::new(Kind::Bug, "a pack names a data key that is not at hand"))
+    }
+
+    fn unwrap_key(&self, id: &DataKeyId, class: Class, wrapped: &[u8]) -> Result<Arc<DataKey>> {
+        let name = Name::DataKey(*id);
+        let body = self.open_small(&name, &self.wrapping_door(class), wrapped)?;
         let key = DataKey::from_wrapped_body(*id, &body).map_err(|cause| match cause {
             BadDataKey::Suite(_) => {
                 Error::new(Kind::Unsupported, format!("{name} was written by a newer program")).because(cause)
             }
             _ => Error::damaged(name, cause),
         })?;
-        let key = Arc::new(key);
-        self.remember(&key);
-        Ok(key)
+        Ok(Arc::new(key))
     }
 
     fn wrapping_door(&self, class: Class) -> Door<'_> {
@@ -65,7 +132,8 @@ impl Store {
         Door { object_type: ObjectType::DataKey, key }
     }
 
-    fn remember(&self, key: &Arc<DataKey>) {
-        self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id, Arc::clone(key));
+    fn remember(&self, key: &Arc<DataKey>, wrapped: Vec<u8>) {
+        let known = KnownKey { key: Arc::clone(key), wrapped };
+        self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id, known);
     }
 }

@@ -8,6 +8,7 @@ use crate::crypto::seal;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::FormatError;
 use crate::format::index;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexRecords;
@@ -31,7 +32,18 @@ const KEY_CONTEXT: &str = "strongroom 2026 index object";
 impl Store {
     /// Stores an index object for packs that are durable already.
     pub(crate) async fn put_index(&self, body: &IndexBody) -> Result<IndexId> {
-        let bytes = self.seal_index(body)?;
+        let plain = index::body_encode(body).map_err(not_laid_out)?;
+        self.put_index_plain(&plain).await
+    }
+
+    /// The same from the stored form: what a merge of index objects comes to.
+    pub(crate) async fn put_index_records(&self, records: &IndexRecords) -> Result<IndexId> {
+        let plain = index::records_encode(records).map_err(not_laid_out)?;
+        self.put_index_plain(&plain).await
+    }
+
+    async fn put_index_plain(&self, plain: &[u8]) -> Result<IndexId> {
+        let bytes = self.seal_index(plain)?;
         let id = IndexId::from_bytes(name::object_hash([bytes.as_slice()]));
         let name = Name::Index(id);
         let bytes = Bytes::from(bytes);
@@ -52,9 +64,7 @@ impl Store {
         self.open_index(id, &bytes)
     }
 
-    fn seal_index(&self, body: &IndexBody) -> Result<Vec<u8>> {
-        let plain = index::body_encode(body)
-            .map_err(|cause| Error::new(Kind::Bug, "lay out an index object").because(cause))?;
+    fn seal_index(&self, plain: &[u8]) -> Result<Vec<u8>> {
         let index_key = &self.keys.index;
         let head = IndexHead {
             repository: self.repository,
@@ -113,6 +123,10 @@ impl Store {
         }
         index::records_decode(&body).map_err(|cause| cause.while_reading(what()))
     }
+}
+
+fn not_laid_out(cause: FormatError) -> Error {
+    Error::new(Kind::Bug, "lay out an index object").because(cause)
 }
 
 /// Parts are bound to their object's head and their own frame.

@@ -4,12 +4,17 @@
 //! [`Store`] is one opened repository's keys and backend. Nothing it returns has skipped a check:
 //! small objects are bound to their names, segments to their places, index parts to their order.
 
+mod condemned;
 mod data_keys;
 mod index_object;
+mod new_pack;
 mod pack_object;
 mod segment;
 mod small;
 
+pub(crate) use condemned::Condemned;
+pub(crate) use data_keys::KeyCopy;
+pub(crate) use new_pack::NewPack;
 pub(crate) use segment::SegmentDecoder;
 pub(crate) use segment::StoredSegment;
 
@@ -20,7 +25,6 @@ use crate::backend::Name;
 use crate::class::Class;
 use crate::crypto::keys::Keys;
 use crate::crypto::name::NameKey;
-use crate::crypto::seal::DataKey;
 use crate::error::Error;
 use crate::error::Result;
 use crate::id::DataKeyId;
@@ -36,10 +40,12 @@ pub(crate) struct Store {
     backend: Arc<dyn Backend>,
     repository: RepositoryId,
     keys: Keys,
-    data_keys: Mutex<HashMap<DataKeyId, Arc<DataKey>>>,
+    data_keys: Mutex<HashMap<DataKeyId, KnownKey>>,
     rng: Arc<dyn Rng>,
     clock: Arc<dyn Clock>,
 }
+
+use data_keys::KnownKey;
 
 impl Store {
     pub(crate) fn new(
@@ -65,16 +71,20 @@ impl Store {
     }
 
     /// Listed objects that could not be found: removed meanwhile, or hidden by a store that does not tell the truth.
-    /// A second listing decides; what is still in it is damaged.
-    pub(crate) async fn confirm_gone(&self, area: Area, missing: &[Name]) -> Result<()> {
+    /// A second listing decides; what is still in it is damaged, and given with the words for it.
+    pub(crate) async fn still_listed(&self, area: Area, missing: &[Name]) -> Result<Vec<(Name, Error)>> {
         if missing.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let listed = self.list(area).await?;
-        match listed.iter().find(|object| missing.contains(&object.name)) {
-            Some(object) => Err(Error::damaged(object.name, "it is listed, but reading it finds nothing")),
-            None => Ok(()),
-        }
+        let listed = self.list(area).await?.into_iter().filter(|object| missing.contains(&object.name));
+        let damaged = |name: Name| Error::damaged(name, "it is listed, but reading it finds nothing");
+        Ok(listed.map(|object| (object.name, damaged(object.name))).collect())
+    }
+
+    /// The same for those to whom every damage is a reason to stop.
+    pub(crate) async fn confirm_gone(&self, area: Area, missing: &[Name]) -> Result<()> {
+        let hidden = self.still_listed(area, missing).await?;
+        hidden.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     pub(crate) fn keys(&self) -> &Keys {

@@ -8,8 +8,8 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::FormatError;
 use crate::format::pack;
+use crate::format::pack::OwnTable;
 use crate::format::pack::PackHead;
-use crate::format::pack::PackTable;
 use crate::format::pack::TableFrame;
 use crate::format::wire;
 use crate::format::wire::length_u32;
@@ -25,16 +25,16 @@ const TABLE_LEVEL: i32 = 3;
 
 /// A pack's table as read from the pack itself.
 pub(crate) struct PackOpened {
-    pub(crate) table: PackTable,
+    pub(crate) own: OwnTable,
     /// Bytes of the pack object.
     pub(crate) length: u32,
 }
 
 impl Store {
     /// Head and sealed table of a pack.
-    pub(crate) fn seal_table(&self, table: &PackTable) -> Result<Vec<u8>> {
+    pub(crate) fn seal_table(&self, own: &OwnTable) -> Result<Vec<u8>> {
         let too_long = |cause| Error::new(Kind::Bug, "lay out a pack table").because(cause);
-        let plain = pack::table_encode(table).map_err(too_long)?;
+        let plain = pack::table_encode(own).map_err(too_long)?;
         let plain_length = length_u32(plain.len());
         let mut squeezed = Vec::new();
         let helped = Squeezer::new(TABLE_LEVEL)?.squeeze(&plain, &mut squeezed)?;
@@ -43,7 +43,7 @@ impl Store {
         let nonce = random::array(self.rng())?;
         let key = &self.keys.index;
         let table_length = length_u32(body.len() + seal::TAG_BYTES);
-        let mut front = pack::head_encode(&PackHead { class: table.class, table_length, key_id: key.id(), nonce });
+        let mut front = pack::head_encode(&PackHead { class: own.table.class, table_length, key_id: key.id(), nonce });
         let aad = self.table_aad(&front);
         front.extend_from_slice(&seal::seal_object(key, &aad, nonce, &body));
         Ok(front)
@@ -57,11 +57,11 @@ impl Store {
             .filter(|_| bytes.len() <= PACK_BYTES_MAX)
             .ok_or_else(|| Error::damaged(format!("pack {id}"), "it is larger than any pack"))?;
         pack::trailer_check(bytes).map_err(damaged)?;
-        Ok(PackOpened { table: self.open_table(id, bytes, length)?, length })
+        Ok(PackOpened { own: self.open_table(id, bytes, length)?, length })
     }
 
     /// Reads the table from a pack's first bytes; `length` is the pack object's whole length.
-    pub(crate) fn open_table(&self, id: PackId, front: &[u8], length: u32) -> Result<PackTable> {
+    pub(crate) fn open_table(&self, id: PackId, front: &[u8], length: u32) -> Result<OwnTable> {
         let damaged = |cause: FormatError| cause.while_reading(format!("pack {id}"));
         let head = pack::head_decode(front).map_err(damaged)?;
         let start = head.segments_start();
@@ -80,12 +80,18 @@ impl Store {
         } else {
             frame.bytes
         };
-        let table = pack::table_decode(plain, start, length).map_err(damaged)?;
-        if table.class == head.class {
-            Ok(table)
+        let own = pack::table_decode(plain, start, length).map_err(damaged)?;
+        if own.table.class == head.class {
+            Ok(own)
         } else {
             Err(Error::damaged(format!("pack {id}"), "its table is of another class than its head"))
         }
+    }
+
+    /// Fetches and opens the table alone of a pack of `length` bytes whose first segment begins at byte `start`.
+    pub(crate) async fn get_table(&self, id: PackId, start: u32, length: u32) -> Result<OwnTable> {
+        let front = self.fetch(id, 0, u64::from(start)).await?;
+        self.open_table(id, &front, length)
     }
 
     /// Fetches a whole pack.
@@ -93,13 +99,9 @@ impl Store {
         self.backend.get(&Name::Pack(id)).await
     }
 
-    /// `length` bytes of a pack from `offset`.
+    /// `length` bytes of a pack from `offset`; `NotFound` when the pack is gone.
     pub(crate) async fn fetch(&self, id: PackId, offset: u64, length: u64) -> Result<Bytes> {
-        let name = Name::Pack(id);
-        self.backend.get_range(&name, offset, length).await.map_err(|error| match error.kind() {
-            Kind::NotFound => Error::damaged(name, "it is missing").because(error),
-            _ => error,
-        })
+        self.backend.get_range(&Name::Pack(id), offset, length).await
     }
 
     fn table_aad(&self, head: &[u8]) -> Vec<u8> {

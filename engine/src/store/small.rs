@@ -5,13 +5,13 @@ use crate::backend::Name;
 use crate::backend::Payload;
 use crate::crypto::keys::ObjectKey;
 use crate::crypto::seal;
+use crate::crypto::seal::Opened;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::envelope;
 use crate::format::envelope::Head;
 use crate::format::envelope::ObjectType;
-use crate::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::random;
 
 /// What a small object must be: its type, and the key it is sealed with.
@@ -29,7 +29,7 @@ impl Store {
     }
 
     /// The body of a small object, authenticated under its own name.
-    pub(crate) async fn get_small(&self, name: &Name) -> Result<Vec<u8>> {
+    pub(crate) async fn get_small(&self, name: &Name) -> Result<Opened> {
         let bytes = self.backend.get(name).await?;
         self.open_small(name, &self.door(name)?, &bytes)
     }
@@ -62,10 +62,7 @@ impl Store {
     }
 
     /// Opens a small object's stored bytes.
-    pub(super) fn open_small(&self, name: &Name, door: &Door<'_>, bytes: &[u8]) -> Result<Vec<u8>> {
-        if bytes.len() > SMALL_OBJECT_BYTES_MAX {
-            return Err(Error::damaged(name, "it is larger than any object of its kind"));
-        }
+    pub(super) fn open_small(&self, name: &Name, door: &Door<'_>, bytes: &[u8]) -> Result<Opened> {
         let (head, sealed) = Head::decode(bytes).map_err(|cause| cause.while_reading(name))?;
         if head.object_type != door.object_type {
             return Err(Error::damaged(name, "it is an object of another kind"));

@@ -36,6 +36,9 @@ const SLICES_MAX: usize = 1024;
 /// `statfs` magic numbers of file systems whose server may keep something else than was sent.
 const NETWORK: [i128; 3] = [0xFF53_4D42 /* CIFS */, 0xFE53_4D42 /* SMB2 */, 0x6969 /* NFS */];
 
+/// The magic number of file systems in user space, which may well stand on a network.
+const USER_SPACE: i128 = 0x6573_5546;
+
 /// Directories whose new names may not have reached the disk.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
@@ -86,6 +89,12 @@ impl Folder {
         }
         self.queue_sync(path.parent().unwrap_or(&self.root));
         self.sync_pending()
+    }
+
+    /// Whether the folder is on a file system that only this machine writes to, as far as can be told.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        let magic = retried(|| rustix::fs::statfs(&self.root)).map(|found| low_bits(found.f_type));
+        magic.is_ok_and(|magic| magic != USER_SPACE && !NETWORK.contains(&magic))
     }
 
     /// Makes every name given so far durable. One thread at a time: a second one that found nothing
@@ -292,8 +301,12 @@ fn stands_at(file: &File, target: &Path) -> bool {
 
 fn is_network(file: &File) -> io::Result<bool> {
     let magic = retried(|| rustix::fs::fstatfs(file))?.f_type;
-    // The field's width and sign differ between machines; the magic numbers have 32 bits.
-    Ok(NETWORK.contains(&(i128::from(magic) & 0xFFFF_FFFF)))
+    Ok(NETWORK.contains(&low_bits(magic)))
+}
+
+/// The field's width and sign differ between machines; the magic numbers have 32 bits.
+fn low_bits(magic: impl Into<i128>) -> i128 {
+    magic.into() & 0xFFFF_FFFF
 }
 
 /// Whether the file at `path` holds exactly these parts.

@@ -167,4 +167,16 @@ impl Backend for LocalBackend {
     fn is_local(&self) -> bool {
         true
     }
+
+    fn lists_at_once(&self) -> bool {
+        self.0.is_of_this_machine()
+    }
+
+    fn reserve(&self) -> BackendFuture<'_, bool> {
+        self.off_thread(Folder::make_reserve)
+    }
+
+    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
+        self.off_thread(Folder::release_reserve)
+    }
 }

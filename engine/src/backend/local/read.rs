@@ -104,6 +104,8 @@ impl Folder {
             return Ok(());
         };
         match retried(|| entry.metadata()) {
+            // Listed all the same: whoever reads it is told, and nobody takes its name for a free one.
+            Ok(metadata) if !metadata.is_file() => found.push(Listed { name, length: 0, modified: None }),
             Ok(metadata) => found.push(self.listed(&name, &metadata)?),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => return Err(failed(self.reading(&name), cause)),
@@ -118,9 +120,9 @@ impl Folder {
         let file = match retried(|| rustix::fs::open(&path, flags, Mode::empty())) {
             Ok(file) => File::from(file),
             Err(cause) => {
-                if cause.kind() == io::ErrorKind::NotFound {
-                    self.must_stand()?;
-                }
+                // A link or a socket cannot even be opened, and `stat` has the words for it; with nothing there, it
+                // says whether the whole location is gone.
+                self.stat(name)?;
                 return Err(failed(self.reading(name), cause));
             }
         };

@@ -1,0 +1,141 @@
+//! The index of a reader, read again when a pack it names is gone: a prune may have moved what was in it.
+//!
+//! A prune stores the copy of what is needed and the index object that names it before it deletes a pack. So whoever
+//! finds a pack gone finds its chunks in the index as it is now, or they are lost. Packs have numbers that stay valid
+//! when the index is read again: those of the new index go on where the old ones end.
+
+use super::load;
+use super::table::ChunkPlace;
+use super::table::Index;
+use crate::backend::Area;
+use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::id::ChunkId;
+use crate::id::PackId;
+use crate::store::Store;
+use bytes::Bytes;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use tokio::sync::Mutex;
+
+/// An index that follows what prunes do while a job reads.
+pub(crate) struct LiveIndex {
+    store: Arc<Store>,
+    held: RwLock<Held>,
+    /// Held while the index is read again, so that all who miss a pack wait for one reading.
+    renewals: Mutex<Renewals>,
+}
+
+struct Held {
+    current: Numbered,
+    /// Earlier ones, of which only the packs are kept: what is under way may still name them.
+    earlier: Vec<Numbered>,
+}
+
+/// An index and the number of its first pack.
+#[derive(Clone)]
+struct Numbered {
+    first: u32,
+    index: Arc<Index>,
+}
+
+#[derive(Default)]
+struct Renewals {
+    /// Packs found missing while the index named them. Each is a reason to look once.
+    missed: HashSet<PackId>,
+    /// The index objects and tombs there were when the index was last read again.
+    objects: Option<Vec<Name>>,
+}
+
+impl LiveIndex {
+    /// The index as the backend holds it now. What an index object that cannot be read names is missing from it.
+    pub(crate) async fn load(store: &Arc<Store>) -> Result<Arc<Self>> {
+        Ok(Self::new(store, Arc::new(load::load_what_opens(store).await?.0)))
+    }
+
+    /// Begins with an index that was read already.
+    pub(crate) fn new(store: &Arc<Store>, index: Arc<Index>) -> Arc<Self> {
+        let held = Held { current: Numbered { first: 0, index }, earlier: Vec::new() };
+        Arc::new(Self { store: Arc::clone(store), held: RwLock::new(held), renewals: Mutex::default() })
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The newest index, with its own numbers of packs.
+    pub(crate) fn current(&self) -> Arc<Index> {
+        self.newest().index
+    }
+
+    /// Every copy of a chunk that the newest index knows.
+    pub(crate) fn find_all(&self, id: &ChunkId) -> Vec<ChunkPlace> {
+        let Numbered { first, index } = self.newest();
+        index.find_all(id).map(|place| ChunkPlace { pack: place.pack.saturating_add(first), ..place }).collect()
+    }
+
+    /// The copy to try after `failed` others. Once the index was read again nobody knows which of its copies were
+    /// tried by another number, so they are gone through in turns.
+    pub(crate) fn copy(&self, id: &ChunkId, failed: usize) -> Option<ChunkPlace> {
+        let copies = self.find_all(id);
+        let is_first = self.newest().first == 0;
+        let at = if is_first { failed } else { failed.checked_rem(copies.len())? };
+        copies.get(at).copied()
+    }
+
+    /// The index that has the pack of this number, and the number it has there.
+    pub(crate) fn with_pack(&self, number: u32) -> Option<(Arc<Index>, u32)> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let all = std::iter::once(&held.current).chain(held.earlier.iter().rev());
+        let found = all.into_iter().find(|numbered| numbered.first <= number)?;
+        Some((Arc::clone(&found.index), number - found.first))
+    }
+
+    /// Reads a part of a pack. When the pack is gone that is an error, and the newest index knows what became of it.
+    pub(crate) async fn fetch(&self, number: u32, offset: u64, length: u64) -> Result<Bytes> {
+        let found = self.with_pack(number).and_then(|(index, number)| index.pack(number).map(|pack| pack.id));
+        let id = found.ok_or_else(|| Error::new(Kind::Bug, "a pack was asked for that the index does not have"))?;
+        match self.store.fetch(id, offset, length).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.renew(&id).await?;
+                Err(Error::damaged(Name::Pack(id), "it is missing").because(error))
+            }
+            other => other,
+        }
+    }
+
+    /// Called when a pack was not there: reads the index again where that can help. Gives whether the index still
+    /// names the pack; if so, it is lost.
+    pub(crate) async fn renew(&self, pack: &PackId) -> Result<bool> {
+        let mut renewals = self.renewals.lock().await;
+        if self.current().has_pack(pack) && renewals.missed.insert(*pack) {
+            let mut listed = self.store.list(Area::Index).await?;
+            // A tomb takes packs out of the index as well, and may come before the merged index object.
+            listed.extend(self.store.list(Area::Tombs).await?);
+            let objects = listed.into_iter().map(|object| object.name).collect();
+            // The same objects say the same.
+            if renewals.objects.as_ref() != Some(&objects) {
+                let (fresh, _) = load::load_what_opens(&self.store).await?;
+                self.replace(fresh);
+                renewals.objects = Some(objects);
+            }
+        }
+        Ok(self.current().has_pack(pack))
+    }
+
+    fn newest(&self) -> Numbered {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    fn replace(&self, fresh: Index) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let Numbered { first, index } = held.current.clone();
+        let count = u32::try_from(index.packs().count()).unwrap_or(u32::MAX);
+        held.earlier.push(Numbered { first, index: Arc::new(index.packs_only()) });
+        held.current = Numbered { first: first.saturating_add(count), index: Arc::new(fresh) };
+    }
+}

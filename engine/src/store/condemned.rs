@@ -1,0 +1,151 @@
+//! What prunes have condemned and deleted: every mark and every tomb, read at one moment.
+
+use super::Store;
+use crate::backend::Area;
+use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::FormatError;
+use crate::format::gc::Mark;
+use crate::format::gc::Tomb;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+
+/// The marks and tombs of a repository. A pack in any of them is not to be relied on.
+#[derive(Debug, Default)]
+pub(crate) struct Condemned {
+    marks: BTreeMap<SnapshotId, HashSet<PackId>>,
+    tombs: BTreeMap<SnapshotId, HashSet<PackId>>,
+}
+
+impl Condemned {
+    /// Reads all of them; an error means that nothing is known. An object that is listed and then gone counts as
+    /// gone once a second listing says so too.
+    pub(crate) async fn read(store: &Store) -> Result<Self> {
+        let (condemned, damaged) = Self::read_what_opens(store).await?;
+        damaged.into_iter().next().map_or(Ok(condemned), |(_, error)| Err(error))
+    }
+
+    /// The same for those who only read: what can be read of it, and the damaged marks and tombs. One that is not
+    /// understood is an error to everybody (docs/FORMAT.md, order of writing).
+    pub(crate) async fn read_what_opens(store: &Store) -> Result<(Self, Vec<(Name, Error)>)> {
+        // Marks come first: a prune takes its mark away only after its tomb is visible, so that a mark that is gone
+        // by now has its packs in a tomb that is listed afterwards.
+        let mut damaged = Vec::new();
+        let decode = |body: &[u8]| Mark::decode(body).map(|mark| mark.packs);
+        let marks = sets(store, Area::Marks, decode, &mut damaged).await?;
+        let decode = |body: &[u8]| Tomb::decode(body).map(|tomb| tomb.packs);
+        let tombs = sets(store, Area::Tombs, decode, &mut damaged).await?;
+        Ok((Self { marks, tombs }, damaged))
+    }
+
+    /// These packs in one mark and one tomb.
+    #[cfg(test)]
+    pub(crate) fn of(marked: HashSet<PackId>, deleted: HashSet<PackId>) -> Self {
+        let run = SnapshotId::from_bytes([0; 16]);
+        Self { marks: BTreeMap::from([(run, marked)]), tombs: BTreeMap::from([(run, deleted)]) }
+    }
+
+    /// No new snapshot may rely on this pack: a mark or a tomb names it.
+    pub(crate) fn is_condemned(&self, pack: &PackId) -> bool {
+        self.marks.values().any(|packs| packs.contains(pack)) || self.is_deleted(pack)
+    }
+
+    /// A mark names any pack at all.
+    pub(crate) fn has_marked_any(&self) -> bool {
+        self.marks.values().any(|packs| !packs.is_empty())
+    }
+
+    /// A tomb names it: it is deleted, or may be at any moment.
+    pub(crate) fn is_deleted(&self, pack: &PackId) -> bool {
+        self.tombs.values().any(|packs| packs.contains(pack))
+    }
+
+    /// The marks, each with the packs it names.
+    pub(crate) fn marks(&self) -> &BTreeMap<SnapshotId, HashSet<PackId>> {
+        &self.marks
+    }
+
+    /// The tombs, each with the packs it names.
+    pub(crate) fn tombs(&self) -> &BTreeMap<SnapshotId, HashSet<PackId>> {
+        &self.tombs
+    }
+}
+
+async fn sets(
+    store: &Store,
+    area: Area,
+    decode: impl Fn(&[u8]) -> Result<Vec<PackId>, FormatError>,
+    damaged: &mut Vec<(Name, Error)>,
+) -> Result<BTreeMap<SnapshotId, HashSet<PackId>>> {
+    let (mut found, mut missing) = (BTreeMap::new(), Vec::new());
+    for listed in store.list(area).await? {
+        let (Name::Mark(id) | Name::Tomb(id)) = listed.name else { continue };
+        let body = store.get_small(&listed.name).await;
+        match body.and_then(|body| decode(&body).map_err(|cause| cause.while_reading(listed.name))) {
+            Ok(packs) => _ = found.insert(id, packs.into_iter().collect()),
+            Err(error) if error.kind() == Kind::NotFound => missing.push(listed.name),
+            Err(error) if error.kind() == Kind::Damaged => damaged.push((listed.name, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    damaged.extend(store.still_listed(area, &missing).await?);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::backend::MemoryBackend;
+    use crate::crypto::keys::RootKey;
+    use crate::id::RepositoryId;
+    use crate::random::SeededRng;
+    use crate::time::SystemClock;
+    use std::sync::Arc;
+
+    fn pack(number: u8) -> PackId {
+        PackId::from_bytes([number; 32])
+    }
+
+    fn run(number: u8) -> SnapshotId {
+        SnapshotId::from_bytes([number; 16])
+    }
+
+    /// Marks 1 (packs 1, 2) and 2 (pack 2), tomb 3 (pack 3).
+    async fn scene() -> (MemoryBackend, Store) {
+        let backend = MemoryBackend::new();
+        let repository = RepositoryId::from_bytes([1; 16]);
+        let keys = RootKey::from_bytes([1; 32]).derive(&repository);
+        let (rng, clock) = (Arc::new(SeededRng::new(1)), Arc::new(SystemClock));
+        let store = Store::new(Arc::new(backend.clone()), repository, keys, rng, clock);
+        let mark = |packs: &[u8]| Mark { packs: packs.iter().map(|number| pack(*number)).collect() }.encode();
+        store.put_small(&Name::Mark(run(1)), &mark(&[1, 2])).await.expect("a mark");
+        store.put_small(&Name::Mark(run(2)), &mark(&[2])).await.expect("a mark");
+        store.put_small(&Name::Tomb(run(3)), &Tomb { packs: vec![pack(3)] }.encode()).await.expect("a tomb");
+        (backend, store)
+    }
+
+    #[tokio::test]
+    async fn marks_condemn_and_tombs_delete() {
+        let (_, store) = scene().await;
+        let condemned = Condemned::read(&store).await.expect("read");
+        let asked = |ask: &dyn Fn(&PackId) -> bool| (1..=4).map(|number| ask(&pack(number))).collect::<Vec<_>>();
+        assert_eq!(asked(&|pack| condemned.is_condemned(pack)), [true, true, true, false]);
+        assert_eq!(asked(&|pack| condemned.is_deleted(pack)), [false, false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_mark_or_tomb_is_an_error_and_never_no_mark() {
+        for name in [Name::Mark(run(1)), Name::Tomb(run(3))] {
+            let (backend, store) = scene().await;
+            backend.replace(name, &b"torn"[..]);
+            assert_eq!(Condemned::read(&store).await.expect_err("damaged").kind(), Kind::Damaged, "{name}");
+            backend.delete(&name).await.expect("deleted");
+            assert!(Condemned::read(&store).await.is_ok(), "{name}");
+        }
+    }
+}
