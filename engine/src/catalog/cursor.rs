@@ -2,10 +2,12 @@
 
 use crate::catalog::boundary::Shape;
 use crate::catalog::expected::Expected;
+use crate::catalog::gap::Gap;
 use crate::catalog::read::LeveledPage;
 use crate::catalog::read::PageSource;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
+use crate::error::Error;
 use crate::error::Result;
 use crate::format::page::Child;
 use crate::format::page::Page;
@@ -18,6 +20,8 @@ pub(super) struct Cursor {
     source: Arc<dyn PageSource>,
     root: Option<Expected>,
     frames: Vec<Frame>,
+    /// The page that stands next could not be read, which tells nothing about others.
+    is_stuck: bool,
 }
 
 /// A page that is open, and how far it was passed.
@@ -98,7 +102,7 @@ impl Frame {
 impl Cursor {
     /// Before the first entry below `root`.
     pub(super) fn new(source: Arc<dyn PageSource>, root: Option<PageRef>) -> Self {
-        Self { source, root: root.map(Expected::entries_root), frames: Vec::new() }
+        Self { source, root: root.map(Expected::entries_root), frames: Vec::new(), is_stuck: false }
     }
 
     /// What stands next; `None` at the end.
@@ -121,7 +125,9 @@ impl Cursor {
     /// Opens the page that stands next; its first item stands next then.
     pub(super) async fn open(&mut self) -> Result<()> {
         let Some(expected) = self.expected() else { return Ok(()) };
-        let page = expected.read(&*self.source).await?;
+        let read = expected.read(&*self.source).await;
+        self.is_stuck = read.as_ref().is_err_and(Error::is_local);
+        let page = read?;
         if self.root.take().is_none()
             && let Some(top) = self.frames.last_mut()
         {
@@ -131,6 +137,15 @@ impl Cursor {
         let id = expected.page.id;
         self.frames.push(Frame { page, id, level, next: 0, announced: 0, after: expected.after });
         Ok(())
+    }
+
+    /// Passes the page that `open` just failed on, and tells what is lost with it. `None`, and nothing is passed, when
+    /// it did not fail, failed for a reason that the next page would meet as well, or was the root.
+    pub(super) fn pass_gap(&mut self) -> Option<Gap> {
+        let gap = self.expected().filter(|_| self.is_stuck)?.gap()?;
+        self.is_stuck = false;
+        self.skip();
+        Some(gap)
     }
 
     fn expected(&self) -> Option<Expected> {

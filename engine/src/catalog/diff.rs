@@ -3,6 +3,7 @@
 use crate::catalog::cursor::Ahead;
 use crate::catalog::cursor::Cursor;
 use crate::catalog::cursor::Next;
+use crate::catalog::gap::Gap;
 use crate::catalog::read::PageSource;
 use crate::entry::Entry;
 use crate::error::Result;
@@ -28,8 +29,37 @@ pub enum Difference {
 
 /// Differences in path order; at most one page per level and side in memory.
 pub(crate) struct Differ {
-    before: Cursor,
-    after: Cursor,
+    before: Side,
+    after: Side,
+}
+
+/// One of the two catalogs.
+struct Side {
+    cursor: Cursor,
+    /// Its last gap: what the other side has there was neither added nor removed, as far as anybody knows.
+    gap: Option<Gap>,
+}
+
+impl Side {
+    fn new(source: Arc<dyn PageSource>, root: Option<PageRef>) -> Self {
+        Self { cursor: Cursor::new(source, root), gap: None }
+    }
+
+    /// Passes the entry that stands next; `None` when it is in a gap of the `other` side.
+    fn take(&mut self, other: &Self) -> Option<Box<Entry>> {
+        let entry = self.cursor.take()?;
+        let is_lost = other.gap.as_ref().is_some_and(|gap| gap.holds(&entry.path));
+        if is_lost { None } else { Some(Box::new(entry)) }
+    }
+
+    fn pass_gap(&mut self) -> Option<Gap> {
+        let gap = self.cursor.pass_gap()?;
+        // The other side may still stand before the gap that this one goes on from.
+        let known = self.gap.take().filter(|known| Some(&known.last) == gap.after.as_ref());
+        let after = known.map_or_else(|| gap.after.clone(), |known| known.after);
+        self.gap = Some(Gap { after, ..gap.clone() });
+        Some(gap)
+    }
 }
 
 /// What to do with the two places.
@@ -45,22 +75,30 @@ enum Step {
 impl Differ {
     /// Between the catalogs with these roots, read from the same source.
     pub(crate) fn new(source: Arc<dyn PageSource>, before: Option<PageRef>, after: Option<PageRef>) -> Self {
-        Self { before: Cursor::new(Arc::clone(&source), before), after: Cursor::new(source, after) }
+        Self { before: Side::new(Arc::clone(&source), before), after: Side::new(source, after) }
     }
 
     /// The next difference; `None` at the end. After an error the same page is tried again.
     pub(crate) async fn next(&mut self) -> Result<Option<Difference>> {
         loop {
-            let step = step(self.before.peek(), self.after.peek());
+            let step = step(self.before.cursor.peek(), self.after.cursor.peek());
             if matches!(step, Step::OpenBefore | Step::OpenAfter) && self.pass_shared() {
                 continue;
             }
             match step {
                 Step::End => return Ok(None),
-                Step::OpenBefore => self.before.open().await?,
-                Step::OpenAfter => self.after.open().await?,
-                Step::Removed => return Ok(self.before.take().map(|entry| Difference::Removed(Box::new(entry)))),
-                Step::Added => return Ok(self.after.take().map(|entry| Difference::Added(Box::new(entry)))),
+                Step::OpenBefore => self.before.cursor.open().await?,
+                Step::OpenAfter => self.after.cursor.open().await?,
+                Step::Removed => {
+                    if let Some(entry) = self.before.take(&self.after) {
+                        return Ok(Some(Difference::Removed(entry)));
+                    }
+                }
+                Step::Added => {
+                    if let Some(entry) = self.after.take(&self.before) {
+                        return Ok(Some(Difference::Added(entry)));
+                    }
+                }
                 Step::Both => {
                     if let Some(changed) = self.take_both() {
                         return Ok(Some(changed));
@@ -70,20 +108,26 @@ impl Differ {
         }
     }
 
+    /// Passes the page that the last call failed on, on its side; what cannot be compared for that.
+    pub(crate) fn pass_gap(&mut self) -> Option<Gap> {
+        self.before.pass_gap().or_else(|| self.after.pass_gap())
+    }
+
     /// Passes the largest page that begins here on both sides. Both sides stand before the same entries then, so that
     /// nothing below it can differ. The page may be open on one side already: a neighbour had to be compared with it.
     fn pass_shared(&mut self) -> bool {
-        let shared = self.before.begun().filter(|page| self.after.begun().any(|other| other == *page)).last();
+        let shared =
+            self.before.cursor.begun().filter(|page| self.after.cursor.begun().any(|other| other == *page)).last();
         if let Some(page) = shared {
-            self.before.pass(page);
-            self.after.pass(page);
+            self.before.cursor.pass(page);
+            self.after.cursor.pass(page);
         }
         shared.is_some()
     }
 
     fn take_both(&mut self) -> Option<Difference> {
-        let before = self.before.take()?;
-        let after = self.after.take()?;
+        let before = self.before.cursor.take()?;
+        let after = self.after.cursor.take()?;
         if before.metadata == after.metadata && before.content == after.content {
             return None;
         }

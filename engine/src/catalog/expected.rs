@@ -1,6 +1,7 @@
 //! What is known of a page before it is read, and the comparison with what it turns out to be.
 
 use crate::catalog::boundary::Shape;
+use crate::catalog::gap::Gap;
 use crate::catalog::read::LeveledPage;
 use crate::catalog::read::PageSource;
 use crate::entry::ChunkRef;
@@ -80,6 +81,12 @@ impl Expected {
             after,
             last_path: child.last_path.clone(),
         }
+    }
+
+    /// What is lost with the page; `None` for a root, of which nothing is known, and for chunk lists.
+    pub(super) fn gap(&self) -> Option<Gap> {
+        let entries = self.totals?.items;
+        self.last_path.clone().map(|last| Gap { after: self.after.clone(), last, entries })
     }
 
     /// Reads the page and compares. `Kind::Damaged`, naming the page, when it is not what was expected.

@@ -9,7 +9,8 @@
 //!
 //! `build` writes both trees with one open page per level (`tree`). `read` walks, finds and lists entries, `chunks`
 //! reads chunk lists, `diff` compares two catalogs without reading what they share. Readers trust no page: whatever a
-//! page above says of it (`expected`) must be so, which also means that a walk ends, because levels descend.
+//! page above says of it (`expected`) must be so, which also means that a walk ends, because levels descend. A page
+//! that cannot be read is a `gap`: the page above tells its paths, and whoever reads can go on behind it.
 
 mod boundary;
 mod build;
@@ -17,6 +18,7 @@ mod chunks;
 mod cursor;
 mod diff;
 mod expected;
+mod gap;
 mod pages;
 mod read;
 mod survey;
@@ -31,6 +33,9 @@ pub(crate) use build::PageSink;
 pub(crate) use chunks::ChunkWalk;
 pub(crate) use diff::Differ;
 pub use diff::Difference;
+pub use gap::Gap;
+#[cfg(test)]
+pub(crate) use read::LeveledPage;
 pub(crate) use read::PageFuture;
 pub(crate) use read::PageSource;
 pub(crate) use read::Walk;

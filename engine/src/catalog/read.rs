@@ -3,6 +3,7 @@
 use crate::catalog::cursor::Cursor;
 use crate::catalog::cursor::Goal;
 use crate::catalog::cursor::Next;
+use crate::catalog::gap::Gap;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::error::Error;
@@ -100,6 +101,11 @@ impl Walk {
                 }
             }
         }
+    }
+
+    /// Passes the page that the last call failed on; what is lost with it. `None` when the walk cannot go on.
+    pub(crate) fn pass_gap(&mut self) -> Option<Gap> {
+        self.cursor.pass_gap()
     }
 }
 

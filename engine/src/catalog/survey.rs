@@ -3,6 +3,7 @@
 use crate::catalog::boundary::Shape;
 use crate::catalog::expected::Expected;
 use crate::catalog::expected::Totals;
+use crate::catalog::gap::Gap;
 use crate::catalog::read::PageSource;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
@@ -21,8 +22,8 @@ pub(crate) trait Surveyor: Send {
     /// A page, for the first time.
     fn page(&mut self, page: &PageRef);
 
-    /// A page that cannot be read; what is below it is unknown.
-    fn unreadable(&mut self, page: &PageRef, error: Error);
+    /// A page that cannot be read; what is below it is unknown, but for the paths that a page of entries has.
+    fn unreadable(&mut self, page: &PageRef, gap: Option<Gap>, error: Error);
 }
 
 /// Walks page trees and remembers the pages it has seen.
@@ -34,6 +35,16 @@ pub(crate) struct Survey {
 impl Survey {
     pub(crate) fn new(source: Arc<dyn PageSource>) -> Self {
         Self { source, seen: HashSet::new() }
+    }
+
+    /// Goes on where an earlier survey ended, which gave `seen`.
+    pub(crate) fn resume(source: Arc<dyn PageSource>, seen: HashSet<ChunkId>) -> Self {
+        Self { source, seen }
+    }
+
+    /// The pages seen so far, those that could not be read among them.
+    pub(crate) fn into_seen(self) -> HashSet<ChunkId> {
+        self.seen
     }
 
     /// How many entries the catalog with this root says it has; `None` when its root cannot be read.
@@ -58,7 +69,7 @@ impl Survey {
             let page = match expected.read(self.source.as_ref()).await {
                 Ok(page) => page,
                 Err(error) => {
-                    surveyor.unreadable(&expected.page, error);
+                    surveyor.unreadable(&expected.page, expected.gap(), error);
                     continue;
                 }
             };

@@ -4,5 +4,6 @@ mod build;
 mod chunks;
 mod damage;
 mod diff;
+mod gaps;
 mod read;
 mod shelf;

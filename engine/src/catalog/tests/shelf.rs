@@ -128,7 +128,7 @@ pub(super) fn file(path: EntryPath, version: u32) -> Entry {
     metadata.device = 64_769;
     metadata.inode = 4_711;
     let number = path.as_bytes().iter().fold(u64::from(version), |sum, byte| sum * 31 % 1_000_003 + u64::from(*byte));
-    Entry { path, metadata, content: Content::Inline(vec![chunk(number, 5000)]), warnings: Vec::new() }
+    Entry::new(path, metadata, Content::Inline(vec![chunk(number, 5000)]))
 }
 
 /// `count` files in directories of 100, in order.
