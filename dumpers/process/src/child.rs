@@ -17,11 +17,29 @@ use std::process::ChildStdout;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 /// How long a wait lasts before the sink is asked whether to stop.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 /// How long a command may take to clean up after it was asked to end.
 const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
+/// The groups of all commands that were not reaped yet, so that each number still means its group.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Kills every command that still runs, at once: for a process that is about to exit without unwinding.
+pub fn kill_running() {
+    for group in running().drain(..) {
+        // A group that is gone already is what we want.
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+}
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A command in a process group of its own; dropping it ends all of the group.
 pub(crate) struct Running {
@@ -38,10 +56,12 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
+        running().push(group);
         let opened = rustix::process::pidfd_open(group, PidfdFlags::empty());
         let (Ok(end), Some(stdout), Some(stderr)) = (opened, child.stdout.take(), child.stderr.take()) else {
             // Nothing was read of it yet, so nothing of it is needed.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            forget(group);
             let _ = child.wait();
             return Err(std::io::Error::other("cannot watch the process"));
         };
@@ -53,6 +73,7 @@ impl Running {
         if !is_ready(self.end.as_fd(), &PATIENCE)? {
             return Ok(None);
         }
+        forget(self.group);
         let status = self.child.wait()?;
         self.is_over = true;
         Ok(Some(status))
@@ -65,9 +86,15 @@ impl Running {
         let _ = rustix::process::kill_process_group(self.group, Signal::TERM);
         let _ = is_ready(self.end.as_fd(), &GRACE);
         let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
+        forget(self.group);
         let _ = self.child.wait();
         self.is_over = true;
     }
+}
+
+/// Takes a group off the list before its leader is reaped.
+fn forget(group: Pid) {
+    running().retain(|other| *other != group);
 }
 
 impl Drop for Running {

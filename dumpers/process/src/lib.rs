@@ -9,4 +9,5 @@ mod child;
 mod errors;
 mod source;
 
+pub use child::kill_running;
 pub use source::CommandSource;

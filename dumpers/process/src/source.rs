@@ -6,34 +6,31 @@ use crate::errors::Listener;
 use crate::errors::Tail;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::ErrorKind;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::ChildStdout;
 use std::process::Command;
 use std::process::ExitStatus;
 use strongroom::EntryPath;
-use strongroom::FileKind;
-use strongroom::Metadata;
 use strongroom::Sink;
 use strongroom::Source;
 use strongroom::SourceError;
+use strongroom::StreamEntry;
 use strongroom::Timestamp;
 use strongroom::Verdict;
 
 /// A command whose standard output is backed up as one entry of kind `Stream`.
 ///
 /// It runs in a process group of its own with nothing as its input. Only an exit with 0 makes a
-/// snapshot; an empty output with 0 is fine. When the job stops or fails the whole group is ended.
+/// snapshot; an empty output with 0 is fine unless [`Self::refuse_empty`] says otherwise. When the job
+/// stops or fails the whole group is ended.
 pub struct CommandSource {
     program: OsString,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    withheld: Vec<OsString>,
     folder: Option<PathBuf>,
-    path: Option<EntryPath>,
+    entry: StreamEntry,
     kind: String,
-    modified: Timestamp,
-    mode: u32,
     listener: Option<Listener>,
 }
 
@@ -45,11 +42,10 @@ impl CommandSource {
             program: program.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
             environment: Vec::new(),
+            withheld: Vec::new(),
             folder: None,
-            path: None,
+            entry: StreamEntry::new(EntryPath::parse(b"stdin").expect("one plain name is a valid path")),
             kind: "command".to_string(),
-            modified: Timestamp::default(),
-            mode: 0o600,
             listener: None,
         }
     }
@@ -57,7 +53,7 @@ impl CommandSource {
     /// Where the output is stored; `stdin` at the snapshot's root unless said.
     #[must_use]
     pub fn path(mut self, path: EntryPath) -> Self {
-        self.path = Some(path);
+        self.entry.set_path(path);
         self
     }
 
@@ -65,6 +61,22 @@ impl CommandSource {
     #[must_use]
     pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps a variable of this process from the command, which inherits all others: it needs no
+    /// secrets but its own.
+    #[must_use]
+    pub fn withhold(mut self, name: impl Into<OsString>) -> Self {
+        self.withheld.push(name.into());
+        self
+    }
+
+    /// Fails with [`EmptyStream`](strongroom::EmptyStream) when the command succeeds without writing a byte: a dump of something
+    /// that exists is never empty.
+    #[must_use]
+    pub fn refuse_empty(mut self, yes: bool) -> Self {
+        self.entry.set_refuse_empty(yes);
         self
     }
 
@@ -85,14 +97,14 @@ impl CommandSource {
     /// The modification time of the entry.
     #[must_use]
     pub fn modified(mut self, time: Timestamp) -> Self {
-        self.modified = time;
+        self.entry.set_modified(time);
         self
     }
 
     /// Permission bits of the entry; `0o600` unless said.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode & 0o7777;
+        self.entry.set_mode(mode);
         self
     }
 
@@ -109,40 +121,14 @@ impl CommandSource {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        for name in &self.withheld {
+            command.env_remove(name);
+        }
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
         command
-    }
-
-    fn entry_path(&self) -> EntryPath {
-        let default = || EntryPath::parse(b"stdin").expect("one plain name is a valid path");
-        self.path.clone().unwrap_or_else(default)
-    }
-
-    fn metadata(&self, kind: FileKind, mode: u32) -> Metadata {
-        let mut metadata = Metadata::new(kind);
-        metadata.mode = mode;
-        metadata.uid = rustix::process::geteuid().as_raw();
-        metadata.gid = rustix::process::getegid().as_raw();
-        metadata.modified = self.modified;
-        metadata.changed = self.modified;
-        metadata
-    }
-
-    /// Gives the folders above, then begins the entry itself.
-    fn begin(&self, sink: &mut dyn Sink) -> Result<Metadata, SourceError> {
-        let path = self.entry_path();
-        let above: Vec<_> = std::iter::successors(path.parent(), EntryPath::parent).collect();
-        for folder in above.iter().rev() {
-            let metadata = self.metadata(FileKind::Directory, 0o700);
-            sink.begin(folder, &metadata)?;
-            sink.end(metadata, Vec::new())?;
-        }
-        let metadata = self.metadata(FileKind::Stream, self.mode);
-        sink.begin(&path, &metadata)?;
-        Ok(metadata)
     }
 }
 
@@ -152,7 +138,7 @@ impl Source for CommandSource {
     }
 
     fn paths(&self) -> Vec<Vec<u8>> {
-        vec![self.entry_path().as_bytes().to_vec()]
+        vec![self.entry.path().as_bytes().to_vec()]
     }
 
     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
@@ -160,10 +146,13 @@ impl Source for CommandSource {
         let failed =
             |doing: String| move |why: std::io::Error| SourceError::Failed { message: doing, cause: Some(why.into()) };
         let started = Running::start(&mut self.command());
-        let (mut running, stdout, stderr) = started.map_err(failed(format!("cannot start the command {name}")))?;
+        let (mut running, mut stdout, stderr) = started.map_err(failed(format!("cannot start the command {name}")))?;
         let tail = Tail::listen(stderr, self.listener.take());
-        let metadata = self.begin(sink)?;
-        let size = pour(stdout, sink, &name)?;
+        let metadata = self.entry.begin(sink)?;
+        let doing = format!("cannot read the output of the command {name}");
+        let size = StreamEntry::pour(sink, &doing, |room| {
+            if child::has_output(&stdout)? { stdout.read(room).map(Some) } else { Ok(None) }
+        })?;
         let status = loop {
             let ended = running.wait_a_moment();
             match ended.map_err(failed(format!("cannot wait for the command {name}")))? {
@@ -175,32 +164,8 @@ impl Source for CommandSource {
         if !status.success() {
             return Err(unsuccessful(&name, status, &tail));
         }
-        sink.end(Metadata { size, ..metadata }, Vec::new())?;
+        self.entry.end(sink, metadata, size, || format!("the command {name} succeeded but wrote nothing"))?;
         Ok(Verdict::Whole)
-    }
-}
-
-/// Reads the output to its end; its length in bytes.
-fn pour(mut stdout: ChildStdout, sink: &mut dyn Sink, name: &str) -> Result<u64, SourceError> {
-    let failed = |why: std::io::Error| SourceError::Failed {
-        message: format!("cannot read the output of the command {name}"),
-        cause: Some(why.into()),
-    };
-    let mut size = 0;
-    loop {
-        let room = sink.buffer()?;
-        if !child::has_output(&stdout).map_err(|why| failed(why.into()))? {
-            continue;
-        }
-        match stdout.read(room) {
-            Ok(0) => return Ok(size),
-            Ok(count) => {
-                sink.filled(count)?;
-                size += u64::try_from(count).unwrap_or(u64::MAX);
-            }
-            Err(why) if why.kind() == ErrorKind::Interrupted => {}
-            Err(why) => return Err(failed(why)),
-        }
     }
 }
 
@@ -221,7 +186,7 @@ impl fmt::Debug for CommandSource {
             .field("program", &self.program)
             .field("arguments", &self.arguments)
             .field("environment", &names)
-            .field("path", &self.path)
+            .field("path", self.entry.path())
             .finish_non_exhaustive()
     }
 }

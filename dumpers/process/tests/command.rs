@@ -105,6 +105,31 @@ fn the_output_becomes_one_entry_below_its_folders() {
 }
 
 #[test]
+fn an_empty_output_is_refused_when_it_was_said_to_be_a_mistake() {
+    for (script, refused) in [("exit 0", true), ("printf x", false)] {
+        let mut sink = Kept::default();
+        let outcome = run(shell(script).refuse_empty(true), &mut sink);
+        match outcome {
+            Err(SourceError::Failed { cause: Some(why), .. }) => {
+                assert!(refused && why.is::<strongroom::EmptyStream>())
+            }
+            other => assert!(!refused && other.is_ok(), "{script}: {other:?}"),
+        }
+        assert_eq!(sink.ended.is_empty(), refused, "{script}");
+    }
+}
+
+#[test]
+fn what_is_withheld_does_not_reach_the_command() {
+    // Cargo sets both for every test.
+    let script = "printf '%s|%s' \"${CARGO_PKG_NAME-gone}\" \"${CARGO_PKG_VERSION-gone}\"";
+    let mut sink = Kept::default();
+    run(shell(script).withhold("CARGO_PKG_NAME"), &mut sink).expect("it succeeds");
+    let said = String::from_utf8_lossy(&sink.content).into_owned();
+    assert!(said.starts_with("gone|") && !said.ends_with("|gone"), "{said}");
+}
+
+#[test]
 fn an_empty_output_is_fine_when_the_command_succeeds() {
     let mut sink = Kept::default();
     assert_eq!(run(shell("true"), &mut sink).expect("a verdict"), Verdict::Whole);

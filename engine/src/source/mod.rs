@@ -8,6 +8,7 @@ mod folder;
 mod reader;
 #[cfg(test)]
 mod recorder;
+mod stream;
 
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
@@ -23,6 +24,8 @@ pub(crate) use folder::open_at;
 pub(crate) use folder::stat_at;
 pub use reader::AsyncReaderSource;
 pub use reader::ReaderSource;
+pub use stream::StreamEntry;
+pub(crate) use stream::give;
 
 /// Anything that can be backed up.
 pub trait Source: Send + 'static {
@@ -34,6 +37,12 @@ pub trait Source: Send + 'static {
 
     /// The exclude patterns in force, for the snapshot record.
     fn excludes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The folders above what is backed up that are entries only to lead there. Where nothing else
+    /// changed, what happened to them is no change of the source.
+    fn leading(&self) -> Vec<EntryPath> {
         Vec::new()
     }
 
@@ -58,6 +67,11 @@ pub enum SourceError {
         cause: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
     },
 }
+
+/// Why a stream that was told to refuse emptiness failed: it ended well without giving a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an empty stream is nearly always a mistake further up")]
+pub struct EmptyStream;
 
 impl From<Stop> for SourceError {
     fn from(_: Stop) -> Self {
@@ -99,7 +113,7 @@ pub trait Sink {
     /// Forgets the entry begun last and its bytes; the same path may be begun again.
     fn retract(&mut self) -> Result<(), Stop>;
 
-    /// Reports what could not be kept; `partial` when content is missing from the snapshot.
+    /// Reports what could not be kept; `partial` when content is missing from the snapshot or may be torn.
     fn warn(&mut self, path: Option<&EntryPath>, message: String, partial: bool);
 
     /// Estimates for the progress display, cumulative.
@@ -108,6 +122,6 @@ pub trait Sink {
     /// Reports an entry that was left out on purpose.
     fn skipped(&mut self, path: &EntryPath, reason: &str);
 
-    /// A statement about the state that was read (server version, position, rows per table).
+    /// A statement about the state that was read (server version, position, rows per table), of at most 512 KiB.
     fn seal(&mut self, seal: Vec<u8>);
 }

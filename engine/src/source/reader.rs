@@ -1,13 +1,13 @@
-//! A stream of bytes as a source of one entry: standard input, a socket, anything that can be read.
+//! Anything that can be read, as a source of one entry: standard input, a socket.
 
 use crate::entry::EntryPath;
-use crate::entry::FileKind;
-use crate::entry::Metadata;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
+use crate::source::StreamEntry;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
 use std::sync::Arc;
@@ -27,58 +27,33 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Everything a reader gives, as one entry. A stop is noticed when the next bytes arrive.
 pub struct ReaderSource {
-    about: About,
-    reader: Box<dyn Read + Send>,
+    entry: StreamEntry,
+    kind: String,
+    input: Box<dyn Read + Send>,
 }
 
 /// Everything an async reader gives, as one entry. A stop is noticed while waiting for bytes.
 pub struct AsyncReaderSource {
-    about: About,
-    pieces: Pieces,
-}
-
-/// What a stream's entry says beside its bytes.
-#[derive(Clone, Debug)]
-struct About {
-    path: EntryPath,
+    entry: StreamEntry,
     kind: String,
-    modified: Timestamp,
-    mode: u32,
+    input: Pieces,
 }
 
 /// The thread's end of the channel that the task fills.
 struct Pieces {
-    full: mpsc::Receiver<std::io::Result<Vec<u8>>>,
+    full: mpsc::Receiver<io::Result<Vec<u8>>>,
     empty: mpsc::Sender<Vec<u8>>,
     room: Arc<Semaphore>,
     task: JoinHandle<()>,
+    /// The piece being given, and how much of it was.
+    piece: Vec<u8>,
+    given: usize,
 }
 
 impl ReaderSource {
     /// `reader` up to its end, stored as `path`; the folders above are made entries too.
     pub fn new(path: EntryPath, reader: impl Read + Send + 'static) -> Self {
-        Self { about: About::new(path), reader: Box::new(reader) }
-    }
-
-    /// What the snapshot record calls this source; `stdin` unless said.
-    #[must_use]
-    pub fn kind(mut self, kind: impl Into<String>) -> Self {
-        self.about.kind = kind.into();
-        self
-    }
-
-    /// The modification time of the entry.
-    #[must_use]
-    pub fn modified(mut self, time: Timestamp) -> Self {
-        self.about.modified = time;
-        self
-    }
-
-    /// Permission bits of the entry; `0o600` unless said.
-    #[must_use]
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.about.mode = mode & 0o7777;
-        self
+        Self { entry: StreamEntry::new(path), kind: KIND.to_owned(), input: Box::new(reader) }
     }
 }
 
@@ -86,124 +61,96 @@ impl AsyncReaderSource {
     /// `reader` up to its end, stored as `path`. Starts a task that reads ahead by at most 1 MiB, so it
     /// must be called inside a tokio runtime.
     pub fn new(path: EntryPath, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
-        Self { about: About::new(path), pieces: Pieces::start(reader) }
-    }
-
-    /// What the snapshot record calls this source; `stdin` unless said.
-    #[must_use]
-    pub fn kind(mut self, kind: impl Into<String>) -> Self {
-        self.about.kind = kind.into();
-        self
-    }
-
-    /// The modification time of the entry.
-    #[must_use]
-    pub fn modified(mut self, time: Timestamp) -> Self {
-        self.about.modified = time;
-        self
-    }
-
-    /// Permission bits of the entry; `0o600` unless said.
-    #[must_use]
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.about.mode = mode & 0o7777;
-        self
+        Self { entry: StreamEntry::new(path), kind: KIND.to_owned(), input: Pieces::start(reader) }
     }
 }
 
-impl Source for ReaderSource {
-    fn kind(&self) -> &str {
-        &self.about.kind
-    }
+/// What a source is called unless said otherwise.
+const KIND: &str = "stdin";
 
-    fn paths(&self) -> Vec<Vec<u8>> {
-        vec![self.about.path.as_bytes().to_vec()]
-    }
+/// What both sources can be told, and how they run: they differ only in how they read.
+macro_rules! one_stream {
+    ($source:ident) => {
+        impl $source {
+            /// What the snapshot record calls this source; `stdin` unless said.
+            #[must_use]
+            pub fn kind(mut self, kind: impl Into<String>) -> Self {
+                self.kind = kind.into();
+                self
+            }
 
-    fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
-        let metadata = self.about.begin(sink)?;
-        let mut size = 0;
-        loop {
-            match self.reader.read(sink.buffer()?) {
-                Ok(0) => break,
-                Ok(count) => {
-                    sink.filled(count)?;
-                    size += u64::try_from(count).unwrap_or(u64::MAX);
-                }
-                Err(why) if why.kind() == ErrorKind::Interrupted => {}
-                Err(why) => return Err(self.about.broken(why)),
+            /// The modification time of the entry.
+            #[must_use]
+            pub fn modified(mut self, time: Timestamp) -> Self {
+                self.entry.set_modified(time);
+                self
+            }
+
+            /// Permission bits of the entry; `0o600` unless said.
+            #[must_use]
+            pub fn mode(mut self, mode: u32) -> Self {
+                self.entry.set_mode(mode);
+                self
+            }
+
+            /// Fails with [`EmptyStream`](crate::EmptyStream) when not a single byte comes: then there is no snapshot.
+            #[must_use]
+            pub fn refuse_empty(mut self, yes: bool) -> Self {
+                self.entry.set_refuse_empty(yes);
+                self
             }
         }
-        sink.end(Metadata { size, ..metadata }, Vec::new())?;
-        Ok(Verdict::Whole)
-    }
-}
 
-impl Source for AsyncReaderSource {
-    fn kind(&self) -> &str {
-        &self.about.kind
-    }
+        impl Source for $source {
+            fn kind(&self) -> &str {
+                &self.kind
+            }
 
-    fn paths(&self) -> Vec<Vec<u8>> {
-        vec![self.about.path.as_bytes().to_vec()]
-    }
+            fn paths(&self) -> Vec<Vec<u8>> {
+                vec![self.entry.path().as_bytes().to_vec()]
+            }
 
-    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
-        let metadata = self.about.begin(sink)?;
-        let mut size = 0;
-        loop {
-            match self.pieces.full.recv_timeout(PATIENCE) {
-                Ok(Ok(piece)) if piece.is_empty() => break,
-                Ok(Ok(piece)) => {
-                    give(&piece, sink)?;
-                    size += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-                    self.pieces.taken(piece);
-                }
-                Ok(Err(why)) => return Err(self.about.broken(why)),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    sink.buffer()?;
-                }
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(self.about.broken(ErrorKind::UnexpectedEof.into()));
-                }
+            fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+                let metadata = self.entry.begin(sink)?;
+                let doing = format!("cannot read {} to its end", self.kind);
+                let size = StreamEntry::pour(sink, &doing, |room| self.input.next(room))?;
+                self.entry.end(sink, metadata, size, || format!("{} gave no bytes", self.kind))?;
+                Ok(Verdict::Whole)
             }
         }
-        sink.end(Metadata { size, ..metadata }, Vec::new())?;
-        Ok(Verdict::Whole)
+    };
+}
+
+one_stream!(ReaderSource);
+one_stream!(AsyncReaderSource);
+
+/// Bytes as [`StreamEntry::pour`] asks for them.
+trait Input {
+    fn next(&mut self, room: &mut [u8]) -> io::Result<Option<usize>>;
+}
+
+impl Input for Box<dyn Read + Send> {
+    fn next(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        self.read(room).map(Some)
     }
 }
 
-impl About {
-    fn new(path: EntryPath) -> Self {
-        Self { path, kind: "stdin".to_string(), modified: Timestamp::default(), mode: 0o600 }
-    }
-
-    /// Gives the folders above, then begins the entry itself.
-    fn begin(&self, sink: &mut dyn Sink) -> Result<Metadata, SourceError> {
-        let above: Vec<_> = std::iter::successors(self.path.parent(), EntryPath::parent).collect();
-        for folder in above.iter().rev() {
-            let metadata = self.metadata(FileKind::Directory, 0o700);
-            sink.begin(folder, &metadata)?;
-            sink.end(metadata, Vec::new())?;
+impl Input for Pieces {
+    fn next(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.given == self.piece.len() {
+            match self.full.recv_timeout(PATIENCE) {
+                Ok(piece) => self.take(piece?),
+                Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(ErrorKind::UnexpectedEof.into()),
+            }
         }
-        let metadata = self.metadata(FileKind::Stream, self.mode);
-        // A stream has no past: whatever the answer, nobody else has its bytes.
-        sink.begin(&self.path, &metadata)?;
-        Ok(metadata)
-    }
-
-    fn metadata(&self, kind: FileKind, mode: u32) -> Metadata {
-        let mut metadata = Metadata::new(kind);
-        metadata.mode = mode;
-        metadata.uid = rustix::process::geteuid().as_raw();
-        metadata.gid = rustix::process::getegid().as_raw();
-        metadata.modified = self.modified;
-        metadata.changed = self.modified;
-        metadata
-    }
-
-    fn broken(&self, why: std::io::Error) -> SourceError {
-        SourceError::Failed { message: format!("cannot read {} to its end", self.kind), cause: Some(Box::new(why)) }
+        let rest = self.piece.get(self.given..).unwrap_or_default();
+        let count = room.len().min(rest.len());
+        if let (Some(room), Some(now)) = (room.get_mut(..count), rest.get(..count)) {
+            room.copy_from_slice(now);
+        }
+        self.given += count;
+        Ok(Some(count))
     }
 }
 
@@ -226,13 +173,19 @@ impl Pieces {
                 }
             }
         });
-        Self { full, empty, room, task }
+        Self { full, empty, room, task, piece: Vec::new(), given: 0 }
     }
 
-    /// Gives a piece back to be filled again.
-    fn taken(&self, piece: Vec<u8>) {
+    /// Takes the next piece, empty at the end, and gives the last one back to be filled again.
+    fn take(&mut self, piece: Vec<u8>) {
+        let used = std::mem::replace(&mut self.piece, piece);
+        self.given = 0;
+        if used.is_empty() {
+            // The first one: none was taken before it.
+            return;
+        }
         // The task may have ended: then nobody needs it.
-        let _ = self.empty.send(piece);
+        let _ = self.empty.send(used);
         self.room.add_permits(1);
     }
 }
@@ -243,24 +196,11 @@ impl Drop for Pieces {
     }
 }
 
-/// Copies a piece into the sink's buffers.
-fn give(mut piece: &[u8], sink: &mut dyn Sink) -> Result<(), SourceError> {
-    while !piece.is_empty() {
-        let room = sink.buffer()?;
-        let count = room.len().min(piece.len());
-        let (now, later) = piece.split_at(count);
-        if let Some(room) = room.get_mut(..count) {
-            room.copy_from_slice(now);
-        }
-        sink.filled(count)?;
-        piece = later;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::FileKind;
+    use crate::source::EmptyStream;
     use crate::source::recorder::Recorder;
 
     fn path(text: &str) -> EntryPath {
@@ -299,6 +239,23 @@ mod tests {
     fn a_stream_that_breaks_leaves_no_verdict() {
         let error = Recorder::new().run(ReaderSource::new(path("x"), Failing(false))).expect_err("it broke");
         assert!(matches!(error, SourceError::Failed { cause: Some(why), .. } if why.to_string().contains("dead")));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_empty_stream_is_refused_only_where_that_was_asked() {
+        let is_empty = |outcome| match outcome {
+            Err(SourceError::Failed { cause: Some(why), .. }) => why.is::<EmptyStream>(),
+            _ => false,
+        };
+        let plain = |bytes: &'static [u8], refuse| {
+            let mut recorder = Recorder::new();
+            recorder.run(ReaderSource::new(path("x"), bytes).refuse_empty(refuse))
+        };
+        assert!(is_empty(plain(b"", true)));
+        assert!(plain(b"", false).is_ok() && plain(b"1", true).is_ok());
+        let source = AsyncReaderSource::new(path("x"), tokio::io::empty()).refuse_empty(true);
+        let outcome = tokio::task::spawn_blocking(move || Recorder::new().run(source));
+        assert!(is_empty(outcome.await.expect("the thread ends")));
     }
 
     #[tokio::test(flavor = "multi_thread")]

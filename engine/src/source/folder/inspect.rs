@@ -94,6 +94,14 @@ pub(super) fn is_same(before: &Metadata, after: &Statx) -> bool {
         && before.changed == timestamp(&after.stx_ctime)
 }
 
+/// True when a file that is not the same any more still shows nothing to have been written over what was `read` of it:
+/// only its attributes or links changed, or bytes came behind it.
+pub(super) fn keeps_content(before: &Metadata, after: &Statx, read: u64) -> bool {
+    let is_untouched = before.size == after.stx_size && before.modified == timestamp(&after.stx_mtime);
+    let has_grown = before.size == read && before.size < after.stx_size;
+    before.inode == after.stx_ino && before.device == device(after) && (is_untouched || has_grown)
+}
+
 /// True for a directory.
 pub(super) fn is_directory(stat: &Statx) -> bool {
     FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory

@@ -30,12 +30,14 @@ pub(crate) use inspect::stat_at;
 pub(crate) use listing::Dirents;
 pub(crate) use listing::Listing;
 
+use crate::entry::EntryPath;
 use crate::error::Result;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::verdict::Verdict;
 use ahead::Ahead;
+use patterns::Pattern;
 use patterns::Patterns;
 use place::Places;
 use rules::Marker;
@@ -52,8 +54,8 @@ use walk::Walker;
 pub struct FolderSource {
     paths: Vec<PathBuf>,
     current: Option<PathBuf>,
-    exclude: Vec<String>,
-    iexclude: Vec<String>,
+    exclude: Vec<Pattern>,
+    iexclude: Vec<Pattern>,
     markers: Vec<String>,
     caches: bool,
     larger_than: Option<u64>,
@@ -90,14 +92,28 @@ impl FolderSource {
     /// Leaves out what matches these patterns (restic's syntax; `!` takes back; the last match decides).
     #[must_use]
     pub fn exclude(mut self, patterns: Vec<String>) -> Self {
-        self.exclude.extend(patterns);
+        self.exclude.extend(patterns.into_iter().map(Pattern::from));
         self
     }
 
     /// The same, upper and lower case not told apart.
     #[must_use]
     pub fn iexclude(mut self, patterns: Vec<String>) -> Self {
-        self.iexclude.extend(patterns);
+        self.iexclude.extend(patterns.into_iter().map(Pattern::from));
+        self
+    }
+
+    /// One more exclude pattern, and what to tell of the things it leaves out: who asked for it, and why.
+    #[must_use]
+    pub fn exclude_because(mut self, pattern: String, reason: String) -> Self {
+        self.exclude.push(Pattern { text: pattern, reason });
+        self
+    }
+
+    /// The same, upper and lower case not told apart.
+    #[must_use]
+    pub fn iexclude_because(mut self, pattern: String, reason: String) -> Self {
+        self.iexclude.push(Pattern { text: pattern, reason });
         self
     }
 
@@ -180,7 +196,12 @@ impl Source for FolderSource {
     }
 
     fn excludes(&self) -> Vec<String> {
-        self.exclude.iter().chain(&self.iexclude).cloned().collect()
+        self.exclude.iter().chain(&self.iexclude).map(|pattern| pattern.text.clone()).collect()
+    }
+
+    fn leading(&self) -> Vec<EntryPath> {
+        // Paths that cannot be placed end the run by themselves.
+        Places::plan(&self.paths, self.current.as_deref()).map_or_else(|_| Vec::new(), |places| places.leading())
     }
 
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {

@@ -13,6 +13,20 @@ use globset::GlobBuilder;
 use globset::GlobSet;
 use globset::GlobSetBuilder;
 
+/// A pattern as it was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    pub(super) text: String,
+    /// What is told of the things it leaves out.
+    pub(super) reason: String,
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        Self { reason: format!("by the pattern '{text}'"), text }
+    }
+}
+
 /// A list of patterns, ready to match.
 #[derive(Debug)]
 pub(super) struct Patterns {
@@ -24,10 +38,11 @@ pub(super) struct Patterns {
     paths: Numbered,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Meaning {
     takes_back: bool,
     directories_only: bool,
+    reason: String,
 }
 
 /// A glob set that knows which pattern each of its globs came from.
@@ -44,20 +59,21 @@ struct NumberedBuilder {
 
 impl Patterns {
     /// Understands `patterns`; `Invalid` names the one that makes no sense. Empty ones are ignored.
-    pub(super) fn parse(patterns: &[String], ignore_case: bool) -> Result<Self> {
+    pub(super) fn parse(patterns: &[Pattern], ignore_case: bool) -> Result<Self> {
         let mut meanings = Vec::new();
         let (mut names, mut paths) = (NumberedBuilder::new(), NumberedBuilder::new());
-        for pattern in patterns.iter().filter(|pattern| !pattern.is_empty()) {
+        for Pattern { text: pattern, reason } in patterns.iter().filter(|pattern| !pattern.text.is_empty()) {
             let (takes_back, text) = match pattern.strip_prefix('!') {
                 Some(rest) => (true, rest),
                 None => (false, pattern.as_str()),
             };
+            let reason = reason.clone();
             let (text, directories_only) = simplified(text);
             if text.is_empty() {
                 return Err(Error::new(Kind::Invalid, format!("cannot understand the exclude pattern {pattern:?}")));
             }
             let number = meanings.len();
-            meanings.push(Meaning { takes_back, directories_only });
+            meanings.push(Meaning { takes_back, directories_only, reason });
             let (list, text) = match text.as_str() {
                 text if text.starts_with('/') => (&mut paths, escaped(text)),
                 text if text.contains('/') => (&mut paths, format!("**/{}", escaped(text))),
@@ -80,24 +96,26 @@ impl Patterns {
         self.meanings.is_empty()
     }
 
-    /// Whether the item at the absolute path `real` is excluded, its ancestors not considered.
-    pub(super) fn excludes(&self, real: &[u8], is_directory: bool) -> bool {
+    /// Why the item at the absolute path `real` is excluded, if it is; its ancestors are not considered.
+    pub(super) fn why_excluded(&self, real: &[u8], is_directory: bool) -> Option<&str> {
         if self.is_empty() {
-            return false;
+            return None;
         }
         let name = real.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let by_name = self.names.last(name, &self.meanings, is_directory);
         let by_path = self.paths.last(real, &self.meanings, is_directory);
         let last = by_name.max(by_path).and_then(|number| self.meanings.get(number));
-        last.is_some_and(|meaning| !meaning.takes_back)
+        last.filter(|meaning| !meaning.takes_back).map(|meaning| meaning.reason.as_str())
     }
 
-    /// Whether `real` or any directory above it is excluded.
-    pub(super) fn excludes_within(&self, real: &[u8], is_directory: bool) -> bool {
+    /// The same where `real` or any directory above it is excluded.
+    pub(super) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
         let above = real.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0).map(|(at, _)| at);
-        above.filter_map(|end| real.get(..end)).any(|ancestor| self.excludes(ancestor, true))
-            || self.excludes(b"/", true)
-            || self.excludes(real, is_directory)
+        above
+            .filter_map(|end| real.get(..end))
+            .find_map(|ancestor| self.why_excluded(ancestor, true))
+            .or_else(|| self.why_excluded(b"/", true))
+            .or_else(|| self.why_excluded(real, is_directory))
     }
 }
 
@@ -176,12 +194,29 @@ mod tests {
     use super::*;
 
     fn excluded(patterns: &str, path: &str) -> bool {
-        let list: Vec<String> = patterns.split(' ').map(String::from).collect();
+        let list: Vec<Pattern> = patterns.split(' ').map(|text| String::from(text).into()).collect();
         let (path, is_directory) = match path.strip_suffix('/') {
             Some(path) => (path, true),
             None => (path, false),
         };
-        Patterns::parse(&list, false).expect("valid patterns").excludes_within(path.as_bytes(), is_directory)
+        let patterns = Patterns::parse(&list, false).expect("valid patterns");
+        patterns.why_excluded_within(path.as_bytes(), is_directory).is_some()
+    }
+
+    #[test]
+    fn the_pattern_that_decides_is_named() {
+        let said = |text: &str| Pattern { text: text.into(), reason: format!("because of {text}") };
+        let patterns = [said("*.o"), said("*.tmp"), said("!kept.tmp"), said("/a/*.o")];
+        let patterns = Patterns::parse(&patterns, false).expect("valid patterns");
+        for (path, reason) in [
+            ("/x/y.o", Some("because of *.o")),
+            ("/a/y.o", Some("because of /a/*.o")),
+            ("/x/y.tmp", Some("because of *.tmp")),
+            ("/x/kept.tmp", None),
+        ] {
+            assert_eq!(patterns.why_excluded(path.as_bytes(), false), reason, "{path}");
+        }
+        assert_eq!(Pattern::from("*.o".to_owned()).reason, "by the pattern '*.o'");
     }
 
     #[test]
@@ -249,23 +284,24 @@ mod tests {
 
     #[test]
     fn case_can_be_ignored() {
-        let patterns = Patterns::parse(&["*.JPG".to_string(), "Foo/bar".to_string()], true).expect("valid");
-        assert!(patterns.excludes(b"/x/a.jpg", false));
-        assert!(patterns.excludes(b"/x/FOO/Bar", false));
-        assert!(!patterns.excludes(b"/x/a.png", false));
+        let patterns =
+            Patterns::parse(&["*.JPG".to_string().into(), "Foo/bar".to_string().into()], true).expect("valid");
+        assert!(patterns.why_excluded(b"/x/a.jpg", false).is_some());
+        assert!(patterns.why_excluded(b"/x/FOO/Bar", false).is_some());
+        assert!(patterns.why_excluded(b"/x/a.png", false).is_none());
     }
 
     #[test]
     fn names_that_are_not_utf8_are_matched() {
-        let patterns = Patterns::parse(&["*.tmp".to_string()], false).expect("valid");
-        assert!(patterns.excludes(b"/x/\xff\xfe.tmp", false));
+        let patterns = Patterns::parse(&["*.tmp".to_string().into()], false).expect("valid");
+        assert!(patterns.why_excluded(b"/x/\xff\xfe.tmp", false).is_some());
     }
 
     #[test]
     fn a_pattern_that_makes_no_sense_is_named() {
-        let error = Patterns::parse(&["[a".to_string()], false).expect_err("an open class");
+        let error = Patterns::parse(&["[a".to_string().into()], false).expect_err("an open class");
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.to_string().contains("[a"), "{error}");
-        assert!(Patterns::parse(&["!".to_string()], false).is_err());
+        assert!(Patterns::parse(&["!".to_string().into()], false).is_err());
     }
 }

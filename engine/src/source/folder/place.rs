@@ -54,6 +54,22 @@ impl Places {
         self.0.get(place)
     }
 
+    /// Folders that only lead to what was asked for.
+    pub(super) fn leading(&self) -> Vec<EntryPath> {
+        let mut found = Vec::new();
+        let mut todo = vec![(ROOT, Vec::new())];
+        while let Some((at, above)) = todo.pop() {
+            // What is below a place asked for is a part of it.
+            let Some(place) = self.get(at).filter(|place| !place.target) else { continue };
+            found.extend(EntryPath::parse(&above).ok());
+            for (name, number) in &place.children {
+                let slash: &[u8] = if above.is_empty() { b"" } else { b"/" };
+                todo.push((*number, [above.as_slice(), slash, name].concat()));
+            }
+        }
+        found
+    }
+
     /// Fails with `Invalid` when a path asked for does not exist, or when two different real places
     /// would be stored under one snapshot path.
     pub(super) fn check(&self) -> Result<()> {
@@ -212,6 +228,23 @@ mod tests {
             ("a/../b", "b", "home/ann/b"),
         ] {
             assert_eq!(placed(path), (entry.to_string(), real.to_string()), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_folders_above_what_was_asked_for_lead_there() {
+        for (paths, expected) in [
+            (["/a/b/c", "/a/d"].as_slice(), ["a", "a/b"].as_slice()),
+            (&["/a", "/a/b/c"], &[]),
+            (&["x", "../y/z"], &["y"]),
+            (&["/"], &[]),
+            (&[".", "/a/b"], &[]),
+        ] {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            let places = Places::plan(&paths, Some(Path::new("/home/ann"))).expect("valid paths");
+            let mut leading: Vec<String> = places.leading().iter().map(ToString::to_string).collect();
+            leading.sort();
+            assert_eq!(leading, expected, "{paths:?}");
         }
     }
 

@@ -62,14 +62,21 @@ impl Marker {
 }
 
 impl Rules {
-    /// Whether a pattern excludes the absolute path, its ancestors not considered.
-    pub(super) fn excludes(&self, real: &[u8], is_directory: bool) -> bool {
-        self.exclude.excludes(real, is_directory) || self.iexclude.excludes(real, is_directory)
+    /// Why a pattern excludes the absolute path, if one does; its ancestors are not considered.
+    pub(super) fn why_excluded(&self, real: &[u8], is_directory: bool) -> Option<&str> {
+        self.exclude.why_excluded(real, is_directory).or_else(|| self.iexclude.why_excluded(real, is_directory))
     }
 
-    /// Whether a pattern excludes the absolute path or what it stands in.
-    pub(super) fn excludes_within(&self, real: &[u8], is_directory: bool) -> bool {
-        self.exclude.excludes_within(real, is_directory) || self.iexclude.excludes_within(real, is_directory)
+    /// Why a pattern excludes the absolute path or what it stands in, if one does.
+    pub(super) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
+        self.exclude
+            .why_excluded_within(real, is_directory)
+            .or_else(|| self.iexclude.why_excluded_within(real, is_directory))
+    }
+
+    /// Why a file of `size` bytes is left out, if it is too large.
+    pub(super) fn too_large(&self, size: u64) -> Option<String> {
+        self.larger_than.filter(|limit| size > *limit).map(|limit| format!("larger than {}", in_words(limit)))
     }
 }
 
@@ -101,6 +108,19 @@ pub(super) fn is_ignored(gitignore: &Gitignore, path: &[u8], is_directory: bool)
     if matched.is_none() { None } else { Some(matched.is_ignore()) }
 }
 
+/// The line of a `.gitignore` that decides about `path`, as it was written.
+pub(super) fn deciding_line(gitignore: &Gitignore, path: &[u8], is_directory: bool) -> String {
+    let matched = gitignore.matched(Path::new(OsStr::from_bytes(path)), is_directory);
+    matched.inner().map_or_else(String::new, |glob| glob.original().to_owned())
+}
+
+/// A limit as people write it: in the largest unit that divides it.
+fn in_words(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
+    let fits = |(size, _): &(u64, &str)| bytes > 0 && bytes.is_multiple_of(*size);
+    units.into_iter().find(fits).map_or_else(|| "0 bytes".to_owned(), |(size, unit)| format!("{} {unit}", bytes / size))
+}
+
 /// The first `limit` bytes of a small file, or `None` when it cannot be read.
 fn read_small(directory: BorrowedFd<'_>, name: &std::ffi::CStr, limit: usize) -> Option<Vec<u8>> {
     use std::io::Read;
@@ -128,6 +148,20 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_told_as_people_write_them() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (500, "500 bytes"),
+            (4096, "4 KiB"),
+            (3 << 29, "1536 MiB"),
+            (1 << 30, "1 GiB"),
+            (u64::MAX, "18446744073709551615 bytes"),
+        ] {
+            assert_eq!(in_words(bytes), text);
+        }
+    }
+
+    #[test]
     fn the_last_matching_line_of_a_gitignore_decides() {
         let mut builder = GitignoreBuilder::new("");
         for line in ["*.o", "!keep.o", "/top", "build/"] {
@@ -145,5 +179,7 @@ mod tests {
         ] {
             assert_eq!(is_ignored(&built, path.as_bytes(), is_directory), expected, "{path}");
         }
+        assert_eq!(deciding_line(&built, b"x/y/a.o", false), "*.o");
+        assert_eq!(deciding_line(&built, b"build", true), "build/");
     }
 }

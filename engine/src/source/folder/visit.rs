@@ -8,6 +8,7 @@ use super::inspect;
 use super::place;
 use super::walk::Frame;
 use super::walk::Walker;
+use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::source::SourceError;
@@ -17,6 +18,7 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::Statx;
 use rustix::io;
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -33,19 +35,49 @@ struct Origin {
     target: bool,
 }
 
+/// What is said of a file that does not rest.
+const CHANGED: &str = "changed while being read";
+
+/// A regular file as it was looked at before reading.
+struct Looked {
+    metadata: Metadata,
+    blocks: u64,
+    /// The file looked at; `None` when only its name was.
+    opened: Option<OwnedFd>,
+}
+
 /// How one attempt to read a file ended.
 enum Attempt {
-    /// The metadata as it was after reading, and what could not be kept.
-    Read(Box<Metadata>, Vec<String>),
-    /// It changed meanwhile.
-    Changed,
+    /// The metadata that belongs to what was read, what could not be kept, and what changed meanwhile.
+    Read(Box<Metadata>, Vec<String>, Change),
+    /// Something else stands in its place.
+    Replaced,
     /// It is not there any more.
     Vanished,
     /// It cannot be read.
     Unreadable(io::Errno),
 }
 
-impl Walker<'_> {
+/// What happened to a file while it was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    /// It grew, or something about it changed that is not content: what was read is what it was.
+    Beside,
+    /// It was written or cut: what was read may never have been its content at any one time.
+    Within,
+}
+
+/// What comes after an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The next name.
+    Name,
+    /// The same file once more.
+    Again,
+}
+
+impl<'a> Walker<'a> {
     /// Visits `name`, which the present paths already end with.
     pub(super) fn visit(&mut self, name: &CStr, kind: FileType) -> Result<(), SourceError> {
         let Some(frame) = self.frames.last() else { return Ok(()) };
@@ -119,7 +151,7 @@ impl Walker<'_> {
             stat = Some(found);
         }
         if let Some(reason) = self.left_out(name, is_directory, origin) {
-            self.skip(reason);
+            self.skip(&reason);
             return Ok(());
         }
         if is_directory {
@@ -133,20 +165,17 @@ impl Walker<'_> {
     }
 
     /// Why a rule leaves the item out, if one does.
-    fn left_out(&self, name: &CStr, is_directory: bool, origin: Origin) -> Option<&'static str> {
+    fn left_out(&self, name: &CStr, is_directory: bool, origin: Origin) -> Option<Cow<'a, str>> {
         let frame = self.frames.last()?;
-        if frame.marker.as_deref().is_some_and(|marker| marker != name.to_bytes()) {
-            return Some("beside a marker file");
+        if let Some(marker) = frame.marker.as_deref().filter(|marker| *marker != name.to_bytes()) {
+            return Some(format!("beside {}", String::from_utf8_lossy(marker)).into());
         }
         let by_pattern = if origin.target {
-            self.rules.excludes_within(&self.real, is_directory)
+            self.rules.why_excluded_within(&self.real, is_directory)
         } else {
-            self.rules.excludes(&self.real, is_directory)
+            self.rules.why_excluded(&self.real, is_directory)
         };
-        if by_pattern {
-            return Some("excluded by a pattern");
-        }
-        self.is_gitignored(is_directory).then_some("excluded by a .gitignore")
+        by_pattern.map(Cow::Borrowed).or_else(|| self.gitignored(is_directory).map(Cow::Owned))
     }
 
     fn directory(&mut self, above: BorrowedFd<'_>, name: &CStr, origin: Origin) -> Result<(), SourceError> {
@@ -230,8 +259,8 @@ impl Walker<'_> {
         }
         let mut metadata = self.owners.metadata(stat);
         if metadata.kind == FileKind::File {
-            if self.rules.larger_than.is_some_and(|limit| metadata.size > limit) {
-                self.skip("larger than the limit");
+            if let Some(reason) = self.rules.too_large(metadata.size) {
+                self.skip(&reason);
                 return Ok(());
             }
             return self.file(directory, name, metadata, stat.stx_blocks);
@@ -262,89 +291,143 @@ impl Walker<'_> {
         &mut self,
         directory: BorrowedFd<'_>,
         name: &CStr,
-        mut metadata: Metadata,
-        mut blocks: u64,
+        metadata: Metadata,
+        blocks: u64,
     ) -> Result<(), SourceError> {
         let Some(path) = self.entry_path() else { return Ok(()) };
-        for is_last in [false, true] {
-            let want = self.sink.begin(&path, &metadata)?;
-            self.ahead.answered(want);
-            if want == Want::Nothing {
-                self.bytes += metadata.size;
-                return Ok(self.sink.end(metadata, Vec::new())?);
-            }
-            match self.attempt(directory, name, &metadata, blocks, is_last)? {
-                Attempt::Read(metadata, warnings) => {
-                    self.bytes += metadata.size;
-                    // Whoever watches hears at once what the entry itself remembers.
-                    for warning in &warnings {
-                        self.sink.warn(Some(&path), warning.clone(), false);
-                    }
-                    return Ok(self.sink.end(*metadata, warnings)?);
-                }
-                Attempt::Changed => {
-                    self.sink.retract()?;
-                    let Some(stat) = self.stat(directory, name) else { return Ok(()) };
-                    metadata = self.owners.metadata(&stat);
-                    blocks = stat.stx_blocks;
-                    if metadata.kind != FileKind::File {
-                        self.lost("became something else while it was read".to_string());
-                        return Ok(());
-                    }
-                }
-                Attempt::Vanished => {
-                    self.sink.retract()?;
-                    self.note("vanished before it was read".to_string());
-                    return Ok(());
-                }
-                Attempt::Unreadable(why) => {
-                    self.sink.retract()?;
-                    self.lost(format!("cannot be read: {why}"));
-                    return Ok(());
-                }
-            }
+        let first = Looked { metadata, blocks, opened: None };
+        if self.read(&path, directory, name, first)? == Next::Again
+            && let Some(again) = self.look_again(directory, name)
+        {
+            self.read(&path, directory, name, again)?;
         }
         Ok(())
     }
 
-    fn attempt(
+    /// Gives a regular file as far as it can be had; what was opened already is not tried again.
+    fn read(
         &mut self,
+        path: &EntryPath,
         directory: BorrowedFd<'_>,
         name: &CStr,
-        before: &Metadata,
-        blocks: u64,
-        is_last: bool,
-    ) -> Result<Attempt, SourceError> {
-        let begin = Instant::now();
-        let opened = open_file(directory, name);
-        self.ahead.pace.took(begin.elapsed());
-        let file = match opened {
+        looked: Looked,
+    ) -> Result<Next, SourceError> {
+        let want = self.sink.begin(path, &looked.metadata)?;
+        self.ahead.answered(want);
+        if want == Want::Nothing {
+            self.bytes += looked.metadata.size;
+            self.sink.end(looked.metadata, Vec::new())?;
+            return Ok(Next::Name);
+        }
+        let is_first = looked.opened.is_none();
+        let attempt = self.attempt(directory, name, looked)?;
+        let (metadata, mut warnings, change) = match attempt {
+            Attempt::Read(metadata, warnings, change) if change == Change::Nothing || !is_first => {
+                (metadata, warnings, change)
+            }
+            other => {
+                self.sink.retract()?;
+                match other {
+                    Attempt::Vanished => self.note("vanished before it was read".to_string()),
+                    Attempt::Unreadable(why) => self.lost(format!("cannot be read: {why}")),
+                    Attempt::Read(..) | Attempt::Replaced => return Ok(Next::Again),
+                }
+                return Ok(Next::Name);
+            }
+        };
+        self.bytes += metadata.size;
+        // Whoever watches hears at once what the entry itself remembers.
+        for warning in &warnings {
+            self.sink.warn(Some(path), warning.clone(), false);
+        }
+        if change != Change::Nothing {
+            warnings.push(CHANGED.to_string());
+        }
+        match change {
+            Change::Nothing => {}
+            Change::Beside => self.note(CHANGED.to_string()),
+            Change::Within => self.lost(CHANGED.to_string()),
+        }
+        self.sink.end(*metadata, warnings)?;
+        Ok(Next::Name)
+    }
+
+    fn attempt(&mut self, directory: BorrowedFd<'_>, name: &CStr, looked: Looked) -> Result<Attempt, SourceError> {
+        let Looked { mut metadata, blocks, opened } = looked;
+        let is_first = opened.is_none();
+        let file = match opened.map_or_else(|| self.open(directory, name), Ok) {
             Ok(file) => file,
             Err(io::Errno::NOENT) => return Ok(Attempt::Vanished),
             // A link or a socket took its place.
-            Err(io::Errno::LOOP | io::Errno::NXIO) if !is_last => return Ok(Attempt::Changed),
+            Err(io::Errno::LOOP | io::Errno::NXIO) => return Ok(Attempt::Replaced),
             Err(why) => return Ok(Attempt::Unreadable(why)),
         };
-        let poured = match content::pour(file.as_fd(), before.size, blocks, &mut self.ahead.pace, self.sink) {
-            Ok(poured) => poured,
+        let poured = match content::pour(file.as_fd(), metadata.size, blocks, &mut self.ahead.pace, self.sink) {
+            Ok(poured) => Ok(poured),
             Err(Broken::Stopped) => return Err(SourceError::Stopped),
-            Err(Broken::Unreadable(why)) => return Ok(Attempt::Unreadable(why)),
+            Err(Broken::Unreadable(why)) => Err(why),
+        };
+        let after = inspect::stat_open(file.as_fd());
+        let poured = match (poured, &after) {
+            (Ok(poured), _) => poured,
+            // What was opened need not be what was looked at: a folder or a pipe took its place.
+            (Err(_), Ok(after)) if is_first && !inspect::is_same(&metadata, after) => return Ok(Attempt::Replaced),
+            (Err(why), _) => return Ok(Attempt::Unreadable(why)),
+        };
+        let change = match after {
+            Ok(after) if inspect::is_same(&metadata, &after) => Change::Nothing,
+            Ok(after) if inspect::keeps_content(&metadata, &after, poured.size) => Change::Beside,
+            Ok(_) => Change::Within,
+            Err(why) => return Ok(Attempt::Unreadable(why)),
         };
         let mut warnings = Vec::new();
-        match inspect::stat_open(file.as_fd()) {
-            Ok(after) if inspect::is_same(before, &after) => {}
-            Ok(_) if !is_last => return Ok(Attempt::Changed),
-            Ok(_) => warnings.push("changed while being read".to_string()),
-            Err(why) => return Ok(Attempt::Unreadable(why)),
-        }
         // The times stay those from before: should it have changed, the next backup sees other ones
         // and reads it again.
-        let mut metadata = Box::new(before.clone());
         metadata.size = poured.size;
         metadata.extents = poured.extents;
         metadata.xattrs = self.attributes.xattrs(Handle::Open(file.as_fd()), &mut warnings);
         metadata.flags = attributes::flags(file.as_fd());
-        Ok(Attempt::Read(metadata, warnings))
+        Ok(Attempt::Read(Box::new(metadata), warnings, change))
+    }
+
+    /// Looks at a file that changed once more, and this time at what is open: whatever takes its name from now on,
+    /// metadata and content are of one file. `None` when it is not to be read (and that is reported).
+    fn look_again(&mut self, directory: BorrowedFd<'_>, name: &CStr) -> Option<Looked> {
+        let opened = self.open(directory, name).and_then(|file| Ok((inspect::stat_open(file.as_fd())?, file)));
+        let became_other = "became something else while it was read";
+        match opened {
+            Ok((stat, file)) => {
+                let metadata = self.owners.metadata(&stat);
+                if metadata.kind != FileKind::File {
+                    self.lost(became_other.to_string());
+                    return None;
+                }
+                if self.rules.larger_than.is_some_and(|limit| metadata.size > limit) {
+                    self.skip("larger than the limit");
+                    return None;
+                }
+                Some(Looked { metadata, blocks: stat.stx_blocks, opened: Some(file) })
+            }
+            Err(io::Errno::NOENT) => {
+                self.note("vanished before it was read".to_string());
+                None
+            }
+            Err(io::Errno::LOOP | io::Errno::NXIO) => {
+                self.lost(became_other.to_string());
+                None
+            }
+            Err(why) => {
+                self.lost(format!("cannot be read: {why}"));
+                None
+            }
+        }
+    }
+
+    fn open(&mut self, directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+        let begin = Instant::now();
+        let opened = open_file(directory, name);
+        self.ahead.pace.took(begin.elapsed());
+        opened
     }
 
     /// What is called `name`, or `None` (and reported) when that cannot be told.

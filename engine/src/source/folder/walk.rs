@@ -246,13 +246,17 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// What the `.gitignore` files around the item say; the nearest that says anything decides.
-    pub(super) fn is_gitignored(&self, is_directory: bool) -> bool {
+    /// Why the `.gitignore` files around leave the item out, if they do; the nearest that says anything decides.
+    pub(super) fn gitignored(&self, is_directory: bool) -> Option<String> {
         let said = |frame: &Frame| {
-            let path = self.real.get(frame.real_length + 1..)?;
-            rules::is_ignored(frame.gitignore.as_ref()?, path, is_directory)
+            let (folder, path) = self.real.split_at_checked(frame.real_length)?;
+            let (gitignore, path) = (frame.gitignore.as_ref()?, path.get(1..)?);
+            let ignored = rules::is_ignored(gitignore, path, is_directory)?;
+            let line = || rules::deciding_line(gitignore, path, is_directory);
+            let shown = String::from_utf8_lossy(folder);
+            Some(ignored.then(|| format!("by {shown}/.gitignore, '{}'", line())))
         };
-        self.rules.gitignore && self.frames.iter().rev().find_map(said).unwrap_or(false)
+        if self.rules.gitignore { self.frames.iter().rev().find_map(said)? } else { None }
     }
 
     /// Keeps the absolute path of the directory outside, to be taken up again when the next frame is left.

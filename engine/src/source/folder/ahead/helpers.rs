@@ -153,7 +153,7 @@ fn help(shared: &Shared, rules: &Rules) {
         match work {
             Work::Files(place, items) => {
                 for item in items {
-                    if rules.excludes(&place.real_of(&item.name), false) {
+                    if rules.why_excluded(&place.real_of(&item.name), false).is_some() {
                         continue;
                     }
                     let (bytes, waited) = if reads { read(&place, &item, rules) } else { (0, look(&place, &item)) };
@@ -225,7 +225,7 @@ pub(in crate::source::folder) fn will_need(file: BorrowedFd<'_>, begin: u64, end
 /// Lists a directory on the same device that no rule touches.
 fn list(above: &Place, item: &Item, rules: &Rules, dirents: &mut Dirents) -> Option<(Arc<Place>, Listing)> {
     let real = above.real_of(&item.name);
-    if rules.excludes(&real, true) {
+    if rules.why_excluded(&real, true).is_some() {
         return None;
     }
     let directory = inspect::open_at(above.directory.as_fd(), &item.name, OFlags::DIRECTORY).ok()?;

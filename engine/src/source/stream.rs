@@ -1,0 +1,129 @@
+//! The one entry of a stream: what it says beside its bytes, and the loop that gives them.
+
+use crate::entry::EntryPath;
+use crate::entry::FileKind;
+use crate::entry::Metadata;
+use crate::source::EmptyStream;
+use crate::source::Sink;
+use crate::source::SourceError;
+use crate::time::Timestamp;
+use std::io;
+use std::io::ErrorKind;
+
+/// A stream as an entry of a snapshot, for sources that give one: standard input, a command, a socket.
+#[derive(Clone, Debug)]
+pub struct StreamEntry {
+    path: EntryPath,
+    modified: Timestamp,
+    mode: u32,
+    refuse_empty: bool,
+}
+
+impl StreamEntry {
+    /// Stored as `path`; the folders above are made entries too.
+    pub fn new(path: EntryPath) -> Self {
+        Self { path, modified: Timestamp::default(), mode: 0o600, refuse_empty: false }
+    }
+
+    /// Where it is stored.
+    pub fn path(&self) -> &EntryPath {
+        &self.path
+    }
+
+    /// Stores it elsewhere.
+    pub fn set_path(&mut self, path: EntryPath) {
+        self.path = path;
+    }
+
+    /// Its modification time; 1970 unless said.
+    pub fn set_modified(&mut self, time: Timestamp) {
+        self.modified = time;
+    }
+
+    /// Its permission bits; `0o600` unless said.
+    pub fn set_mode(&mut self, mode: u32) {
+        self.mode = mode & 0o7777;
+    }
+
+    /// Whether to fail with [`EmptyStream`] when not a single byte comes: then there is no snapshot.
+    pub fn set_refuse_empty(&mut self, yes: bool) {
+        self.refuse_empty = yes;
+    }
+
+    /// Gives the folders above, then begins the entry itself. What comes back is for [`Self::end`].
+    pub fn begin(&self, sink: &mut dyn Sink) -> Result<Metadata, SourceError> {
+        let above: Vec<_> = std::iter::successors(self.path.parent(), EntryPath::parent).collect();
+        for folder in above.iter().rev() {
+            let metadata = self.metadata(FileKind::Directory, 0o700);
+            sink.begin(folder, &metadata)?;
+            sink.end(metadata, Vec::new())?;
+        }
+        let metadata = self.metadata(FileKind::Stream, self.mode);
+        // A stream has no past: whatever the answer, nobody else has its bytes.
+        sink.begin(&self.path, &metadata)?;
+        Ok(metadata)
+    }
+
+    /// Gives the bytes; their number comes back. `read` fills the room it is given and says how much of it, 0 at the
+    /// end; `None` when nothing came for a while, so that a stop is noticed. Its errors fail the source as `doing`.
+    pub fn pour(
+        sink: &mut dyn Sink,
+        doing: &str,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<Option<usize>>,
+    ) -> Result<u64, SourceError> {
+        let mut size = 0;
+        loop {
+            match read(sink.buffer()?) {
+                Ok(Some(0)) => return Ok(size),
+                Ok(Some(count)) => {
+                    sink.filled(count)?;
+                    size += u64::try_from(count).unwrap_or(u64::MAX);
+                }
+                Ok(None) => {}
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(why) => {
+                    return Err(SourceError::Failed { message: doing.to_owned(), cause: Some(Box::new(why)) });
+                }
+            }
+        }
+    }
+
+    /// Ends the entry, unless it is empty and must not be: then it fails, in the words of `empty`.
+    pub fn end(
+        &self,
+        sink: &mut dyn Sink,
+        metadata: Metadata,
+        size: u64,
+        empty: impl FnOnce() -> String,
+    ) -> Result<(), SourceError> {
+        if self.refuse_empty && size == 0 {
+            return Err(SourceError::Failed { message: empty(), cause: Some(Box::new(EmptyStream)) });
+        }
+        Ok(sink.end(Metadata { size, ..metadata }, Vec::new())?)
+    }
+
+    fn metadata(&self, kind: FileKind, mode: u32) -> Metadata {
+        let mut metadata = Metadata::new(kind);
+        metadata.mode = mode;
+        metadata.uid = rustix::process::geteuid().as_raw();
+        metadata.gid = rustix::process::getegid().as_raw();
+        metadata.modified = self.modified;
+        metadata.changed = self.modified;
+        metadata
+    }
+}
+
+/// Copies bytes into the sink's buffers.
+pub(crate) fn give(mut piece: &[u8], sink: &mut dyn Sink) -> Result<(), SourceError> {
+    while !piece.is_empty() {
+        let room = sink.buffer()?;
+        let count = room.len().min(piece.len());
+        let (now, later) = piece.split_at(count);
+        if let Some(room) = room.get_mut(..count) {
+            room.copy_from_slice(now);
+        }
+        sink.filled(count)?;
+        piece = later;
+    }
+    Ok(())
+}
