@@ -7,6 +7,7 @@ use super::group::Group;
 use super::group::Tally;
 use super::halt::Halt;
 use super::journal::Journal;
+use super::unchanged::Comparison;
 use crate::catalog::CatalogBuilder;
 use crate::catalog::ChunkListBuilder;
 use crate::catalog::PageHasher;
@@ -67,6 +68,8 @@ pub(crate) struct Assembled {
     pub(crate) tally: Tally,
     /// Batches taken, to be compared with those sent.
     pub(crate) batches: u64,
+    /// Every entry was compared with the parent's and is as it was there.
+    pub(crate) same: bool,
 }
 
 /// Stores pages as metadata chunks.
@@ -96,10 +99,11 @@ pub(crate) struct Assembler {
     chunks: ChunkListBuilder,
     counts: EntryCounts,
     journal: Journal,
+    comparison: Comparison,
 }
 
 impl Assembler {
-    pub(crate) fn new(pages: Pages, hasher: PageHasher, journal: Journal) -> Self {
+    pub(crate) fn new(pages: Pages, hasher: PageHasher, journal: Journal, comparison: Comparison) -> Self {
         Self {
             pages,
             catalog: CatalogBuilder::new(hasher.clone()),
@@ -107,6 +111,7 @@ impl Assembler {
             hasher,
             counts: EntryCounts::default(),
             journal,
+            comparison,
         }
     }
 
@@ -135,7 +140,8 @@ impl Assembler {
         }
         let root = self.catalog.finish(&mut self.pages)?;
         let tally = self.pages.group.finish()?;
-        Ok(Some(Assembled { root, counts: self.counts, tally, batches: next }))
+        let same = self.comparison.is_same();
+        Ok(Some(Assembled { root, counts: self.counts, tally, batches: next, same }))
     }
 
     fn take(&mut self, batch: Prepared) -> Result<()> {
@@ -170,6 +176,7 @@ impl Assembler {
     fn end(&mut self, mut ended: Ended) -> Result<()> {
         correct_length(&mut ended.entry);
         self.counts.add(&ended);
+        self.comparison.look(&ended);
         self.catalog.push(ended.entry, &mut self.pages)
     }
 }

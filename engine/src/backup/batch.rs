@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 
 /// Bytes a batch buffer holds: a full batch and the unfinished chunk behind it.
-pub(crate) const BUFFER_BYTES: usize = BATCH_BYTES + 2 * CHUNK_BYTES_MAX;
+pub(crate) const BUFFER_BYTES: usize = BATCH_BYTES + CHUNK_BYTES_MAX;
 
 /// One item of the stream of entries; `C` is how a chunk is known at this stage.
 pub(crate) enum Item<C> {
@@ -29,6 +29,8 @@ pub(crate) enum Item<C> {
 pub(crate) struct Ended {
     pub(crate) entry: Entry,
     pub(crate) action: Action,
+    /// What the parent has at this path, when somebody wants to compare.
+    pub(crate) earlier: Option<Box<Entry>>,
 }
 
 /// A chunk as a place in the batch's buffer.

@@ -1,59 +1,126 @@
 //! The last arrow: intent, validation, and the one small object that makes a snapshot.
 
-use super::record::IndexedPacks;
-use crate::backend::Area;
+use super::intent::Intent;
+use super::intent::Moment;
+use super::late;
+use super::needs::Footing;
+use super::needs::Needs;
+use super::rescue;
+use super::rescue::Rescued;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::gc::Mark;
-use crate::format::gc::Tomb;
 use crate::format::snapshot::Snapshot;
-use crate::id::PackId;
+use crate::id::ChunkId;
+use crate::job::Control;
+use crate::limits::VALIDATION_SECONDS_MAX;
+use crate::limits::VALIDATIONS_MAX;
 use crate::store::Store;
 use crate::verdict::Verdict;
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Stores the snapshot. It takes the proof that all packs are indexed, and the record carries the source's
-/// verdict: neither can be forgotten. `leaned_on` are older packs whose chunks the snapshot takes over.
+/// Stores the snapshot. It takes what the snapshot needs, which is proof that all packs are indexed, and the record
+/// carries the source's verdict: neither can be forgotten.
 pub(crate) async fn commit(
-    store: &Store,
-    packs: IndexedPacks,
-    leaned_on: &HashSet<PackId>,
+    store: &Arc<Store>,
+    control: &Control,
+    mut needs: Needs,
     snapshot: &mut Snapshot,
     verdict: Verdict,
 ) -> Result<()> {
     snapshot.verdict = verdict;
-    let body = snapshot.encode();
-    let pending = Name::Pending(snapshot.id);
-    store.put_small(&pending, &body).await?;
-    if let Err(condemned) = validate(store, &packs, leaned_on).await {
-        // Nothing was committed: the intent protects nothing any more.
-        let _ = store.backend().delete(&pending).await;
-        return Err(condemned);
+    let mut intent = Intent::declare(store, snapshot).await?;
+    let validated = match validate(store, control, snapshot, Some(&mut intent), &mut needs).await {
+        Ok(Validated::At(moment)) => moment,
+        // Nothing is committed: the intent protects nothing any more.
+        Ok(Validated::Lost(lost, why)) => {
+            intent.withdraw().await;
+            return Err(refusal(why, &format!("{} chunks that it needs are in no other pack", lost.len())));
+        }
+        Err(error) => {
+            intent.withdraw().await;
+            return Err(error);
+        }
+    };
+    let name = Name::Snapshot(snapshot.id);
+    // After a failed put the intent stays: the snapshot may yet become visible.
+    store.put_small(&name, intent.body()).await?;
+    let late = intent.is_late(&name, validated).await;
+    let outcome = if late { look_again(store, snapshot, &mut needs).await } else { Ok(()) };
+    // Where listings may be stale a prune would see the one gone and the other not yet there: it removes the record later.
+    if store.backend().lists_at_once() {
+        intent.withdraw().await;
     }
-    store.put_small(&Name::Snapshot(snapshot.id), &body).await?;
-    // If it cannot be removed it only keeps packs alive a while longer. After a failed put it stays: the
-    // snapshot may yet become visible.
-    let _ = store.backend().delete(&pending).await;
-    Ok(())
+    outcome
 }
 
-/// No pack the snapshot needs may be condemned or gone (docs/FORMAT.md, order of writing, step 4).
-async fn validate(store: &Store, packs: &IndexedPacks, leaned_on: &HashSet<PackId>) -> Result<()> {
-    for area in [Area::Marks, Area::Tombs] {
-        for listed in store.backend().list(area).await? {
-            let body = store.get_small(&listed.name).await?;
-            let condemned = match area {
-                Area::Marks => Mark::decode(&body).map(|mark| mark.packs),
-                _ => Tomb::decode(&body).map(|tomb| tomb.packs),
-            };
-            let condemned = condemned.map_err(|cause| cause.while_reading(listed.name))?;
-            if let Some(pack) = condemned.iter().find(|pack| leaned_on.contains(pack) || packs.packs().contains(pack)) {
-                return Err(Error::new(Kind::Conflict, "commit the snapshot")
-                    .because(format!("pack {pack}, which it needs, is being removed by a prune; back up again")));
-            }
+/// After a late commit: what it needs is validated once more and copied where it must be, or the loss is told.
+async fn look_again(store: &Arc<Store>, snapshot: &mut Snapshot, needs: &mut Needs) -> Result<()> {
+    // The snapshot is there already: to stop now would only leave it unmended.
+    let unstoppable = Control::new();
+    match validate(store, &unstoppable, snapshot, None, needs).await {
+        Ok(Validated::At(_)) => Ok(()),
+        Ok(Validated::Lost(lost, _)) => Err(late::loss(store, snapshot, &lost).await),
+        Err(error) => {
+            let doing = format!("snapshot {} was stored late, and its data could not be looked after", snapshot.id);
+            Err(Error::new(error.kind(), doing).because(error))
         }
     }
-    Ok(())
+}
+
+/// What a validation came to.
+enum Validated {
+    /// All that the snapshot needs was usable then, and that is not long ago.
+    At(Moment),
+    /// These chunks are gone, and that is why.
+    Lost(HashSet<ChunkId>, Footing),
+}
+
+/// No snapshot is stored. Whether a prune is to blame decides what is said.
+fn refusal(why: Footing, what: &str) -> Error {
+    let (kind, why) = match why {
+        Footing::Missing => (Kind::Damaged, "packs or index objects are gone that no prune says it took"),
+        Footing::Condemned => (Kind::Conflict, "a prune is removing packs that the snapshot needs"),
+        Footing::Usable => (Kind::Conflict, "the clocks jumped each time that everything had been validated"),
+    };
+    Error::new(kind, "commit the snapshot").because(format!("{why}, and {what}; try again"))
+}
+
+/// Sees to it that everything the snapshot needs is usable (docs/FORMAT.md, order of writing, steps 4 and 5). Without an
+/// `intent` the snapshot is stored already, and protects its data by itself. An intent that must be declared again
+/// makes another snapshot of it.
+async fn validate(
+    store: &Arc<Store>,
+    control: &Control,
+    snapshot: &mut Snapshot,
+    mut intent: Option<&mut Intent>,
+    needs: &mut Needs,
+) -> Result<Validated> {
+    let mut footing = Footing::Usable;
+    for round in 0..VALIDATIONS_MAX {
+        control.check()?;
+        if round > 0
+            && let Some(intent) = intent.as_deref_mut()
+        {
+            intent.renew(snapshot).await?;
+        }
+        let moment = Moment::now(store.clock());
+        footing = needs.footing(store).await?;
+        if footing == Footing::Usable {
+            // The last look at the clocks: between here and the snapshot there is only its put.
+            let is_recent = moment.age(store.clock()) <= Duration::from_secs(VALIDATION_SECONDS_MAX);
+            if is_recent && intent.as_deref().is_none_or(Intent::is_young) {
+                return Ok(Validated::At(moment));
+            }
+            continue;
+        }
+        match rescue::rescue(store, control, snapshot.session, snapshot.root, &needs.packs).await? {
+            Rescued::All(found) => *needs = found,
+            Rescued::Lost(lost) => return Ok(Validated::Lost(lost, footing)),
+        }
+    }
+    Err(refusal(footing, &format!("{VALIDATIONS_MAX} attempts were not enough")))
 }

@@ -120,6 +120,10 @@ impl Group {
             self.close(incompressible)?;
         }
         let open = if incompressible { &mut self.stored } else { &mut self.squeezable };
+        if open.plain.capacity() == 0 {
+            // Grown step by step it would leave holes of half and a quarter its size behind.
+            open.plain.reserve_exact(self.goal_bytes.max(bytes.len()));
+        }
         open.plain.extend_from_slice(bytes);
         open.chunks.push(chunk);
         Ok(())

@@ -3,7 +3,6 @@
 //! The chunk list of a long content has rows of its own under the root of its page tree: that tree is not stored
 //! before the run's last pages are, so the next run builds it again.
 
-use super::parent;
 use super::parent::Cursor;
 use super::parent::Known;
 use crate::cache::Unfinished;
@@ -16,12 +15,16 @@ use crate::format::page::PageWriter;
 use crate::id::ChunkId;
 use crate::id::SnapshotId;
 use crate::index::claim::Claims;
+use crate::limits::PAGE_BYTES_HARD;
+use crate::limits::PAGE_BYTES_MAX;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Entries in one page of the journal.
-const PAGE_ENTRIES: usize = 512;
+/// Entries in one page of the journal at most; wide ones close it earlier.
+const PAGE_ENTRIES: u32 = 512;
+/// Entries given to a cursor at once.
+const FEED_ENTRIES: usize = 512;
 /// Content bytes after which a page is written even if it holds few entries.
 const PAGE_CONTENT_BYTES: u64 = 64 << 20;
 /// Chunks in one row of a list: their page stays below the largest one allowed.
@@ -36,8 +39,9 @@ pub(crate) struct Journal {
     cache: Option<Unfinished>,
     session: [u8; 16],
     sequence: u64,
-    waiting: Vec<Entry>,
-    waiting_bytes: u64,
+    page: PageWriter,
+    /// Content bytes of the entries in the page.
+    page_content: u64,
     /// Chunks of the current entry; at most one more than are remembered.
     list: Vec<ChunkRef>,
 }
@@ -48,8 +52,8 @@ impl Journal {
             cache,
             session: *session.as_bytes(),
             sequence: 0,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
+            page: PageWriter::entries(),
+            page_content: 0,
             list: Vec::new(),
         }
     }
@@ -76,9 +80,19 @@ impl Journal {
             self.add_list(root);
         }
         self.forget_chunks();
-        self.waiting_bytes += entry.metadata.size;
-        self.waiting.push(entry.clone());
-        if self.waiting.len() >= PAGE_ENTRIES || self.waiting_bytes >= PAGE_CONTENT_BYTES {
+        if !self.page.is_empty() && self.page.length_with_entry(entry) > PAGE_BYTES_HARD {
+            self.flush();
+        }
+        if self.page.length_with_entry(entry) > PAGE_BYTES_MAX {
+            // It is left out, and so read again.
+            return;
+        }
+        if self.page.push_entry(entry).is_err() {
+            self.cache = None;
+            return;
+        }
+        self.page_content += entry.metadata.size;
+        if self.page.count() >= PAGE_ENTRIES || self.page_content >= PAGE_CONTENT_BYTES {
             self.flush();
         }
     }
@@ -102,16 +116,14 @@ impl Journal {
 
     /// Writes what waits.
     pub(crate) fn flush(&mut self) {
-        let entries = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        if entries.is_empty() {
+        let page = std::mem::replace(&mut self.page, PageWriter::entries());
+        self.page_content = 0;
+        let Some(cache) = &self.cache else { return };
+        if page.is_empty() {
             return;
         }
-        let Some(cache) = &self.cache else { return };
-        let mut page = PageWriter::entries();
-        let whole = entries.iter().all(|entry| page.push_entry(entry).is_ok());
         let written = page.finish().is_ok_and(|page| cache.add(&self.session, self.sequence, &page).is_ok());
-        if !(whole && written) {
+        if !written {
             self.cache = None;
         }
         self.sequence += 1;
@@ -127,12 +139,12 @@ pub(crate) fn feed(cache: &Unfinished, claims: &Claims, sender: &mpsc::Sender<Ve
     while let Some(entry) = take_first(&mut streams) {
         let present = match &entry.content {
             Content::Empty => true,
-            Content::Inline(chunks) => chunks.iter().all(|chunk| parent::lean_on(claims, chunk)),
+            Content::Inline(chunks) => chunks.iter().all(|chunk| claims.lean_on(chunk)),
             // Answered by `Remembered::take_over`, and only where it matters.
             Content::Tree { .. } => true,
         };
         batch.push(Known { entry, present });
-        if batch.len() >= PAGE_ENTRIES && sender.blocking_send(std::mem::take(&mut batch)).is_err() {
+        if batch.len() >= FEED_ENTRIES && sender.blocking_send(std::mem::take(&mut batch)).is_err() {
             return;
         }
     }
@@ -184,7 +196,7 @@ impl Remembered {
         }
         let total: u64 = list.iter().map(|chunk| u64::from(chunk.length)).sum();
         let whole = list.len() == count && total == bytes;
-        (whole && list.iter().all(|chunk| parent::lean_on(claims, chunk))).then_some(list)
+        (whole && list.iter().all(|chunk| claims.lean_on(chunk))).then_some(list)
     }
 }
 
@@ -232,9 +244,13 @@ mod tests {
     use crate::crypto::keys::RootKey;
     use crate::entry::FileKind;
     use crate::entry::Metadata;
+    use crate::entry::Xattr;
     use crate::format::vectors::records_with;
     use crate::id::RepositoryId;
     use crate::index::table::Index;
+    use crate::limits::PATH_BYTES_MAX;
+    use crate::limits::XATTR_BYTES_MAX;
+    use crate::limits::XATTRS_BYTES_MAX;
     use std::collections::HashSet;
     use std::path::Path;
 
@@ -254,7 +270,7 @@ mod tests {
         let root = ChunkId::from_bytes([5; 32]);
         let content = Content::Tree { root, length: 100, chunks: count as u64, bytes: 10 * count as u64 };
         let path = EntryPath::parse(b"big").expect("a path");
-        Entry { path, metadata: Metadata::new(FileKind::File), content, warnings: Vec::new() }
+        Entry::new(path, Metadata::new(FileKind::File), content)
     }
 
     fn written(folder: &Path, chunks: &[ChunkRef]) {
@@ -293,6 +309,58 @@ mod tests {
             }
             assert!(take_over(folder.path(), &all, other).is_none(), "{count} chunks");
         }
+    }
+
+    /// An empty file whose path and attributes take so many bytes.
+    fn wide(name: char, path_bytes: usize, xattr_bytes: usize) -> Entry {
+        let mut path = name.to_string();
+        while path.len() + 201 <= path_bytes {
+            path.push('/');
+            path.extend(std::iter::repeat_n(name, 200));
+        }
+        let mut metadata = Metadata::new(FileKind::File);
+        let values = (0..xattr_bytes.div_ceil(XATTR_BYTES_MAX)).map(|number| Xattr {
+            name: format!("user.{number:03}").into_bytes(),
+            value: vec![7; XATTR_BYTES_MAX.min(xattr_bytes - number * XATTR_BYTES_MAX)],
+        });
+        metadata.xattrs = values.collect();
+        let path = EntryPath::parse(path.as_bytes()).expect("a path");
+        Entry::new(path, metadata, Content::Empty)
+    }
+
+    fn remembered_in(folder: &Path) -> Vec<Entry> {
+        let cache = open(folder);
+        let mut stream = SessionStream::new(&cache, *SESSION.as_bytes());
+        let mut entries = Vec::new();
+        while stream.front().is_some() {
+            entries.extend(stream.ready.pop_front());
+        }
+        entries
+    }
+
+    #[test]
+    fn the_widest_entries_are_remembered_like_all_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::new(Some(open(folder.path())), SESSION);
+        let (path, xattrs) = (PATH_BYTES_MAX, XATTRS_BYTES_MAX - 1000);
+        let mut entries: Vec<Entry> = ('a'..='e').map(|name| wide(name, path, xattrs)).collect();
+        entries.extend(('f'..='z').map(|name| wide(name, path, 0)));
+        entries.iter().for_each(|entry| journal.add(entry));
+        journal.flush();
+        let back = remembered_in(folder.path());
+        assert!(back == entries, "{} of {} came back", back.len(), entries.len());
+    }
+
+    #[test]
+    fn an_entry_too_wide_for_any_page_is_left_out_and_ends_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::new(Some(open(folder.path())), SESSION);
+        let mut entries = [wide('a', 10, 0), wide('b', 10, 0), wide('c', 10, 0)];
+        entries[1].warnings = vec!["w".repeat(60_000); 60];
+        entries.iter().for_each(|entry| journal.add(entry));
+        journal.flush();
+        let back = remembered_in(folder.path());
+        assert!(back.iter().eq([&entries[0], &entries[2]]), "{} entries", back.len());
     }
 
     #[test]

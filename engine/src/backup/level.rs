@@ -82,6 +82,25 @@ mod tests {
     }
 
     #[test]
+    fn old_samples_weigh_half_as_much_as_the_ones_after_them() {
+        let mut choice = LevelChoice::new(Compression::Auto);
+        choice.next();
+        choice.learn(900_000, 1_000_000);
+        // No gain now: with the gain before it still 3 %, then less than 2 %.
+        choice.learn(1_000_000, 1_000_000);
+        assert_eq!(choice.next(), (LEVEL_STRONG, None));
+        choice.learn(1_000_000, 1_000_000);
+        assert_eq!(choice.next(), (LEVEL_FAST, None));
+    }
+
+    #[test]
+    fn one_segment_in_seventeen_is_a_sample() {
+        let mut choice = LevelChoice::new(Compression::Auto);
+        let samples: Vec<usize> = (0..52).filter(|_| choice.next().1.is_some()).collect();
+        assert_eq!(samples, [0, 17, 34, 51]);
+    }
+
+    #[test]
     fn a_level_that_was_asked_for_is_kept() {
         let mut choice = LevelChoice::new(Compression::Level(7));
         for _ in 0..100 {

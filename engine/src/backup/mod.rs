@@ -17,21 +17,31 @@ mod assemble;
 mod batch;
 mod commit;
 pub(crate) mod cut;
+mod draft;
 mod group;
 mod halt;
+mod intent;
+#[cfg(test)]
+mod interleaved;
 mod journal;
+mod late;
 mod level;
+mod needs;
 mod options;
 mod pack;
 mod parent;
 mod prepare;
 mod read;
 mod record;
+mod rescue;
 mod run;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 mod upload;
 
+pub(crate) use commit::commit;
+pub(crate) use needs::Needs;
 pub use options::BackupReport;
 pub use options::Cipher;
 pub(crate) use options::Options;

@@ -65,6 +65,7 @@ pub(crate) struct Options {
     pub(crate) limit_upload: u64,
     pub(crate) cache_folder: Option<PathBuf>,
     pub(crate) program: String,
+    pub(crate) is_protected: bool,
     /// Warnings from before the backup began.
     pub(crate) remarks: Vec<Warning>,
 }

@@ -1,25 +1,23 @@
 //! Sealed segments side by side in packs, spread over several open ones so that neighbours part.
 
 use crate::class::Class;
-use crate::crypto::name;
 use crate::crypto::seal::Place;
 use crate::crypto::seal::SealedSegment;
 use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::pack;
+use crate::format::index::IndexedPack;
 use crate::format::pack::NO_SALT;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;
-use crate::format::wire::length_u32;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::limits::PACK_CHUNKS_GOAL;
 use crate::limits::PACK_SEGMENTS_MAX;
-use crate::limits::PACKS_WAITING_MAX;
 use crate::random;
+use crate::store::NewPack;
 use crate::store::Store;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -82,13 +80,13 @@ impl Packer {
         class: Class,
         session: SnapshotId,
         goal_bytes: usize,
-        packs_open: usize,
+        (packs_open, packs_waiting): (usize, usize),
         full: mpsc::Sender<SealedPack>,
     ) -> Arc<Self> {
         let packs_open = packs_open.max(1);
         let open = Mutex::new((0..packs_open).map(|_| None).collect());
-        let rooms = crossbeam_channel::bounded(packs_open + PACKS_WAITING_MAX);
-        for _ in 0..packs_open + PACKS_WAITING_MAX {
+        let rooms = crossbeam_channel::bounded(packs_open + packs_waiting);
+        for _ in 0..packs_open + packs_waiting {
             let _ = rooms.0.try_send(());
         }
         Arc::new(Self { store: Arc::clone(store), class, session, goal_bytes, open, rooms, full })
@@ -138,7 +136,7 @@ impl Packer {
         self.full.blocking_send(sealed).map_err(|_| Error::new(Kind::Cancelled, "the upload stage has stopped"))
     }
 
-    /// Lays out and seals one pack. Its name is the BLAKE3 hash of all its bytes.
+    /// Lays out and seals one pack.
     fn seal(&self, pack: OpenPack) -> Result<SealedPack> {
         let mut table = PackTable {
             class: self.class,
@@ -147,28 +145,14 @@ impl Packer {
             salts: Vec::new(),
             segments: Vec::with_capacity(pack.parcels.len()),
         };
-        let mut parts = Vec::with_capacity(pack.parcels.len() + 2);
-        let mut stored_bytes = 0;
+        let mut segments = Vec::with_capacity(pack.parcels.len() + 2);
         for Parcel { sealed, chunks } in pack.parcels {
             table.segments.push(record(&mut table.data_keys, &mut table.salts, &sealed, chunks)?);
-            let bytes = Bytes::from(sealed.into_bytes());
-            stored_bytes += bytes.len();
-            parts.push(bytes);
+            segments.push(Bytes::from(sealed.into_bytes()));
         }
-        let front = self.store.seal_table(&table)?;
-        let too_long = |cause| Error::new(Kind::Bug, "a pack is too long").because(cause);
-        table.place_segments(length_u32(front.len())).map_err(too_long)?;
-        let used = front.len() + stored_bytes + pack::TRAILER_BYTES;
-        let length = pack::padded_length(used);
-        let mut tail = vec![0; length - used];
-        let before = std::iter::once(front.as_slice()).chain(parts.iter().map(Bytes::as_ref));
-        let trailer = pack::trailer_encode(before.chain(std::iter::once(tail.as_slice())));
-        tail.extend_from_slice(&trailer);
-        let length = length_u32(length);
-        parts.insert(0, Bytes::from(front));
-        parts.push(Bytes::from(tail));
-        let id = name::object_hash(parts.iter().map(AsRef::as_ref));
-        Ok(SealedPack { id: PackId::from_bytes(id), parts, length, table, room: pack.room })
+        let NewPack { parts, indexed } = self.store.lay_out_pack(self.store.with_keys(table)?, segments)?;
+        let IndexedPack { pack: id, length, table } = indexed;
+        Ok(SealedPack { id, parts, length, table, room: pack.room })
     }
 }
 
@@ -219,5 +203,66 @@ impl LastFinishes {
     /// Called by every worker after its last segment.
     pub(crate) fn done(&self) -> Result<()> {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 { self.packer.finish() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::MemoryBackend;
+    use crate::crypto::keys::RootKey;
+    use crate::crypto::seal::Sealer;
+    use crate::crypto::seal::SegmentHead;
+    use crate::crypto::seal::Suite;
+    use crate::id::ChunkId;
+    use crate::id::RepositoryId;
+    use crate::limits::SEGMENT_CHUNKS_MAX;
+    use crate::random::SeededRng;
+    use crate::time::SystemClock;
+
+    /// A store without a repository around it.
+    fn store() -> Arc<Store> {
+        let repository = RepositoryId::from_bytes([1; 16]);
+        let keys = RootKey::from_bytes([1; 32]).derive(&repository);
+        let rng = Arc::new(SeededRng::new(1));
+        Arc::new(Store::new(Arc::new(MemoryBackend::new()), repository, keys, rng, Arc::new(SystemClock)))
+    }
+
+    fn packer(store: &Arc<Store>) -> (Arc<Packer>, mpsc::Receiver<SealedPack>) {
+        let (full, packs) = mpsc::channel(4);
+        let packer = Packer::new(store, Class::Data, SnapshotId::from_bytes([2; 16]), 1 << 20, (1, 1), full);
+        (packer, packs)
+    }
+
+    /// A segment of this many chunks of one byte each.
+    fn parcel(sealer: &mut Sealer, store: &Store, number: usize, chunks: usize) -> Parcel {
+        let plain_length = u32::try_from(chunks).expect("few chunks");
+        let head = SegmentHead { class: Class::Data, compression: 0, plain_length };
+        let sealed = sealer.seal(store.rng(), head, &vec![7; chunks]).expect("sealed");
+        let hash = |chunk: usize| blake3::hash(&[number, chunk].map(usize::to_le_bytes).concat());
+        let id = |chunk| ChunkId::from_bytes(*hash(chunk).as_bytes());
+        Parcel { sealed, chunks: (0..chunks).map(|chunk| ChunkRef { id: id(chunk), length: 1 }).collect() }
+    }
+
+    #[test]
+    fn a_pack_of_very_many_chunks_is_closed_however_few_bytes_it_has() {
+        let store = store();
+        // A packer blocks, and so must not run where this is awaited.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let key = runtime.block_on(store.new_data_key(Class::Data, Suite::Aes256Gcm, false)).expect("a key");
+        let mut sealer = Sealer::new(key, store.repository(), store.rng()).expect("a sealer");
+        let (packer, mut packs) = packer(&store);
+        let parcels = PACK_CHUNKS_GOAL / SEGMENT_CHUNKS_MAX;
+        for number in 0..parcels {
+            assert!(packs.try_recv().is_err(), "closed after {number} parcels");
+            packer.add(parcel(&mut sealer, &store, number, SEGMENT_CHUNKS_MAX)).expect("added");
+        }
+        let pack = packs.try_recv().expect("a closed pack");
+        assert_eq!(pack.table.segments.len(), parcels);
+        drop(pack);
+        packer.add(parcel(&mut sealer, &store, parcels, 1)).expect("added to the next one");
+        assert!(packs.try_recv().is_err());
+        packer.finish().expect("finished");
+        assert_eq!(packs.try_recv().expect("the last pack").table.segments.len(), 1);
     }
 }

@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc;
 
 /// Batches of earlier entries between the reading task and the source thread.
@@ -25,7 +27,7 @@ const BATCHES_AHEAD: usize = 4;
 /// An entry known from before.
 pub(crate) struct Known {
     pub(crate) entry: Entry,
-    /// Every chunk of it is in the index.
+    /// Every chunk of it is stored where a new snapshot may rely on it.
     pub(crate) present: bool,
 }
 
@@ -73,7 +75,6 @@ pub(crate) async fn feed(
     claims: Arc<Claims>,
     sender: mpsc::Sender<Vec<Known>>,
 ) -> Result<()> {
-    let pages: Arc<dyn PageSource> = Arc::new(Leaning { pages, claims: Arc::clone(&claims) });
     let mut walk = Walk::new(Arc::clone(&pages), root);
     while let Some(entries) = walk.next_page().await? {
         let mut batch = Vec::with_capacity(entries.len());
@@ -88,51 +89,49 @@ pub(crate) async fn feed(
     Ok(())
 }
 
-/// Whether every chunk of `content` is in the index: a snapshot must not lean on what is lost.
-pub(crate) async fn is_present(pages: &Arc<dyn PageSource>, claims: &Claims, content: &Content) -> Result<bool> {
+/// Whether every chunk of `content`, and every page of its list, is stored where a new snapshot may rely on it.
+pub(crate) async fn is_present(pages: &Arc<dyn PageSource>, claims: &Arc<Claims>, content: &Content) -> Result<bool> {
     match content {
         Content::Empty => Ok(true),
-        Content::Inline(chunks) => Ok(chunks.iter().all(|chunk| lean_on(claims, chunk))),
+        Content::Inline(chunks) => Ok(chunks.iter().all(|chunk| claims.lean_on(chunk))),
         Content::Tree { root, length, .. } => {
-            if !lean_on(claims, &ChunkRef { id: *root, length: *length }) {
+            if !claims.lean_on(&ChunkRef { id: *root, length: *length }) {
                 return Ok(false);
             }
-            let mut walk = ChunkWalk::new(Arc::clone(pages), content);
+            let leaning = Arc::new(Leaning {
+                pages: Arc::clone(pages),
+                claims: Arc::clone(claims),
+                failed: AtomicBool::default(),
+            });
+            let mut walk = ChunkWalk::new(Arc::clone(&leaning) as Arc<dyn PageSource>, content);
             while let Some(placed) = walk.next().await? {
-                if !lean_on(claims, &placed.chunk) {
+                if leaning.failed.load(Relaxed) || !claims.lean_on(&placed.chunk) {
                     return Ok(false);
                 }
             }
-            Ok(true)
+            Ok(!leaning.failed.load(Relaxed))
         }
     }
 }
 
-/// Pages whose packs a snapshot that takes over from them depends on.
+/// Pages of a chunk list that is taken over as it is: the snapshot depends on their packs, too.
 struct Leaning {
     pages: Arc<dyn PageSource>,
     claims: Arc<Claims>,
+    /// A page can be read, but not be relied on.
+    failed: AtomicBool,
 }
 
 impl PageSource for Leaning {
     fn page<'a>(&'a self, page: PageRef) -> PageFuture<'a> {
-        lean_on(&self.claims, &ChunkRef { id: page.id, length: page.length });
+        if !self.claims.lean_on(&ChunkRef { id: page.id, length: page.length }) {
+            self.failed.store(true, Relaxed);
+        }
         self.pages.page(page)
     }
 
     fn prefetch(&self, pages: &[PageRef]) {
         self.pages.prefetch(pages);
-    }
-}
-
-/// Whether a chunk is stored; if so, the snapshot depends on its pack.
-pub(crate) fn lean_on(claims: &Claims, chunk: &ChunkRef) -> bool {
-    match claims.index().find_all(&chunk.id).find(|place| place.length == chunk.length) {
-        Some(place) => {
-            claims.lean_on(place.pack);
-            true
-        }
-        None => false,
     }
 }
 
@@ -178,5 +177,138 @@ impl Sameness {
             && before.modified == now.modified
             && (self.ignore_ctime || before.changed == now.changed)
             && (self.ignore_inode || before.inode == now.inode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::CatalogBuilder;
+    use crate::catalog::ChunkListBuilder;
+    use crate::catalog::LeveledPage;
+    use crate::catalog::PageHasher;
+    use crate::catalog::PageSink;
+    use crate::format::vectors::records_with;
+    use crate::id::ChunkId;
+    use crate::id::PackId;
+    use crate::index::table::Index;
+    use crate::store::Condemned;
+    use std::collections::HashMap;
+    use std::collections::HashSet;
+
+    /// Pages by id, and the order they were written in.
+    #[derive(Clone, Default)]
+    struct Shelf {
+        pages: HashMap<ChunkId, Arc<LeveledPage>>,
+        written: Vec<PageRef>,
+    }
+
+    impl PageSink for Shelf {
+        fn put_page(&mut self, bytes: Vec<u8>) -> Result<PageRef> {
+            let id = ChunkId::from_bytes(*blake3::hash(&bytes).as_bytes());
+            let page = PageRef { id, length: u32::try_from(bytes.len()).expect("a short page") };
+            self.pages.insert(id, Arc::new(LeveledPage::decode(&bytes).expect("a page")));
+            self.written.push(page);
+            Ok(page)
+        }
+    }
+
+    impl PageSource for Shelf {
+        fn page(&self, page: PageRef) -> PageFuture<'_> {
+            Box::pin(async move { Ok(Arc::clone(&self.pages[&page.id])) })
+        }
+    }
+
+    fn pack(number: u8) -> PackId {
+        PackId::from_bytes([number; 32])
+    }
+
+    /// An index of one pack for each list of chunks, numbered from 1.
+    fn index(packs: &[Vec<(ChunkId, u32)>]) -> Arc<Index> {
+        let mut index = Index::empty();
+        for (number, chunks) in (1..).zip(packs) {
+            let mut records = records_with(chunks);
+            records.packs.iter_mut().for_each(|info| info.id = pack(number));
+            index.add_records(records, &HashSet::new());
+        }
+        Arc::new(index)
+    }
+
+    async fn fed(shelf: Shelf, root: PageRef, claims: &Arc<Claims>) -> Vec<Known> {
+        let (sender, mut cursor) = Cursor::fed();
+        feed(Arc::new(shelf), Some(root), Arc::clone(claims), sender).await.expect("fed");
+        cursor.batches.recv().await.into_iter().chain(std::iter::from_fn(|| None)).flatten().collect()
+    }
+
+    /// A catalog of one file with a chunk list of several pages: its chunks, the pages of the list, root last, and
+    /// the page of the catalog.
+    fn one_long_file() -> (Shelf, Vec<ChunkRef>, Vec<PageRef>, PageRef) {
+        let hasher = PageHasher::new([3; 32]);
+        let mut shelf = Shelf::default();
+        let id = |number: u32| ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        let chunks: Vec<_> = (0..5000).map(|number| ChunkRef { id: id(number), length: 10 }).collect();
+        let mut list = ChunkListBuilder::new(hasher.clone());
+        chunks.iter().for_each(|chunk| list.push(*chunk, &mut shelf).expect("pushed"));
+        let content = list.finish(&mut shelf).expect("a list");
+        let pages = std::mem::take(&mut shelf.written);
+        let mut metadata = Metadata::new(FileKind::File);
+        metadata.size = content.bytes();
+        let path = EntryPath::parse(b"long").expect("a path");
+        let mut catalog = CatalogBuilder::new(hasher);
+        catalog.push(Entry::new(path, metadata, content), &mut shelf).expect("pushed");
+        let root = catalog.finish(&mut shelf).expect("a catalog").expect("a root");
+        (shelf, chunks, pages, root)
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_over_leans_on_the_packs_of_its_chunks_and_of_every_page_of_their_list() {
+        let (shelf, chunks, list, root) = one_long_file();
+        let page = |page: &PageRef| (page.id, page.length);
+        let chunk = |chunk: &ChunkRef| (chunk.id, chunk.length);
+        let (list_root, list_leaves) = list.split_last().expect("pages");
+        assert!(list_leaves.len() > 1, "the list must have inner pages to say anything");
+        let packs = [
+            chunks.iter().map(chunk).collect(),
+            vec![page(list_root)],
+            list_leaves.iter().map(page).collect(),
+            vec![page(&root)],
+            vec![(ChunkId::from_bytes([5; 32]), 10)],
+        ];
+        let claims = Arc::new(Claims::new(index(&packs)));
+        let known = fed(shelf, root, &claims).await;
+        assert!(known.len() == 1 && known[0].present);
+        assert_eq!(claims.leaned_on(), HashSet::from([pack(1), pack(2), pack(3)]));
+    }
+
+    #[tokio::test]
+    async fn a_file_with_one_chunk_lost_is_not_present() {
+        let (shelf, chunks, list, root) = one_long_file();
+        let page = |page: &PageRef| (page.id, page.length);
+        let lost = chunks.len() - 1;
+        let stored = chunks.iter().take(lost).map(|chunk| (chunk.id, chunk.length)).collect();
+        let claims = Arc::new(Claims::new(index(&[stored, list.iter().map(page).collect(), vec![page(&root)]])));
+        let known = fed(shelf, root, &claims).await;
+        assert!(known.len() == 1 && !known[0].present);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_taken_over_only_if_all_its_chunks_and_every_page_of_their_list_are_in_usable_packs() {
+        let (shelf, chunks, list, root) = one_long_file();
+        let all = list.iter().map(|page| (page.id, page.length));
+        let all: Vec<_> = all.chain(chunks.iter().map(|chunk| (chunk.id, chunk.length))).collect();
+        let last = (chunks[chunks.len() - 1].id, chunks[chunks.len() - 1].length);
+        let elsewhere = (ChunkId::from_bytes([5; 32]), 10);
+        let is_taken_over = async |victim: (ChunkId, u32)| {
+            let good = all.iter().copied().filter(|chunk| *chunk != victim).collect();
+            let mut index = index(&[good, vec![victim], vec![(root.id, root.length)]]);
+            let condemned = Condemned::of(HashSet::from([pack(2)]), HashSet::new());
+            Arc::get_mut(&mut index).expect("nobody else has it").judge(&condemned);
+            fed(shelf.clone(), root, &Arc::new(Claims::new(index))).await[0].present
+        };
+        for page in &list {
+            assert!(!is_taken_over((page.id, page.length)).await, "{}", page.id);
+        }
+        assert!(!is_taken_over(last).await);
+        assert!(is_taken_over(elsewhere).await);
     }
 }

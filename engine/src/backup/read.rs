@@ -26,6 +26,7 @@ use crate::limits::BATCH_BYTES;
 use crate::limits::BATCH_ITEMS_MAX;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::limits::MIB;
+use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
 use crate::source::Sink;
 use crate::source::Stop;
 use crate::source::Want;
@@ -73,6 +74,8 @@ pub(crate) struct Reader {
     cutter: Cutter,
     sameness: Sameness,
     parent: Cursor,
+    expected: Option<Expected>,
+    keep_earlier: bool,
     journal: Remembered,
     buffers: Receiver<Vec<u8>>,
     batches: Sender<Batch>,
@@ -87,6 +90,13 @@ pub(crate) struct Reader {
     /// Chunks in the batch that came from a journal.
     listed: usize,
     current: Option<Current>,
+}
+
+/// How much a run may come to.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
 }
 
 /// How waiting for another stage went.
@@ -108,6 +118,8 @@ struct Current {
     /// It is the parent's, not an unfinished run's.
     unchanged: bool,
     before: Option<Metadata>,
+    /// The parent's entry, when it is to be compared at the end.
+    earlier: Option<Box<Entry>>,
     /// Items and bytes of the batch when it began; `None` once a batch was shipped since.
     began_at: Option<(usize, usize)>,
     bytes: u64,
@@ -120,6 +132,10 @@ pub(crate) struct Wiring {
     pub(crate) cutter: Cutter,
     pub(crate) sameness: Sameness,
     pub(crate) parent: Cursor,
+    /// What the parent came to, where there is one: the best guess at what this run will.
+    pub(crate) expected: Option<Expected>,
+    /// Passes on the parent's entries, to be compared with what becomes of them.
+    pub(crate) keep_earlier: bool,
     pub(crate) journal: Remembered,
     pub(crate) buffers: Receiver<Vec<u8>>,
     pub(crate) batches: Sender<Batch>,
@@ -136,6 +152,8 @@ impl Reader {
             cutter: wiring.cutter,
             sameness: wiring.sameness,
             parent: wiring.parent,
+            expected: wiring.expected,
+            keep_earlier: wiring.keep_earlier,
             journal: wiring.journal,
             buffers: wiring.buffers,
             batches: wiring.batches,
@@ -251,6 +269,7 @@ impl Sink for Reader {
         let parent = self.parent.seek(path);
         let journal = self.journal.seek(path);
         let before = parent.as_ref().map(|known| known.entry.metadata.clone());
+        let earlier = parent.as_ref().filter(|_| self.keep_earlier).map(|known| Box::new(known.entry.clone()));
         let usable = |known: &Known| known.present && self.sameness.holds(&known.entry.metadata, metadata);
         let settled = |known: &Known| self.sameness.settled(&known.entry.metadata);
         let from_parent = parent.filter(usable).filter(settled).map(|known| (known.entry, Vec::new()));
@@ -265,6 +284,7 @@ impl Sink for Reader {
             listed,
             unchanged,
             before,
+            earlier,
             began_at: Some((self.items.len(), self.filled)),
             bytes: 0,
         });
@@ -311,27 +331,25 @@ impl Sink for Reader {
         while self.filled > self.chunk_start {
             self.cut_one();
         }
-        let Current { path, taken_over, want, listed, unchanged, before, bytes, .. } = current;
+        let Current { path, taken_over, want, listed, unchanged, before, earlier, bytes, .. } = current;
         let is_listed = !listed.is_empty();
         let done = if taken_over.is_some() { metadata.size } else { bytes };
-        let ended = match taken_over {
-            Some(earlier) => {
+        let (entry, action) = match taken_over {
+            Some(known) => {
                 self.control.count(|counters| &counters.bytes_done, metadata.size);
                 let metadata = Metadata {
-                    xattrs: earlier.metadata.xattrs,
-                    flags: earlier.metadata.flags,
-                    extents: earlier.metadata.extents,
+                    xattrs: known.metadata.xattrs,
+                    flags: known.metadata.flags,
+                    extents: known.metadata.extents,
                     ..metadata
                 };
                 // A warning about what could not be kept stays true as long as the entry is taken over.
-                Ended {
-                    entry: Entry { path, metadata, content: earlier.content, warnings: earlier.warnings },
-                    action: match before {
-                        _ if unchanged => Action::Unchanged,
-                        Some(_) => Action::Changed,
-                        None => Action::New,
-                    },
-                }
+                let action = match before {
+                    _ if unchanged => Action::Unchanged,
+                    Some(_) => Action::Changed,
+                    None => Action::New,
+                };
+                (Entry { path, metadata, ..known }, action)
             }
             None => {
                 let action = match &before {
@@ -341,14 +359,14 @@ impl Sink for Reader {
                     }
                     Some(_) => Action::Changed,
                 };
-                Ended { entry: Entry { path, metadata, content: Content::Empty, warnings }, action }
+                (Entry { warnings, ..Entry::new(path, metadata, Content::Empty) }, action)
             }
         };
         self.control.count(|counters| &counters.entries_done, 1);
         if self.control.is_watched() {
-            let path = ended.entry.path.clone();
-            self.control.tell(Event::EntryDone { path, action: ended.action, bytes: done });
+            self.control.tell(Event::EntryDone { path: entry.path.clone(), action, bytes: done });
         }
+        let ended = Box::new(Ended { entry, action, earlier });
         for chunks in listed.chunks(LISTED_CHUNKS_MAX) {
             self.items.push(Item::Listed(chunks.into()));
             self.listed += chunks.len();
@@ -357,7 +375,7 @@ impl Sink for Reader {
             }
         }
         let ready = want == Want::Nothing && !is_listed;
-        self.push_end(if ready { Item::Ready(Box::new(ended)) } else { Item::End(Box::new(ended)) })
+        self.push_end(if ready { Item::Ready(ended) } else { Item::End(ended) })
     }
 
     fn retract(&mut self) -> Result<(), Stop> {
@@ -386,9 +404,11 @@ impl Sink for Reader {
     }
 
     fn total(&mut self, entries: u64, bytes: u64) {
+        // A source tells only what it has come across, which is no measure of what is left.
+        let Some(expected) = self.expected else { return };
         let counters = self.control.counters();
-        counters.entries_total.store(entries, Ordering::Relaxed);
-        counters.bytes_total.store(bytes, Ordering::Relaxed);
+        counters.entries_total.store(entries.max(expected.entries), Ordering::Relaxed);
+        counters.bytes_total.store(bytes.max(expected.bytes), Ordering::Relaxed);
     }
 
     fn skipped(&mut self, path: &EntryPath, reason: &str) {
@@ -398,6 +418,73 @@ impl Sink for Reader {
     }
 
     fn seal(&mut self, seal: Vec<u8>) {
+        if seal.len() > SNAPSHOT_SEAL_BYTES_MAX {
+            let error = Error::new(Kind::SourceFailed, "the source says too much about itself");
+            self.halt.fail(error.because(format!(
+                "its seal has {} bytes, and a snapshot has room for {SNAPSHOT_SEAL_BYTES_MAX}",
+                seal.len()
+            )));
+            return;
+        }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).seal = Some(seal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::keys::RootKey;
+    use crate::entry::FileKind;
+    use crate::format::config::PrivateConfig;
+    use crate::id::RepositoryId;
+    use crate::time::Timestamp;
+
+    /// A reader with this many credits that nobody gives back, and the other ends of its channels.
+    fn reader(control: &Control, credits: usize) -> (Reader, Receiver<Batch>, Receiver<()>) {
+        let keys = RootKey::from_bytes([1; 32]).derive(&RepositoryId::from_bytes([1; 16]));
+        let (batch_sender, batches) = crossbeam_channel::unbounded();
+        let (credit_sender, credits) = crossbeam_channel::bounded(credits);
+        let wiring = Wiring {
+            control: control.clone(),
+            halt: Arc::default(),
+            cutter: Cutter::new(&keys.chunker, PrivateConfig::standard(String::new()).chunker),
+            sameness: Sameness { ignore_inode: false, ignore_ctime: false, parent_began: Timestamp::default() },
+            parent: Cursor::empty(),
+            expected: None,
+            keep_earlier: false,
+            journal: Remembered::nothing(),
+            buffers: crossbeam_channel::never(),
+            batches: batch_sender,
+            credits: credit_sender,
+            said: Arc::default(),
+        };
+        (Reader::new(wiring), batches, credits)
+    }
+
+    fn folder(number: usize) -> (EntryPath, Metadata) {
+        (EntryPath::parse(format!("{number:09}").as_bytes()).expect("a path"), Metadata::new(FileKind::Directory))
+    }
+
+    #[test]
+    fn a_catalog_stage_that_falls_behind_stops_the_reader() {
+        let control = Control::new();
+        let (mut reader, batches, credits) = reader(&control, 2);
+        let thread = std::thread::spawn(move || {
+            for number in 0..4 * BATCH_ITEMS_MAX {
+                let (path, metadata) = folder(number);
+                reader.begin(&path, &metadata)?;
+                reader.end(metadata, Vec::new())?;
+            }
+            reader.finish()
+        });
+        for sequence in 0..2 {
+            assert_eq!(batches.recv().expect("a batch").sequence, sequence);
+        }
+        assert_eq!(credits.len(), 2, "a credit for each batch, before it was sent");
+        credits.recv().expect("a credit");
+        assert_eq!(batches.recv().expect("a batch for the credit given back").sequence, 2);
+        control.canceller().cancel();
+        assert_eq!(thread.join().expect("the reader ends"), Err(Stop), "it waits, but not for ever");
+        assert!(batches.try_recv().is_err(), "no batch without a credit");
     }
 }

@@ -4,6 +4,7 @@ use super::upload::StoredPack;
 use crate::error::Result;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
+use crate::id::IndexId;
 use crate::id::PackId;
 use crate::limits::CHECKPOINT_BYTES;
 use crate::limits::CHECKPOINT_BYTES_FIRST;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 /// Proof that every pack of a job is stored, durable, and named by a durable index object.
 pub(crate) struct IndexedPacks {
     packs: Vec<PackId>,
+    objects: Vec<IndexId>,
     bytes: u64,
 }
 
@@ -24,6 +26,11 @@ impl IndexedPacks {
     /// The packs this job added.
     pub(crate) fn packs(&self) -> &[PackId] {
         &self.packs
+    }
+
+    /// The index objects that name them.
+    pub(crate) fn objects(&self) -> &[IndexId] {
+        &self.objects
     }
 
     /// Their stored bytes.
@@ -55,7 +62,7 @@ impl Recorder {
             waiting_bytes: 0,
             next_bytes: CHECKPOINT_BYTES_FIRST,
             since: Instant::now(),
-            done: IndexedPacks { packs: Vec::new(), bytes: 0 },
+            done: IndexedPacks { packs: Vec::new(), objects: Vec::new(), bytes: 0 },
         }
     }
 
@@ -87,7 +94,7 @@ impl Recorder {
         let names: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
         if !self.dry_run {
             self.store.backend().barrier().await?;
-            self.store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?;
+            self.done.objects.push(self.store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?);
         }
         self.done.packs.extend(names);
         self.done.bytes += self.waiting_bytes;

@@ -6,12 +6,14 @@ use super::assemble::Pages;
 use super::batch::BufferPool;
 use super::commit;
 use super::cut::Cutter;
+use super::draft;
 use super::group::Group;
 use super::group::Tally;
 use super::halt::Halt;
 use super::journal;
 use super::journal::Journal;
 use super::journal::Remembered;
+use super::needs::Needs;
 use super::options::BackupReport;
 use super::options::Options;
 use super::pack::Packer;
@@ -19,11 +21,14 @@ use super::parent;
 use super::parent::Cursor;
 use super::parent::Sameness;
 use super::prepare::Worker;
+use super::read::Expected;
 use super::read::Reader;
 use super::read::Said;
 use super::read::Wiring;
 use super::record::IndexedPacks;
 use super::record::Recorder;
+use super::unchanged::Comparison;
+use super::unchanged::is_unchanged;
 use super::upload::Uploader;
 use crate::cache::Unfinished;
 use crate::catalog::PageHasher;
@@ -44,8 +49,11 @@ use crate::index::claim::Claims;
 use crate::index::table::Index;
 use crate::job::Control;
 use crate::limits::BACKUP_THREADS_MAX;
+use crate::limits::BATCH_BUFFERS_AHEAD;
+use crate::limits::METADATA_PACKS_WAITING_MAX;
 use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::PACKS_OPEN;
+use crate::limits::PACKS_WAITING_MAX;
 use crate::limits::SEGMENT_BYTES_GOAL;
 use crate::random;
 use crate::source::Source;
@@ -76,7 +84,7 @@ pub(crate) async fn run(
 ) -> Result<BackupReport> {
     let started = Instant::now();
     let session = SnapshotId::from_bytes(random::array(store.rng())?);
-    let mut snapshot = draft(&store, session, earlier.as_ref(), source.as_ref(), &options);
+    let mut snapshot = draft::draft(&store, session, earlier.as_ref(), source.as_ref(), &options)?;
     let suite = options.cipher.suite();
     let keys = SessionKeys {
         data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
@@ -87,22 +95,24 @@ pub(crate) async fn run(
     let cache = job.open_cache(source.as_ref());
     let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
     let Outcome { said, verdict, assembled, tally, packs } = outcome;
+    let verdict = draft::shortened(verdict);
     snapshot.finished = job.store.clock().now();
     snapshot.root = assembled.root;
     snapshot.seal = said.seal;
     snapshot.counts = counts(&assembled, &tally, packs.bytes());
-    let unchanged =
-        earlier.as_ref().is_some_and(|earlier| earlier.root == snapshot.root && earlier.verdict == Verdict::Whole);
-    let skip = job.options.skip_if_unchanged && unchanged && verdict == Verdict::Whole;
-    let keep = !job.options.dry_run && !skip;
+    let skip = job.options.skip_if_unchanged && is_unchanged(earlier.as_ref(), &assembled, &verdict);
+    let dry_run = job.options.dry_run;
+    let keep = !dry_run && !skip;
     let report = report(&assembled, &snapshot, &tally, &packs);
     if keep {
-        job.control.check()?;
-        commit::commit(&job.store, packs, &job.claims.leaned_on(), &mut snapshot, verdict.clone()).await?;
+        let needs = Needs::new(&job.claims, packs);
+        let Stages { control, store, index, claims, .. } = job;
+        // A rescue loads the index anew: two of them need not be in memory.
+        drop((index, claims));
+        control.check()?;
+        commit::commit(&store, &control, needs, &mut snapshot, verdict.clone()).await?;
     }
-    if !job.options.dry_run
-        && let Some(cache) = cache.open()
-    {
+    if !dry_run && let Some(cache) = cache.open() {
         // What cannot be forgotten is checked again next time.
         let _ = cache.clear();
     }
@@ -248,12 +258,12 @@ impl Stages {
         Arc<Mutex<Said>>,
     )> {
         let threads = self.options.threads.clamp(1, BACKUP_THREADS_MAX);
-        let buffers = BufferPool::new(threads + 3);
+        let buffers = BufferPool::new(threads + BATCH_BUFFERS_AHEAD);
         let (batch_sender, batches) = crossbeam_channel::bounded(threads);
         let (credit_sender, credits) = crossbeam_channel::bounded(threads * BATCHES_AHEAD);
         let (prepared_sender, prepared) = crossbeam_channel::bounded(threads * 4);
-        let data_packer =
-            Packer::new(&self.store, Class::Data, self.session, size(self.config.pack_bytes), PACKS_OPEN, full.clone());
+        let (goal, packs) = (size(self.config.pack_bytes), (PACKS_OPEN, PACKS_WAITING_MAX));
+        let data_packer = Packer::new(&self.store, Class::Data, self.session, goal, packs, full.clone());
         let mut workers = Vec::with_capacity(threads);
         let packing = Arc::new(super::pack::LastFinishes::new(Arc::clone(&data_packer), threads));
         for _ in 0..threads {
@@ -285,7 +295,8 @@ impl Stages {
             }));
         }
         drop((batches, prepared_sender));
-        let catalog = self.start_catalog(keys, cache, (prepared, credits), full)?;
+        let leading = self.options.skip_if_unchanged.then(|| source.leading());
+        let catalog = self.start_catalog(keys, cache, Comparison::new(leading), (prepared, credits), full)?;
         let (read, said) = self.start_reader(source, earlier, cache, buffers, (batch_sender, credit_sender));
         Ok((workers, catalog, read, said))
     }
@@ -294,11 +305,12 @@ impl Stages {
         &self,
         keys: &SessionKeys,
         cache: &CachePlace,
+        comparison: Comparison,
         (prepared, credits): (crossbeam_channel::Receiver<super::batch::Prepared>, crossbeam_channel::Receiver<()>),
         full: mpsc::Sender<super::pack::SealedPack>,
     ) -> Result<JoinHandle<Result<Option<Assembled>>>> {
-        let packer =
-            Packer::new(&self.store, Class::Metadata, self.session, size(self.config.metadata_pack_bytes), 1, full);
+        let (goal, packs) = (size(self.config.metadata_pack_bytes), (1, METADATA_PACKS_WAITING_MAX));
+        let packer = Packer::new(&self.store, Class::Metadata, self.session, goal, packs, full);
         let group = Group::new(
             &self.store,
             Class::Metadata,
@@ -309,7 +321,7 @@ impl Stages {
         )?;
         let pages = Pages { store: Arc::clone(&self.store), claims: Arc::clone(&self.claims), group };
         let hasher = PageHasher::new(*self.store.keys().metadata_names.name(b"page boundaries").as_bytes());
-        let assembler = Assembler::new(pages, hasher, Journal::new(cache.open(), self.session));
+        let assembler = Assembler::new(pages, hasher, Journal::new(cache.open(), self.session), comparison);
         let halt = Arc::clone(&self.halt);
         Ok(spawn(&self.halt, move || {
             let assembled = assembler.run(&prepared, &credits, &halt)?;
@@ -343,6 +355,8 @@ impl Stages {
                 parent_began: earlier.map_or(Timestamp::default(), |earlier| earlier.started.min(earlier.finished)),
             },
             parent: self.parent_cursor(earlier, &said),
+            expected: earlier.map(|earlier| Expected { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
+            keep_earlier: self.options.skip_if_unchanged,
             journal: self.remembered(cache),
             buffers: buffers.take,
             batches,
@@ -421,26 +435,6 @@ fn spawn<T: Send + 'static>(
 
 fn lost(cause: tokio::task::JoinError) -> Error {
     Error::new(Kind::Bug, "a stage of the backup was lost").because(cause.to_string())
-}
-
-fn draft(
-    store: &Store,
-    session: SnapshotId,
-    earlier: Option<&Snapshot>,
-    source: &dyn Source,
-    options: &Options,
-) -> Snapshot {
-    let mut snapshot = Snapshot::new(session, options.time.unwrap_or_else(|| store.clock().now()));
-    snapshot.host.clone_from(&options.host);
-    snapshot.user.clone_from(&options.user);
-    snapshot.source_kind = source.kind().to_owned();
-    snapshot.paths = source.paths();
-    snapshot.excludes = source.excludes();
-    snapshot.tags.clone_from(&options.tags);
-    snapshot.label.clone_from(&options.label);
-    snapshot.parent = earlier.map(|earlier| earlier.id);
-    snapshot.program.clone_from(&options.program);
-    snapshot
 }
 
 fn counts(assembled: &Assembled, tally: &Tally, bytes_stored: u64) -> Counts {

@@ -3,15 +3,25 @@
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::MemoryBackend;
+use crate::backend::Name;
 use crate::backup::BackupReport;
 use crate::backup::Parent;
+use crate::class::Class;
 use crate::crypto::secret::Secret;
 use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::gc::Mark;
+use crate::format::index::PackInfo;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::index::load;
 use crate::job::Canceller;
+use crate::limits::PATH_BYTES_MAX;
+use crate::limits::SNAPSHOT_GIVEN_BYTES_MAX;
+use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
 use crate::random::Rng;
 use crate::random::SeededRng;
 use crate::repository::CreateOptions;
@@ -188,6 +198,23 @@ impl Scene {
         rusqlite::Connection::open(path).expect("the cache").execute(statement, []).expect("a statement")
     }
 
+    /// Marks the packs that `which` picks.
+    async fn condemn(&self, which: impl Fn(&PackInfo) -> bool) -> Vec<PackId> {
+        let (index, _) = load::load_what_opens(self.repository.store()).await.expect("an index");
+        let packs: Vec<PackId> = index.packs().filter(|pack| which(pack)).map(|pack| pack.id).collect();
+        let mark = Name::Mark(SnapshotId::from_bytes([1; 16]));
+        let body = Mark { packs: packs.clone() }.encode();
+        self.repository.store().put_small(&mark, &body).await.expect("a mark");
+        packs
+    }
+
+    /// Deletes packs as a prune does at its end.
+    async fn delete(&self, packs: &[PackId]) {
+        for pack in packs {
+            self.backend.delete(&Name::Pack(*pack)).await.expect("deleted");
+        }
+    }
+
     async fn forget_index(&self) {
         for listed in self.backend.list(Area::Index).await.expect("a list") {
             self.backend.delete(&listed.name).await.expect("deleted");
@@ -270,6 +297,37 @@ async fn a_list_whose_chunks_are_not_stored_is_not_taken_over() {
 }
 
 #[tokio::test]
+async fn what_an_unfinished_run_left_in_condemned_packs_is_stored_again() {
+    let scene = Scene::new(&[file("a", SMALL), file("big", BIG), file("z", SMALL)]).await;
+    scene.interrupt_before("z").await;
+    let victims = scene.condemn(|_| true).await;
+    let ran = scene.resume().await;
+    assert_eq!(ran.read, 2 * SMALL + BIG);
+    scene.delete(&victims).await;
+    scene.assert_whole(&ran.report()).await;
+}
+
+#[tokio::test]
+async fn a_file_whose_chunk_list_is_condemned_is_not_taken_over_from_the_parent() {
+    let scene = Scene::new(&[file("a", SMALL), file("big", BIG)]).await;
+    let parent = scene.run(None, None, false).await.report().snapshot.expect("a snapshot");
+    let victims = scene.condemn(|pack| pack.class == Class::Metadata).await;
+    let files = scene.files.clone();
+    let source = Files { files, fail_before: None, fail_inside: None, cancel_before: None, read: Arc::default() };
+    let read = Arc::clone(&source.read);
+    let job = scene.repository.backup(source).parent(Parent::Snapshot(parent.id)).start();
+    let report = job.await.expect("a backup");
+    assert_eq!(
+        read.load(Ordering::Relaxed),
+        BIG as u64,
+        "its pages are made anew, and the short list of `a` is in them"
+    );
+    assert!(report.bytes_new < SMALL as u64, "{}: only pages are new", report.bytes_new);
+    scene.delete(&victims).await;
+    scene.assert_whole(&report).await;
+}
+
+#[tokio::test]
 async fn a_source_that_fails_leaves_what_it_gave_stored_and_indexed() {
     let scene = Scene::new(&[file("a", SMALL), file("big", BIG)]).await;
     let ran = scene.run(None, Some("big"), false).await;
@@ -315,5 +373,94 @@ async fn a_run_that_is_cancelled_indexes_the_packs_it_stored() {
     let report = scene.run(None, None, false).await.report();
     // Two packs of 16 MiB are open at a time, and a few batches may be on their way.
     assert!(report.bytes_new < (3 * BIG) as u64, "{}", report.bytes_new);
+    scene.assert_whole(&report).await;
+}
+
+#[tokio::test]
+async fn a_record_that_would_be_too_long_is_refused_before_anything_is_read() {
+    let scene = Scene::new(&[file("a", SMALL)]).await;
+    let read = Arc::new(AtomicU64::new(0));
+    let source = Files {
+        files: scene.files.clone(),
+        fail_before: None,
+        fail_inside: None,
+        cancel_before: None,
+        read: Arc::clone(&read),
+    };
+    let tag = "t".repeat(SNAPSHOT_GIVEN_BYTES_MAX);
+    let error = scene.repository.backup(source).tags(vec![tag]).start().await.expect_err("too long");
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(read.load(Ordering::Relaxed), 0);
+    for area in [Area::DataKeys, Area::Packs, Area::Index, Area::Pending, Area::Snapshots] {
+        assert!(scene.backend.list(area).await.expect("a list").is_empty(), "{area:?}");
+    }
+}
+
+/// Ends with as many and as long reasons and as long a statement as its fields say.
+struct Complaining {
+    reasons: usize,
+    seal: usize,
+}
+
+impl Source for Complaining {
+    fn kind(&self) -> &str {
+        "complaining"
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![b"/".to_vec()]
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        sink.seal(vec![7; self.seal]);
+        Ok(Verdict::Partial(vec!["r".repeat(PATH_BYTES_MAX); self.reasons]))
+    }
+}
+
+#[tokio::test]
+async fn however_much_a_source_complains_its_snapshot_is_stored() {
+    let scene = Scene::new(&[]).await;
+    let source = Complaining { reasons: 200, seal: SNAPSHOT_SEAL_BYTES_MAX };
+    let report = scene.repository.backup(source).start().await.expect("a backup");
+    let Verdict::Partial(reasons) = report.verdict else { panic!("it was partial") };
+    assert_eq!(reasons.len(), 200);
+    let stored = scene.repository.snapshots().await.expect("snapshots").remove(0);
+    assert!(stored.seal.is_some_and(|seal| seal.len() == SNAPSHOT_SEAL_BYTES_MAX));
+    let source = Complaining { reasons: 0, seal: SNAPSHOT_SEAL_BYTES_MAX + 1 };
+    let error = scene.repository.backup(source).start().await.expect_err("too much");
+    assert_eq!(error.kind(), Kind::SourceFailed);
+}
+
+/// Gives some bytes, then panics.
+struct Panicking;
+
+impl Source for Panicking {
+    fn kind(&self) -> &str {
+        "panicking"
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![b"/".to_vec()]
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        let path = EntryPath::parse(b"file").expect("a path");
+        sink.begin(&path, &Metadata::new(FileKind::File))?;
+        let count = sink.buffer()?.len();
+        sink.filled(count)?;
+        panic!("a bug in the source")
+    }
+}
+
+#[tokio::test]
+async fn a_stage_that_panics_ends_the_run_and_leaves_no_snapshot() {
+    let scene = Scene::new(&[file("a", SMALL)]).await;
+    let error = scene.repository.backup(Panicking).start().await.expect_err("it panicked");
+    assert_eq!(error.kind(), Kind::Bug);
+    assert!(error.to_string().contains("panicked"), "{error}");
+    for area in [Area::Pending, Area::Snapshots] {
+        assert!(scene.backend.list(area).await.expect("a list").is_empty(), "{area:?}");
+    }
+    let report = scene.run(None, None, false).await.report();
     scene.assert_whole(&report).await;
 }

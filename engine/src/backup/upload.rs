@@ -4,8 +4,6 @@ use super::halt::Halt;
 use super::pack::SealedPack;
 use super::record::IndexedPacks;
 use super::record::Recorder;
-use crate::backend::Name;
-use crate::backend::Payload;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -97,16 +95,7 @@ impl Uploader {
 async fn put(store: Arc<Store>, pack: SealedPack, dry_run: bool) -> Result<StoredPack> {
     let SealedPack { id, parts, length, table, room } = pack;
     if !dry_run {
-        let name = Name::Pack(id);
-        match store.backend().put(&name, Payload::from(parts)).await {
-            Ok(()) => {}
-            // The name is the hash of the bytes: whatever stands there already is this pack, if its length is right.
-            Err(error) if error.kind() == Kind::Conflict => match store.backend().stat(&name).await? {
-                Some(there) if there.length == u64::from(length) => {}
-                _ => return Err(error),
-            },
-            Err(error) => return Err(error),
-        }
+        store.put_pack(id, length, parts).await?;
     }
     drop(room);
     Ok(StoredPack { pack: IndexedPack { pack: id, length, table } })
@@ -141,5 +130,43 @@ impl Pace {
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         self.free_at = self.free_at.max(Instant::now()) + Duration::from_nanos(nanos);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_paced_upload_that_waits_notices_a_stop() {
+        let (halt, control) = (Halt::default(), Control::new());
+        let mut pace = Pace::new(1);
+        assert!(pace.wait(3600, &halt, &control).await, "the first bytes need not wait");
+        let stop = async { control.canceller().cancel() };
+        // The wait is polled first, and finds nothing to stop for.
+        let (went_on, ()) = tokio::join!(biased; pace.wait(1, &halt, &control), stop);
+        assert!(!went_on, "it would have waited for an hour");
+        assert_eq!(halt.take().kind(), Kind::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_paced_upload_stores_on_when_only_the_source_has_failed() {
+        let (halt, control) = (Halt::default(), Control::new());
+        let mut pace = Pace::new(1_000_000);
+        assert!(pace.wait(1000, &halt, &control).await);
+        halt.fail(Error::new(Kind::SourceFailed, "the source failed"));
+        assert!(pace.wait(1000, &halt, &control).await);
+        halt.fail(Error::new(Kind::NoSpace, "the disk is full"));
+        pace.free_at += Duration::from_secs(3600);
+        assert!(!pace.wait(1000, &halt, &control).await);
+    }
+
+    #[tokio::test]
+    async fn each_pack_pays_for_its_bytes() {
+        let (halt, control) = (Halt::default(), Control::new());
+        let mut pace = Pace::new(1000);
+        let begun = pace.free_at;
+        assert!(pace.wait(3_600_000, &halt, &control).await);
+        assert!(pace.free_at >= begun + Duration::from_secs(3600), "3,600,000 bytes at a thousand a second");
     }
 }

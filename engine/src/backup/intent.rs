@@ -1,0 +1,100 @@
+//! The declared intent of a commit: the pending record, kept in place while it is needed, and the clocks that tell
+//! how old knowledge has become.
+
+use crate::backend::Listed;
+use crate::backend::Name;
+use crate::error::Result;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::limits::LATE_COMMIT_SECONDS;
+use crate::limits::PENDING_SECONDS_MAX;
+use crate::random;
+use crate::store::Store;
+use crate::time::Clock;
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A moment by both clocks of the host: one of them may be set, the other may stand still in a suspended machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    boot: Duration,
+    wall: Timestamp,
+}
+
+impl Moment {
+    pub(super) fn now(clock: &dyn Clock) -> Self {
+        Self { boot: clock.since_boot(), wall: clock.now() }
+    }
+
+    /// Time since then, by the clock that says more.
+    pub(super) fn age(self, clock: &dyn Clock) -> Duration {
+        let now = Self::now(clock);
+        now.boot.abs_diff(self.boot).max(now.wall.distance(self.wall))
+    }
+}
+
+/// A pending record in the store.
+pub(super) struct Intent {
+    store: Arc<Store>,
+    name: Name,
+    body: Vec<u8>,
+    /// Just before it was stored.
+    declared: Moment,
+}
+
+impl Intent {
+    /// Stores the whole snapshot record: from now on a prune counts it as a snapshot.
+    pub(super) async fn declare(store: &Arc<Store>, snapshot: &Snapshot) -> Result<Self> {
+        let (name, body) = (Name::Pending(snapshot.id), snapshot.encode());
+        let declared = Moment::now(store.clock());
+        store.put_small(&name, &body).await?;
+        Ok(Self { store: Arc::clone(store), name, body, declared })
+    }
+
+    /// The record.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// So young that nobody takes it for left over.
+    pub(super) fn is_young(&self) -> bool {
+        self.declared.age(self.store.clock()) <= Duration::from_secs(PENDING_SECONDS_MAX)
+    }
+
+    /// Declares it once more if it was taken for left over, or soon could be: as another snapshot, because a late
+    /// delete may still be on its way to the old name.
+    pub(super) async fn renew(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        if self.is_young() && self.store.backend().stat(&self.name).await?.is_some() {
+            return Ok(());
+        }
+        snapshot.id = SnapshotId::from_bytes(random::array(self.store.rng())?);
+        let renewed = Self::declare(&self.store, snapshot).await?;
+        std::mem::replace(self, renewed).withdraw().await;
+        Ok(())
+    }
+
+    /// Takes it back. If it cannot be removed it only keeps packs alive a while longer.
+    pub(super) async fn withdraw(self) {
+        let _ = self.store.backend().delete(&self.name).await;
+    }
+
+    /// Whether the snapshot became visible so long after `validated` that what was seen then may no longer hold: by
+    /// this host's clocks, or by the store's, which dates the pending record and the snapshot. Not to know a date is
+    /// no reason to doubt; a pending record that has gone is.
+    pub(super) async fn is_late(&self, snapshot: &Name, validated: Moment) -> bool {
+        let late = Duration::from_secs(LATE_COMMIT_SECONDS);
+        if validated.age(self.store.clock()) > late {
+            return true;
+        }
+        let backend = self.store.backend();
+        let (declared, committed) = (backend.stat(&self.name).await, backend.stat(snapshot).await);
+        if matches!(declared, Ok(None)) {
+            return true;
+        }
+        let date = |stat: Result<Option<Listed>>| stat.ok().flatten().and_then(|listed| listed.modified);
+        let (Some(declared), Some(committed)) = (date(declared), date(committed)) else { return false };
+        let validated_after = validated.boot.saturating_sub(self.declared.boot);
+        committed > declared && committed.distance(declared) > late + validated_after
+    }
+}

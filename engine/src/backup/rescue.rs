@@ -1,0 +1,210 @@
+//! Getting a snapshot off condemned packs: other copies of its chunks, or their sealed segments in new packs.
+
+use super::needs::Needs;
+use crate::catalog::Gap;
+use crate::catalog::PageSource;
+use crate::catalog::Survey;
+use crate::catalog::Surveyor;
+use crate::class::Class;
+use crate::crypto::name;
+use crate::entry::ChunkRef;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::IndexBody;
+use crate::format::index::IndexedPack;
+use crate::format::pack::OwnTable;
+use crate::format::page::PageRef;
+use crate::format::wire::size;
+use crate::id::ChunkId;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::index::chunks::ChunkReader;
+use crate::index::load;
+use crate::index::table::Index;
+use crate::job::Control;
+use crate::store::NewPack;
+use crate::store::Store;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What a rescue came to.
+pub(super) enum Rescued {
+    /// Everything is in usable packs, as far as was known when the index was read: to be validated again.
+    All(Needs),
+    /// These chunks and pages are gone.
+    Lost(HashSet<ChunkId>),
+}
+
+/// Finds or makes a usable copy of every chunk and page below `root`. `needed` are the packs that the snapshot has
+/// relied on; those which the index has forgotten meanwhile are read for as long as they are there.
+pub(super) async fn rescue(
+    store: &Arc<Store>,
+    control: &Control,
+    session: SnapshotId,
+    root: Option<PageRef>,
+    needed: &HashSet<PackId>,
+) -> Result<Rescued> {
+    let mut index = load::load_what_is_stored(store).await?.index;
+    for pack in needed {
+        if !index.has_pack(pack)
+            && let Some((own, bytes)) = whole_pack(store, *pack).await?
+        {
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            index.add_unnamed(IndexedPack { pack: *pack, length, table: own.table });
+        }
+    }
+    let index = Arc::new(index);
+    let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::new(store, &index, Class::Metadata));
+    let mut traced = Traced::new(&index);
+    Survey::new(pages).visit(root, &mut traced).await;
+    let Traced { packs, homeless, lost, failed, .. } = traced;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut copier = Copier { store, control, session, index: &index, homeless, lost, tried: HashSet::new() };
+    let copied = copier.run().await?;
+    let lost = copier.lost;
+    let mut needs = Needs { packs, objects: index.objects().clone(), twin: None };
+    if !copied.is_empty() {
+        needs.packs.extend(copied.iter().map(|pack| pack.pack));
+        store.backend().barrier().await?;
+        needs.objects.insert(store.put_index(&IndexBody { supersedes: Vec::new(), packs: copied }).await?);
+    }
+    Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost) })
+}
+
+/// A pack's table and bytes, if it is there and exactly what was stored.
+async fn whole_pack(store: &Store, id: PackId) -> Result<Option<(OwnTable, Bytes)>> {
+    let read = store.get_pack(id).await.and_then(|bytes| Ok((store.open_pack(id, &bytes)?.own, bytes)));
+    match read {
+        Ok((_, bytes)) if name::object_hash([bytes.as_ref()]) != *id.as_bytes() => Ok(None),
+        Ok(whole) => Ok(Some(whole)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::Damaged | Kind::Unsupported)
+}
+
+/// What a walk through the snapshot's own catalog has found.
+struct Traced<'a> {
+    index: &'a Index,
+    /// One usable pack for each chunk that has any.
+    packs: HashSet<PackId>,
+    /// Chunks without a usable copy, and their lengths.
+    homeless: HashMap<ChunkId, u32>,
+    /// Pages that cannot be read.
+    lost: HashSet<ChunkId>,
+    /// The store could not be asked.
+    failed: Option<Error>,
+}
+
+impl<'a> Traced<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self { index, packs: HashSet::new(), homeless: HashMap::new(), lost: HashSet::new(), failed: None }
+    }
+}
+
+impl Surveyor for Traced<'_> {
+    fn chunk(&mut self, chunk: &ChunkRef) {
+        match self.index.usable(&chunk.id, chunk.length).and_then(|place| self.index.pack(place.pack)) {
+            Some(pack) => {
+                self.packs.insert(pack.id);
+            }
+            None => {
+                self.homeless.insert(chunk.id, chunk.length);
+            }
+        }
+    }
+
+    fn page(&mut self, page: &PageRef) {
+        self.chunk(&ChunkRef { id: page.id, length: page.length });
+    }
+
+    fn unreadable(&mut self, page: &PageRef, _: Option<Gap>, error: Error) {
+        if is_gone(&error) {
+            self.lost.insert(page.id);
+        } else {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+/// Copies sealed segments, one pack at a time.
+struct Copier<'a> {
+    store: &'a Arc<Store>,
+    control: &'a Control,
+    session: SnapshotId,
+    index: &'a Index,
+    homeless: HashMap<ChunkId, u32>,
+    lost: HashSet<ChunkId>,
+    /// Packs that were copied from, or are gone.
+    tried: HashSet<u32>,
+}
+
+impl Copier<'_> {
+    /// New packs with everything that is homeless and not lost.
+    async fn run(&mut self) -> Result<Vec<IndexedPack>> {
+        let mut copied = Vec::new();
+        while let Some((id, length)) = self.homeless.iter().next().map(|(id, length)| (*id, *length)) {
+            self.control.check()?;
+            let Some(pack) = self.next_source(&id, length) else {
+                self.homeless.remove(&id);
+                self.lost.insert(id);
+                continue;
+            };
+            if let Some(whole) = whole_pack(self.store, pack).await? {
+                copied.extend(self.copy(pack, whole).await?);
+            }
+        }
+        Ok(copied)
+    }
+
+    /// A pack with a copy of the chunk that was not tried yet.
+    fn next_source(&mut self, id: &ChunkId, length: u32) -> Option<PackId> {
+        let mut places = self.index.find_all(id);
+        let place = places.find(|place| place.length == length && !self.tried.contains(&place.pack))?;
+        self.tried.insert(place.pack);
+        self.index.pack(place.pack).map(|pack| pack.id)
+    }
+
+    /// The segments of one pack that are needed, as a pack of their own; without opening them.
+    async fn copy(&mut self, from: PackId, (mut own, bytes): (OwnTable, Bytes)) -> Result<Option<IndexedPack>> {
+        let wrapped_keys = self.store.keys_to_copy(&own).await?;
+        let table = &mut own.table;
+        let homeless = &self.homeless;
+        let is_homeless = |chunk: &ChunkRef| homeless.get(&chunk.id) == Some(&chunk.length);
+        table.segments.retain(|segment| segment.chunks.iter().any(is_homeless));
+        let mut segments = Vec::with_capacity(table.segments.len() + 2);
+        for segment in &table.segments {
+            let (start, end) = (size(segment.offset), size(segment.offset) + size(segment.stored_length));
+            if end > bytes.len() {
+                return Err(Error::new(Kind::Bug, "a segment lies outside its pack"));
+            }
+            segments.push(bytes.slice(start..end));
+        }
+        if segments.is_empty() {
+            return Ok(None);
+        }
+        for chunk in table.segments.iter().flat_map(|segment| &segment.chunks) {
+            if self.homeless.get(&chunk.id) == Some(&chunk.length) {
+                self.homeless.remove(&chunk.id);
+            }
+        }
+        // The lists of keys and salts stay as they are: segments name them by position.
+        own.table.session = self.session;
+        let own = OwnTable { wrapped_keys, ..own };
+        let NewPack { parts, indexed } = self.store.lay_out_pack(own, segments)?;
+        // What the new name was computed from is the same memory: if it still hashes to the old name, the copy is true.
+        if name::object_hash([bytes.as_ref()]) != *from.as_bytes() {
+            return Err(Error::new(Kind::Bug, format!("pack {from} has changed in memory while it was copied")));
+        }
+        self.store.put_pack(indexed.pack, indexed.length, parts).await?;
+        Ok(Some(indexed))
+    }
+}
