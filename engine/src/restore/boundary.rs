@@ -1,5 +1,6 @@
 //! What a restore needs from the rest of the engine, as traits: entries, chunk lists and stored segments.
 
+use crate::catalog::Gap;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::Entry;
@@ -51,10 +52,18 @@ pub(crate) trait SegmentDecode: Send {
     fn decode(&mut self, pack: u32, segment: u32, stored: &[u8]) -> Result<&[u8]>;
 }
 
+/// The next stretch of a snapshot's entries.
+pub(crate) enum EntryPage {
+    /// Entries, in path order.
+    Entries(Vec<Entry>),
+    /// It cannot be read, and why in one line; the walk goes on behind it.
+    Lost(Gap, String),
+}
+
 /// The entries of a snapshot in path order, a page at a time.
 pub(crate) trait EntryStream: Send + 'static {
-    /// The next entries; `None` at the end.
-    fn next_page(&mut self) -> Later<'_, Option<Vec<Entry>>>;
+    /// The next entries; `None` at the end. An error is none that the next page would not meet as well.
+    fn next_page(&mut self) -> Later<'_, Option<EntryPage>>;
 }
 
 /// Opens the chunk lists that are too long to stand in their entry.
@@ -65,6 +74,6 @@ pub(crate) trait ChunkLists: Send + Sync + 'static {
 
 /// One long chunk list, a page at a time.
 pub(crate) trait ChunkList: Send {
-    /// The next chunks; `None` at the end.
+    /// The next chunks; `None` at the end. `Damaged`, `NotFound` and `Unsupported` fail this content only.
     fn next_page(&mut self) -> Later<'_, Option<Vec<ChunkRef>>>;
 }

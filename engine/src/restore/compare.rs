@@ -18,7 +18,9 @@ use std::sync::atomic::Ordering;
 /// Marks the pieces that the target has already, and copies them where the file is written anew.
 pub(crate) fn reuse_what_stands(site: &Site, window: &mut Window) {
     let shares: Vec<usize> = (0..window.shares.len())
-        .filter(|at| window.shares.get(*at).is_some_and(|share| share.file.reuse && share.file.standing.is_some()))
+        .filter(|at| {
+            window.shares.get(*at).is_some_and(|share| share.file.plan.reuse && share.file.plan.standing.is_some())
+        })
         .collect();
     if shares.is_empty() {
         return;
@@ -65,12 +67,12 @@ fn reuse(site: &Site, window: &Window, share: &Share, buffer: &mut Vec<u8>) -> V
     let pieces = share.pieces.clone().zip(window.pieces_of(share));
     let mut equal: Vec<(usize, &Piece)> = pieces.filter(|(_, piece)| stands(site, &old, piece, buffer)).collect();
     let whole = share.first && share.last;
-    let same_length = file.standing.is_some_and(|old| old.size == file.length());
+    let same_length = file.plan.standing.is_some_and(|old| old.size == file.length());
     let all = equal.len() == share.pieces.len();
-    if !(all && same_length && (whole || file.how == How::Patch)) {
+    if !(all && same_length && (whole || file.plan.how == How::Patch)) {
         file.touch();
     }
-    if file.how == How::Replace && file.is_touched() && !site.options.dry_run {
+    if file.plan.how == How::Replace && file.is_touched() && !site.options.dry_run {
         equal.retain(|(_, piece)| copy(site, file, &old, piece, buffer));
     }
     for (_, piece) in &equal {

@@ -15,6 +15,7 @@ use crate::id::ChunkId;
 use crate::job::Canceller;
 use crate::restore::boundary::ChunkList;
 use crate::restore::boundary::ChunkLists;
+use crate::restore::boundary::EntryPage;
 use crate::restore::boundary::EntryStream;
 use crate::restore::boundary::Later;
 use crate::restore::boundary::Located;
@@ -48,6 +49,8 @@ pub(super) struct FakeStore {
     segments: Vec<Vec<(u64, u32)>>,
     places: HashMap<ChunkId, Vec<(u32, u32, u32, u32)>>,
     pub(super) lists: HashMap<ChunkId, Vec<ChunkRef>>,
+    /// Lists of which only so many pages can be read.
+    pub(super) cut: HashMap<ChunkId, usize>,
     pub(super) damaged_packs: HashSet<u32>,
     pub(super) fetched: AtomicUsize,
     pub(super) decoded: Arc<AtomicUsize>,
@@ -171,26 +174,43 @@ impl SegmentDecode for FakeDecoder {
 }
 
 /// Chunk lists, three chunks a page.
-pub(super) struct FakeLists(pub(super) HashMap<ChunkId, Vec<ChunkRef>>);
+pub(super) struct FakeLists {
+    pub(super) lists: HashMap<ChunkId, Vec<ChunkRef>>,
+    /// Lists of which only so many pages can be read.
+    pub(super) cut: HashMap<ChunkId, usize>,
+}
 
 impl ChunkLists for FakeLists {
     fn list(&self, content: &Content) -> Box<dyn ChunkList> {
         let Content::Tree { root, .. } = content else { panic!("only trees are asked for") };
-        Box::new(Pages(self.0[root].chunks(3).map(<[ChunkRef]>::to_vec).collect::<Vec<_>>().into_iter()))
+        let pages: Vec<_> = self.lists[root].chunks(3).map(<[ChunkRef]>::to_vec).collect();
+        Box::new(FakeList { pages: pages.into_iter(), readable: self.cut.get(root).copied() })
     }
 }
 
-/// Anything a page at a time.
-pub(super) struct Pages<T>(pub(super) std::vec::IntoIter<Vec<T>>);
+struct FakeList {
+    pages: std::vec::IntoIter<Vec<ChunkRef>>,
+    readable: Option<usize>,
+}
 
-impl ChunkList for Pages<ChunkRef> {
+impl ChunkList for FakeList {
     fn next_page(&mut self) -> Later<'_, Option<Vec<ChunkRef>>> {
-        Box::pin(async { Ok(self.0.next()) })
+        Box::pin(async {
+            match &mut self.readable {
+                Some(0) => return Err(Error::damaged("a page of the list", "it is cut")),
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            Ok(self.pages.next())
+        })
     }
 }
 
-impl EntryStream for Pages<Entry> {
-    fn next_page(&mut self) -> Later<'_, Option<Vec<Entry>>> {
+/// The entries of a scene, a page at a time.
+pub(super) struct FakeEntries(pub(super) std::vec::IntoIter<EntryPage>);
+
+impl EntryStream for FakeEntries {
+    fn next_page(&mut self) -> Later<'_, Option<EntryPage>> {
         Box::pin(async { Ok(self.0.next()) })
     }
 }
@@ -263,7 +283,7 @@ fn entry(store: &mut FakeStore, path: EntryPath, at: &Path) -> Entry {
             metadata.extents = Some(extents);
         }
     }
-    Entry { path, metadata, content, warnings: Vec::new() }
+    Entry::new(path, metadata, content)
 }
 
 fn extents(file: &std::fs::File, size: u64) -> Vec<Extent> {

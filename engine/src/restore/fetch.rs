@@ -13,7 +13,6 @@ use crate::restore::write::Pool;
 use crate::restore::write::SegmentTask;
 use crate::restore::write::Task;
 use crate::restore::write::Want;
-use crate::restore::write::words;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,7 +83,7 @@ pub(crate) async fn window(
 
 /// True for files that a worker must let finish: all but those that one write finishes.
 fn is_released(share: &Share) -> bool {
-    share.last && !share.file.single
+    share.last && !share.file.plan.single
 }
 
 fn give_up(site: &Site, window: &Window, piece: u32, why: Option<&Arc<str>>) {
@@ -202,7 +201,7 @@ impl Fetch {
                     self.give(group, &bytes, from);
                 }
             }
-            Err(error) if range.len() > 1 && is_local(&error) => {
+            Err(error) if range.len() > 1 && error.is_local() => {
                 // Part of the range may still be there.
                 for group in range {
                     match self.get(pack, group.offset, group.length).await {
@@ -241,18 +240,13 @@ impl Fetch {
 
     /// The pieces of one segment are lost, or the job ends.
     fn fail(&self, group: &Group, error: Error) {
-        if !is_local(&error) {
+        if !error.is_local() {
             return self.site.tally.end(error);
         }
-        let why = words(&error);
+        let why: Arc<str> = Arc::from(error.in_one_line());
         for want in &group.wants {
             // The receiver is gone only when the job is.
             let _ = self.lost.send(Lost { piece: want.piece, why: Arc::clone(&why) });
         }
     }
-}
-
-/// True for failures that concern these chunks only.
-fn is_local(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Damaged | Kind::NotFound | Kind::Unsupported)
 }

@@ -6,8 +6,8 @@ use crate::event::Action;
 use crate::restore::extents::ExtentMap;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
-use crate::restore::metadata::Known;
 use crate::restore::owner::Owner;
+use crate::restore::patch::Patch;
 use crate::restore::site::Site;
 use crate::restore::target::Dir;
 use rustix::fs::AtFlags;
@@ -26,6 +26,9 @@ use std::sync::atomic::Ordering;
 /// The unit in which zeros become holes.
 const HOLE_BYTES: usize = 4096;
 
+/// What is told of a file that was changed in place and not finished.
+const MIXED: &str = "; it is a mix of old and new bytes until it is restored again";
+
 /// How the content gets to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
@@ -37,8 +40,8 @@ pub(crate) enum How {
     Patch,
 }
 
-/// One regular file on its way.
-pub(crate) struct FileJob {
+/// What is to become of one regular file.
+pub(crate) struct FilePlan {
     pub(crate) path: EntryPath,
     pub(crate) dir: Arc<Dir>,
     pub(crate) name: Box<[u8]>,
@@ -54,6 +57,11 @@ pub(crate) struct FileJob {
     pub(crate) single: bool,
     /// The bytes that stand there may be reused.
     pub(crate) reuse: bool,
+}
+
+/// One regular file on its way.
+pub(crate) struct FileJob {
+    pub(crate) plan: FilePlan,
     /// Pieces that are not settled, and one for as long as its last window is not being written.
     left: AtomicU64,
     touched: AtomicBool,
@@ -62,44 +70,19 @@ pub(crate) struct FileJob {
     open: Mutex<Option<Arc<Open>>>,
 }
 
-/// What a new job needs to know.
-pub(crate) struct FilePlan {
-    pub(crate) path: EntryPath,
-    pub(crate) dir: Arc<Dir>,
-    pub(crate) name: Box<[u8]>,
-    pub(crate) metadata: Metadata,
-    pub(crate) owner: Owner,
-    pub(crate) how: How,
-    pub(crate) standing: Option<Standing>,
-    pub(crate) map: Option<ExtentMap>,
-    pub(crate) bytes: u64,
-    pub(crate) single: bool,
-    pub(crate) reuse: bool,
-}
-
 /// A file being written.
 pub(crate) struct Open {
     fd: OwnedFd,
     /// The name it has now, unless it is patched in place.
     made: Option<Vec<u8>>,
-    known: Option<Known>,
+    /// Set while the file that stands there is changed.
+    patch: Option<Patch>,
 }
 
 impl FileJob {
     pub(crate) fn new(plan: FilePlan) -> Arc<Self> {
-        let FilePlan { path, dir, name, metadata, owner, how, standing, map, bytes, single, reuse } = plan;
         Arc::new(Self {
-            path,
-            dir,
-            name,
-            metadata,
-            owner,
-            how,
-            standing,
-            map,
-            bytes,
-            single,
-            reuse,
+            plan,
             left: AtomicU64::new(1),
             touched: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -110,7 +93,7 @@ impl FileJob {
 
     /// The file's length in bytes, holes included.
     pub(crate) fn length(&self) -> u64 {
-        if self.map.is_some() { self.metadata.size } else { self.bytes }
+        if self.plan.map.is_some() { self.plan.metadata.size } else { self.plan.bytes }
     }
 
     /// `count` more pieces are to be written before it is finished.
@@ -141,20 +124,30 @@ impl FileJob {
     /// Reports why the content cannot be restored, once; the file does not get its name.
     pub(crate) fn fail(&self, site: &Site, why: &str) {
         if !self.failed.swap(true, Ordering::AcqRel) {
-            site.tally.fail(Some(&self.path), why, true);
+            let mixed = if self.is_begun() { MIXED } else { "" };
+            site.tally.fail(Some(&self.plan.path), format!("{why}{mixed}"), true);
         }
     }
 
     fn fail_io(&self, site: &Site, doing: &str, errno: Errno) {
         if !self.failed.swap(true, Ordering::AcqRel) {
-            site.tally.io(&self.path, doing, errno);
+            site.tally.io(&self.plan.path, doing, errno);
+            if self.is_begun() {
+                site.tally.fail(Some(&self.plan.path), MIXED.trim_start_matches([';', ' ']), true);
+            }
         }
+    }
+
+    /// True when the file that stands there was changed and is not finished.
+    fn is_begun(&self) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().is_some_and(|open| open.patch.is_some())
     }
 
     /// Writes one piece that was verified, and settles it.
     pub(crate) fn write(self: &Arc<Self>, site: &Site, at: u64, data: &[u8]) {
         if !self.is_failed() && !site.tally.is_halted() {
-            let written = self.opened(site).and_then(|open| self.write_at(site, &open.fd, at, data));
+            let written = self.opened(site).and_then(|open| self.write_at(site, &open, at, data));
             match written {
                 Ok(()) => site.tally.wrote(data.len() as u64),
                 Err(errno) => self.fail_io(site, "write", errno),
@@ -165,16 +158,18 @@ impl FileJob {
 
     /// Writes bytes without settling anything.
     pub(crate) fn write_raw(self: &Arc<Self>, site: &Site, at: u64, data: &[u8]) -> Result<(), Errno> {
-        self.opened(site).and_then(|open| self.write_at(site, &open.fd, at, data))
+        self.opened(site).and_then(|open| self.write_at(site, &open, at, data))
     }
 
-    fn write_at(&self, site: &Site, fd: &OwnedFd, at: u64, data: &[u8]) -> Result<(), Errno> {
-        let holes = site.options.sparse && self.how != How::Patch;
+    fn write_at(&self, site: &Site, open: &Open, at: u64, data: &[u8]) -> Result<(), Errno> {
+        let fd = &open.fd;
+        let holes = site.options.sparse && self.plan.how != How::Patch;
         let put = |at: u64, data: &[u8]| if holes { put_around_zeros(fd, at, data) } else { put_all(fd, at, data) };
-        match &self.map {
-            Some(map) => map.for_each(at, data, put),
-            None => put(at, data),
+        match &self.plan.map {
+            Some(map) => map.for_each(at, data, put)?,
+            None => put(at, data)?,
         }
+        open.patch.as_ref().map_or(Ok(()), |patch| patch.wrote(fd))
     }
 
     /// `count` pieces are done, one way or the other; the last one finishes the file.
@@ -198,7 +193,7 @@ impl FileJob {
     pub(crate) fn discard(&self, site: &Site) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(made) = open.as_ref().and_then(|open| open.made.as_ref())
-            && let Ok(dir) = site.target.handle(&self.dir)
+            && let Ok(dir) = site.target.handle(&self.plan.dir)
         {
             // A leftover is harmless: its name tells what it is, or it was reported as failed.
             let _ = rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
@@ -206,25 +201,27 @@ impl FileJob {
     }
 
     fn finish(self: &Arc<Self>, site: &Site) -> Result<(), Errno> {
-        if self.standing.is_some() && !self.is_touched() {
+        if self.plan.standing.is_some() && !self.is_touched() {
             return self.finish_equal(site);
         }
         let open = self.opened(site)?;
-        if self.how == How::Patch {
+        if let Some(patch) = &open.patch {
             rustix::fs::ftruncate(&open.fd, self.length())?;
+            patch.end(&open.fd)?;
         }
-        metadata::apply(site, &self.path, &open.fd, &self.metadata, self.owner, open.known);
-        if self.how == How::Replace
+        let bare = open.made.is_some() && self.plan.dir.plain;
+        metadata::apply(site, &self.plan.path, &open.fd, &self.plan.metadata, self.plan.owner, bare);
+        if self.plan.how == How::Replace
             && let Some(temp) = &open.made
         {
-            let dir = site.target.handle(&self.dir)?;
-            rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.name)?;
+            let dir = site.target.handle(&self.plan.dir)?;
+            rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.plan.name)?;
         }
         self.set_flags(site, &open.fd);
         self.finished.store(true, Ordering::Release);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let action = if self.standing.is_some() { Action::Changed } else { Action::New };
-        site.tally.done(&self.path, action, self.bytes);
+        let action = if self.plan.standing.is_some() { Action::Changed } else { Action::New };
+        site.tally.done(&self.plan.path, action, self.plan.bytes);
         Ok(())
     }
 
@@ -232,51 +229,58 @@ impl FileJob {
     fn finish_equal(self: &Arc<Self>, site: &Site) -> Result<(), Errno> {
         match self.open_standing(site, OFlags::RDONLY) {
             Ok(fd) => {
-                metadata::apply(site, &self.path, &fd, &self.metadata, self.owner, None);
+                metadata::apply(site, &self.plan.path, &fd, &self.plan.metadata, self.plan.owner, false);
                 self.set_flags(site, &fd);
             }
             Err(Errno::ACCESS) => {
-                let dir = site.target.handle(&self.dir)?;
-                metadata::apply_named(site, &self.path, &dir, &self.name, &self.metadata, self.owner);
+                let dir = site.target.handle(&self.plan.dir)?;
+                metadata::apply_named(
+                    site,
+                    &self.plan.path,
+                    &dir,
+                    &self.plan.name,
+                    &self.plan.metadata,
+                    self.plan.owner,
+                );
             }
             Err(errno) => return Err(errno),
         }
         self.finished.store(true, Ordering::Release);
-        site.tally.done(&self.path, Action::Unchanged, self.bytes);
+        site.tally.done(&self.plan.path, Action::Unchanged, self.plan.bytes);
         Ok(())
     }
 
     /// Names of the same inode may still be coming, which an immutable one would not take.
     fn set_flags(self: &Arc<Self>, site: &Site, fd: &OwnedFd) {
-        if self.metadata.flags == 0 {
+        if self.plan.metadata.flags == 0 {
             return;
         }
-        if self.metadata.links > 1 {
+        if self.plan.metadata.links > 1 {
             site.flag_later(Arc::clone(self));
         } else {
-            metadata::set_flags(site, &self.path, fd, self.metadata.flags);
+            metadata::set_flags(site, &self.plan.path, fd, self.plan.metadata.flags);
         }
     }
 
     /// Sets the flags that had to wait.
     pub(crate) fn set_late_flags(&self, site: &Site) {
         match self.open_by_name(site, OFlags::RDONLY) {
-            Ok(fd) => metadata::set_flags(site, &self.path, &fd, self.metadata.flags),
-            Err(errno) => site.tally.io(&self.path, "set the flags of", errno),
+            Ok(fd) => metadata::set_flags(site, &self.plan.path, &fd, self.plan.metadata.flags),
+            Err(errno) => site.tally.io(&self.plan.path, "set the flags of", errno),
         }
     }
 
     /// Opens what the name stands for now, for reading it back.
     pub(crate) fn open_by_name(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(site.target.handle(&self.dir)?, &*self.name, flags, Mode::empty())
+        rustix::fs::openat(site.target.handle(&self.plan.dir)?, &*self.plan.name, flags, Mode::empty())
     }
 
     /// Opens the file that was judged, and no other.
     pub(crate) fn open_standing(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
         let fd = self.open_by_name(site, access)?;
         let stat = rustix::fs::fstat(&fd)?;
-        let same = self.standing.is_some_and(|old| old.device == stat.st_dev && old.inode == stat.st_ino);
+        let same = self.plan.standing.is_some_and(|old| old.device == stat.st_dev && old.inode == stat.st_ino);
         if same && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(fd) } else { Err(Errno::STALE) }
     }
 
@@ -297,7 +301,7 @@ impl FileJob {
         let open = Arc::new(self.open_new(site)?);
         *slot = Some(Arc::clone(&open));
         drop(slot);
-        if self.how == How::Replace {
+        if self.plan.how == How::Replace {
             site.begun(self);
         }
         Ok(open)
@@ -305,29 +309,29 @@ impl FileJob {
 
     fn open_new(&self, site: &Site) -> Result<Open, Errno> {
         let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = site.target.handle(&self.dir)?;
-        let (fd, made, asked) = match self.how {
-            How::Patch => return Ok(Open { fd: self.open_standing(site, OFlags::RDWR)?, made: None, known: None }),
+        let dir = site.target.handle(&self.plan.dir)?;
+        let (fd, made) = match self.plan.how {
+            How::Patch => {
+                let fd = self.open_standing(site, OFlags::RDWR)?;
+                let patch = Some(Patch::begin(&fd, self.plan.metadata.modified)?);
+                return Ok(Open { fd, made: None, patch });
+            }
             How::Create => {
-                let mode = self.metadata.mode & 0o777 | if self.metadata.xattrs.is_empty() { 0 } else { 0o200 };
-                let fd = rustix::fs::openat(&dir, &*self.name, create | OFlags::WRONLY, Mode::from_raw_mode(mode))?;
-                (fd, self.name.to_vec(), mode)
+                let mode =
+                    self.plan.metadata.mode & 0o777 | if self.plan.metadata.xattrs.is_empty() { 0 } else { 0o200 };
+                let fd =
+                    rustix::fs::openat(&dir, &*self.plan.name, create | OFlags::WRONLY, Mode::from_raw_mode(mode))?;
+                (fd, self.plan.name.to_vec())
             }
             How::Replace => {
                 let temp = site.target.temp_name();
                 let mode = Mode::RUSR | Mode::WUSR;
                 let fd = rustix::fs::openat(&dir, temp.as_slice(), create | OFlags::RDWR, mode)?;
-                (fd, temp, mode.as_raw_mode())
+                (fd, temp)
             }
         };
-        let known = match site.target.umask {
-            Some(umask) if self.dir.plain => {
-                Some(Known { uid: site.target.me.0, gid: site.target.me.1, mode: asked & !umask })
-            }
-            _ => None,
-        };
-        let open = Open { fd, made: Some(made), known };
-        let ready = if self.map.is_some() || (site.options.sparse && self.length() > 0) {
+        let open = Open { fd, made: Some(made), patch: None };
+        let ready = if self.plan.map.is_some() || (site.options.sparse && self.length() > 0) {
             rustix::fs::ftruncate(&open.fd, self.length())
         } else {
             Ok(())

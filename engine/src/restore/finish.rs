@@ -7,7 +7,6 @@ use crate::restore::file::FilePlan;
 use crate::restore::file::How;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
-use crate::restore::metadata::Known;
 use crate::restore::remove;
 use crate::restore::select::Select;
 use crate::restore::site::Site;
@@ -51,12 +50,12 @@ pub(crate) fn dry_run(site: &Site, window: &Window) {
         let wanted = window.pieces_of(share).iter().filter(|piece| piece.wanted);
         site.tally.wrote(wanted.map(|piece| u64::from(piece.length)).sum());
         if share.last && !share.file.is_failed() {
-            let action = match &share.file.standing {
+            let action = match &share.file.plan.standing {
                 Some(_) if share.file.is_touched() => Action::Changed,
                 Some(_) => Action::Unchanged,
                 None => Action::New,
             };
-            site.tally.done(&share.file.path, action, share.file.bytes);
+            site.tally.done(&share.file.plan.path, action, share.file.plan.bytes);
         }
     }
 }
@@ -147,20 +146,20 @@ fn copy(site: &Site, link: &Link) -> Result<(), Errno> {
 /// Owner, mode, attributes and times of a directory, now that nothing in it changes any more.
 fn directory(site: &Site, left: &LeftDir) {
     let Some(place) = &left.place else { return };
+    let mut has_mode = false;
     if let Some((metadata, owner)) = left.metadata.as_ref().filter(|_| !site.options.dry_run) {
         match open(site, left) {
             Ok(fd) => {
-                let known = match site.target.umask {
-                    Some(umask) if !left.existed && left.dir.plain => {
-                        Some(Known { uid: site.target.me.0, gid: site.target.me.1, mode: 0o700 & !umask })
-                    }
-                    _ => None,
-                };
-                metadata::apply(site, place, &fd, metadata, *owner, known);
+                let bare = !left.existed && left.dir.plain;
+                metadata::apply(site, place, &fd, metadata, *owner, bare);
                 metadata::set_flags(site, place, &fd, metadata.flags);
+                has_mode = true;
             }
             Err(errno) => site.tally.io(place, "set the metadata of", errno),
         }
+    }
+    if let Err(errno) = site.opened.leave(&site.target, &left.dir, has_mode) {
+        site.tally.io(place, "put back the mode of", errno);
     }
     left.dir.close();
     if left.selected {

@@ -1,4 +1,4 @@
-//! Reads entries and long chunk lists from the catalog until a window is full.
+//! Reads entries and long chunk lists from the catalog until a window is full; what cannot be read is told as such.
 
 use crate::entry::ChunkRef;
 use crate::entry::Content;
@@ -8,10 +8,12 @@ use crate::entry::FileKind;
 use crate::error::Result;
 use crate::restore::boundary::ChunkList;
 use crate::restore::boundary::ChunkLists;
+use crate::restore::boundary::EntryPage;
 use crate::restore::boundary::EntryStream;
 use crate::restore::select::Select;
 use crate::restore::window::Item;
 use crate::restore::window::Limits;
+use crate::restore::window::Step;
 use std::sync::Arc;
 
 /// The source of items, in path order.
@@ -32,6 +34,17 @@ struct Long {
     list: Box<dyn ChunkList>,
     /// The page read ahead, which tells whether the one before was the last.
     next: Option<Vec<ChunkRef>>,
+    /// Why there is no next page, when that is not the end.
+    lost: Option<String>,
+}
+
+/// The next chunks of a list; and why there are none, when that is not the end.
+async fn chunks_of(list: &mut dyn ChunkList) -> Result<(Option<Vec<ChunkRef>>, Option<String>)> {
+    match list.next_page().await {
+        Ok(chunks) => Ok((chunks, None)),
+        Err(error) if error.is_local() => Ok((None, Some(error.in_one_line()))),
+        Err(error) => Err(error),
+    }
 }
 
 /// How full a window is.
@@ -53,32 +66,35 @@ impl Gather {
         Self { entries, lists, select, below, limits, page: Vec::new().into_iter(), long: None }
     }
 
-    /// The items of the next window; none at the end.
-    pub(crate) async fn window(&mut self) -> Result<Vec<Item>> {
-        let mut items = Vec::new();
+    /// The steps of the next window; none at the end.
+    pub(crate) async fn window(&mut self) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
         let mut fill = Fill::default();
-        while items.len() < self.limits.entries
+        while steps.len() < self.limits.entries
             && fill.pieces < self.limits.pieces
             && fill.open_files < self.limits.open_files
             && fill.entry_bytes < self.limits.entry_bytes
         {
-            let Some(item) = self.item().await? else { break };
-            fill.pieces += item.chunks.len();
-            fill.open_files += usize::from(item.chunks.len() > 1 || !item.last);
-            fill.entry_bytes += weight(&item);
-            items.push(item);
+            let Some(step) = self.step().await? else { break };
+            if let Step::Item(item) = &step {
+                fill.pieces += item.chunks.len();
+                fill.open_files += usize::from(item.chunks.len() > 1 || !item.last);
+                fill.entry_bytes += weight(item);
+            }
+            steps.push(step);
         }
-        Ok(items)
+        Ok(steps)
     }
 
-    async fn item(&mut self) -> Result<Option<Item>> {
+    async fn step(&mut self) -> Result<Option<Step>> {
         loop {
-            if self.long.is_some() {
-                return self.more().await;
+            if let Some(long) = self.long.take() {
+                return self.more(long).await.map(|item| Some(Step::Item(Box::new(item))));
             }
             let Some(mut entry) = self.page.next() else {
                 match self.entries.next_page().await? {
-                    Some(page) => self.page = page.into_iter(),
+                    Some(EntryPage::Entries(page)) => self.page = page.into_iter(),
+                    Some(EntryPage::Lost(gap, why)) => return Ok(Some(Step::Lost(gap, why))),
                     None => return Ok(None),
                 }
                 continue;
@@ -88,33 +104,36 @@ impl Gather {
             let chunks = match &mut entry.content {
                 Content::Tree { .. } if selected => {
                     let mut list = self.lists.list(&entry.content);
-                    let next = list.next_page().await?;
-                    self.long = Some(Long { entry: Some(entry), place, list, next });
+                    let (next, lost) = chunks_of(&mut *list).await?;
+                    self.long = Some(Long { entry: Some(entry), place, list, next, lost });
                     continue;
                 }
                 Content::Inline(chunks) if selected => std::mem::take(chunks),
                 _ => Vec::new(),
             };
-            return Ok(Some(Item { entry: Some(entry), place, selected, chunks, last: true }));
+            let item = Item { entry: Some(entry), place, selected, chunks, last: true, lost: None };
+            return Ok(Some(Step::Item(Box::new(item))));
         }
     }
 
     /// The next part of the long list being read.
-    async fn more(&mut self) -> Result<Option<Item>> {
-        let Some(mut long) = self.long.take() else { return Ok(None) };
+    async fn more(&mut self, mut long: Long) -> Result<Item> {
         let chunks = long.next.take().unwrap_or_default();
-        long.next = long.list.next_page().await?;
+        if long.lost.is_none() {
+            (long.next, long.lost) = chunks_of(&mut *long.list).await?;
+        }
         let item = Item {
             entry: long.entry.take(),
             place: long.place.clone(),
             selected: true,
             chunks,
             last: long.next.is_none(),
+            lost: long.lost.take(),
         };
         if !item.last {
             self.long = Some(long);
         }
-        Ok(Some(item))
+        Ok(item)
     }
 
     /// Where an entry goes below the target; `None` when it is not asked for.

@@ -18,7 +18,6 @@ use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 /// The chain of directories the walk is in, the target first.
@@ -119,7 +118,7 @@ impl Levels {
         let mut names = level.names;
         names.sort_unstable();
         window.left.push(LeftDir {
-            names: (site.options.delete && !dir.fresh).then_some(names),
+            names: (site.deletes() && !dir.fresh).then_some(names),
             dir,
             place: level.place,
             metadata: if keep { None } else { level.metadata },
@@ -177,7 +176,8 @@ impl Level {
             None => {}
         }
         if !dry {
-            let mode = if self.metadata.is_some() { 0o700 } else { 0o755 };
+            // What stood in a gap may have been nobody else's business.
+            let mode = if self.metadata.is_some() || site.lost().is_some() { 0o700 } else { 0o755 };
             rustix::fs::mkdirat(site.target.handle(parent)?, name, Mode::from_raw_mode(mode))?;
         }
         Ok(State::Made { dir: Dir::below(parent, name, true, parent.plain), existed: false })
@@ -194,14 +194,12 @@ impl Level {
         if site.options.dry_run {
             return Ok(State::Made { dir: Dir::below(parent, name, false, true), existed: true });
         }
-        let probe = Dir::below(parent, name, false, false);
-        let fd = site.target.handle(&probe)?;
-        let shut = old.mode & 0o700 != 0o700 && !site.target.is_root() && old.uid == site.target.me.0;
+        let fd = site.target.handle(&Dir::below(parent, name, false, false))?;
+        let dir = Dir::below(parent, name, false, target::is_plain(&fd));
+        let shut = old.mode & 0o700 != 0o700 && !site.target.is_root() && old.uid == site.target.me;
         if shut && self.metadata.is_some() && site.options.overwrite != Overwrite::Never {
-            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            rustix::fs::chmod(link, Mode::from_raw_mode(old.mode | 0o700))?;
+            site.opened.widen(&dir, &fd, old.mode)?;
         }
-        let plain = target::is_plain(&fd)?;
-        Ok(State::Made { dir: Dir::below(parent, name, false, plain), existed: true })
+        Ok(State::Made { dir, existed: true })
     }
 }

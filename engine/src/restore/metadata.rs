@@ -5,6 +5,7 @@ use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::entry::Xattr;
 use crate::restore::owner::Owner;
+use crate::restore::patch;
 use crate::restore::site::Site;
 use crate::restore::tally::explain;
 use crate::time::Timestamp;
@@ -13,6 +14,7 @@ use rustix::fs::Gid;
 use rustix::fs::IFlags;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::fs::Stat;
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 use rustix::fs::UTIME_OMIT;
@@ -39,29 +41,41 @@ const FLAGS_RESTORED: IFlags = IFlags::APPEND
 
 /// Owner and mode that something has at the moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mode: u32,
+struct Known {
+    uid: u32,
+    gid: u32,
+    mode: u32,
 }
 
-/// Everything but flags and name, through an open file or directory. `known` spares looking, and tells that it is new.
-pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata, owner: Owner, known: Option<Known>) {
-    let new = known.is_some();
-    let known = match known {
-        Some(known) => known,
-        None => match rustix::fs::fstat(fd) {
-            Ok(stat) => Known { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
-            Err(errno) => return warn(site, path, "read its state", errno),
-        },
+impl From<Stat> for Known {
+    fn from(stat: Stat) -> Self {
+        Self { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 }
+    }
+}
+
+/// Everything but flags and name, through an open file or directory; `bare` when it certainly has no attributes yet.
+/// What it is now is always looked at: what was just created belongs to whom the file system decides, which is neither
+/// this process nor its group on a server that squashes root, or where groups come from the directory.
+pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata, owner: Owner, bare: bool) {
+    let look = || rustix::fs::fstat(fd).map(Known::from);
+    let known = match look() {
+        Ok(known) => known,
+        Err(errno) => return warn(site, path, "read its state", errno),
     };
-    let (known, chowned) = own(site, path, owner, known, |uid, gid| {
+    let (mut known, chowned) = own(site, path, owner, known, |uid, gid| {
         rustix::fs::fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
     });
-    if !new {
+    if chowned && want.mode & 0o6000 != 0 {
+        // Some file systems agree to a new owner and keep the old one.
+        match look() {
+            Ok(now) => known = now,
+            Err(errno) => return warn(site, path, "read its state", errno),
+        }
+    }
+    if !bare {
         remove_strangers(site, path, fd, &want.xattrs);
     }
-    for xattr in &want.xattrs {
+    for xattr in want.xattrs.iter().filter(|xattr| !patch::is_mark(xattr)) {
         let result = rustix::fs::fsetxattr(fd, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
         report_xattr(site, path, xattr, result);
     }
@@ -82,7 +96,7 @@ pub(crate) fn apply_named(site: &Site, path: &EntryPath, dir: &OwnedFd, name: &[
         Ok(found) => found,
         Err(errno) => return warn(site, path, "read its state", errno),
     };
-    let known = Known { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 };
+    let known = Known::from(stat);
     let (known, _) = own(site, path, owner, known, |uid, gid| {
         rustix::fs::chownat(&fd, "", uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::EMPTY_PATH)
     });
@@ -179,7 +193,8 @@ fn remove_strangers(site: &Site, path: &EntryPath, fd: &OwnedFd, wanted: &[Xattr
     }
 }
 
-fn times(modified: Timestamp) -> Timestamps {
+/// The time of the last access stays.
+pub(crate) fn times(modified: Timestamp) -> Timestamps {
     Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanoseconds.into() },
@@ -206,6 +221,14 @@ fn warn(site: &Site, path: &EntryPath, doing: &str, errno: Errno) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Control;
+    use crate::restore::boundary::SegmentStore;
+    use crate::restore::fake::FakeStore;
+    use crate::restore::options::RestoreOptions;
+    use crate::restore::tally::Tally;
+    use crate::restore::target::Target;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::Arc;
 
     #[test]
     fn setuid_is_kept_only_for_its_recorded_owner() {
@@ -215,5 +238,34 @@ mod tests {
         assert_eq!(allowed_mode(&want, kept, known(0, 0)), 0o6755);
         assert_eq!(allowed_mode(&want, kept, known(1000, 0)), 0o2755);
         assert_eq!(allowed_mode(&want, Owner::default(), known(1000, 1000)), 0o755);
+    }
+
+    #[test]
+    fn a_new_file_runs_as_nobody_but_whom_the_file_system_gave_it_to() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("NOT TESTED: only root can make a file of somebody else");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let (target, _) = Target::open(folder.path(), false).expect("a target");
+        let site = Site::new(
+            RestoreOptions::default(),
+            target,
+            Tally::new(Control::new()),
+            Arc::new(FakeStore::default()) as Arc<dyn SegmentStore>,
+        );
+        let place = EntryPath::parse(b"tool").expect("a valid path");
+        let want = Metadata { mode: 0o6755, ..Metadata::new(FileKind::File) };
+        let kept = Owner { uid: Some(0), gid: Some(0) };
+        for (owner, after) in [(Owner::default(), (4242, 4242, 0o755)), (kept, (0, 0, 0o6755))] {
+            let path = folder.path().join("tool");
+            let file = OwnedFd::from(std::fs::File::create(&path).expect("a file"));
+            // As a server does that squashes root, or a file system that takes the group from the folder.
+            std::os::unix::fs::chown(&path, Some(4242), Some(4242)).expect("an owner");
+            apply(&site, &place, &file, &want, owner, true);
+            let stat = path.metadata().expect("a file");
+            assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), after);
+        }
+        assert_eq!(site.tally.report(0.0).failures, []);
     }
 }

@@ -12,7 +12,8 @@
 //! While one window is fetched and written the next one is gathered and planned. Within a window every segment is
 //! fetched and decoded once, and a verified chunk is written to every file that wants it. A file of one chunk is
 //! created, written and finished in one go; others are written beside their name and renamed when the last piece is
-//! in place, so that a half-restored file never looks like a whole one. Every directory is reached component by
+//! in place, so that a half-restored file never looks like a whole one; one too large for that is patched in place and
+//! carries a mark meanwhile. Every directory is reached component by
 //! component from the target's handle and never through a link, and its own times and mode are set when the walk
 //! has left it. What cannot be restored is reported per entry; only a target that takes no more, a backend that does
 //! not answer, or a request to stop ends the job.
@@ -27,8 +28,10 @@ mod gather;
 mod judge;
 mod levels;
 mod metadata;
+mod opened;
 mod options;
 mod owner;
+mod patch;
 mod plan;
 mod remove;
 mod select;
@@ -41,7 +44,11 @@ mod window;
 mod write;
 
 #[cfg(test)]
+mod existing;
+#[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod lost;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
@@ -49,6 +56,7 @@ mod tests;
 
 pub(crate) use boundary::ChunkList;
 pub(crate) use boundary::ChunkLists;
+pub(crate) use boundary::EntryPage;
 pub(crate) use boundary::EntryStream;
 pub(crate) use boundary::Later;
 pub(crate) use boundary::Located;
@@ -59,6 +67,7 @@ pub use options::OwnerMap;
 pub use options::OwnerMode;
 pub use options::RestoreOptions;
 pub use options::RestoreReport;
+pub(crate) use select::Select;
 
 use crate::error::Error;
 use crate::error::Kind;
@@ -66,7 +75,6 @@ use crate::error::Result;
 use crate::job::Control;
 use crate::restore::gather::Gather;
 use crate::restore::plan::Planner;
-use crate::restore::select::Select;
 use crate::restore::site::Site;
 use crate::restore::tally::Tally;
 use crate::restore::target::Target;
@@ -115,10 +123,18 @@ async fn run_within(
     let done = selected.and_then(|selected| site.tally.check().map(|()| selected));
     let (at_end, failed) = (Arc::clone(&site), done.is_err());
     blocking(move || if failed { at_end.abandon() } else { at_end.set_late_flags() }).await?;
-    if done? == 0 && site.options.delete {
+    let selected = done?;
+    if selected == 0
+        && let Some(lost) = site.lost()
+    {
+        return Err(Error::damaged("all of the snapshot that is asked for", lost));
+    }
+    if selected == 0 && site.options.delete {
         return Err(Error::new(Kind::Invalid, "refusing to remove anything: nothing of the snapshot is selected"));
     }
-    Ok(site.tally.report(started.elapsed().as_secs_f64()))
+    let mut report = site.tally.report(started.elapsed().as_secs_f64());
+    report.entries_selected = selected;
+    Ok(report)
 }
 
 /// One restore in motion.
@@ -158,11 +174,11 @@ impl Job {
         if ended {
             return Ok((planner, None));
         }
-        let items = gather.window().await?;
+        let steps = gather.window().await?;
         self.site.tally.check()?;
-        let end = items.is_empty();
+        let end = steps.is_empty();
         blocking(move || {
-            let window = planner.window(items, end);
+            let window = planner.window(steps, end);
             (planner, Some((window, end)))
         })
         .await

@@ -80,6 +80,8 @@ pub struct RestoreOptions {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RestoreReport {
+    /// Entries that the path and the patterns ask for; none: nothing fits.
+    pub entries_selected: u64,
     /// Entries created or rewritten.
     pub entries_restored: u64,
     /// Entries that were as they should be (their metadata is set all the same).

@@ -18,6 +18,7 @@ use crate::restore::judge::judge_file;
 use crate::restore::levels::Levels;
 use crate::restore::owner::Owner;
 use crate::restore::owner::Owners;
+use crate::restore::patch;
 use crate::restore::remove;
 use crate::restore::select::Select;
 use crate::restore::site::Site;
@@ -28,6 +29,7 @@ use crate::restore::window::Link;
 use crate::restore::window::Original;
 use crate::restore::window::Piece;
 use crate::restore::window::Share;
+use crate::restore::window::Step;
 use crate::restore::window::Window;
 use rustix::fs::FileType;
 use std::collections::HashMap;
@@ -60,6 +62,15 @@ struct Placed {
     standing: Option<Standing>,
 }
 
+/// The content of an entry as far as its first item has it.
+struct Beginning<'a> {
+    /// All of it.
+    bytes: u64,
+    chunks: &'a [ChunkRef],
+    last: bool,
+    lost: Option<&'a str>,
+}
+
 impl Planner {
     pub(crate) fn new(site: Arc<Site>, select: Arc<Select>, root: Arc<Dir>) -> Self {
         let owners = Owners::new(site.options.owner.clone());
@@ -67,14 +78,17 @@ impl Planner {
         Self { site, select, levels, owners, originals, current: None, selected: 0, single_file: false }
     }
 
-    /// Plans the items of one window; `end` when nothing follows.
-    pub(crate) fn window(&mut self, items: Vec<Item>, end: bool) -> Window {
+    /// Plans the steps of one window; `end` when nothing follows.
+    pub(crate) fn window(&mut self, steps: Vec<Step>, end: bool) -> Window {
         let mut window = Window::default();
-        for item in items {
+        for step in steps {
             if self.site.tally.is_halted() {
                 return window;
             }
-            self.take(item, &mut window);
+            match step {
+                Step::Item(item) => self.take(*item, &mut window),
+                Step::Lost(gap, why) => self.site.lose(&gap, &why),
+            }
         }
         if end {
             self.levels.leave_all(&self.site, &mut window, !self.single_file);
@@ -87,6 +101,9 @@ impl Planner {
     fn take(&mut self, item: Item, window: &mut Window) {
         let Some(entry) = item.entry else {
             if let Some((file, at)) = self.current.take() {
+                if let Some(why) = &item.lost {
+                    file.fail(&self.site, &unlisted(why));
+                }
                 self.add(file, at, &item.chunks, false, item.last, window);
             }
             return;
@@ -120,24 +137,34 @@ impl Planner {
                 let bytes = entry.content.bytes().max(total(&item.chunks));
                 let Entry { metadata, .. } = entry;
                 let placed = Placed { place: item.place, dir, metadata, owner, standing };
-                self.put(placed, bytes, &item.chunks, item.last, window);
+                let content = Beginning { bytes, chunks: &item.chunks, last: item.last, lost: item.lost.as_deref() };
+                self.put(placed, &content, window);
             }
             Err(errno) => self.site.tally.io(&item.place, "look at", errno),
         }
     }
 
-    fn put(&mut self, mut placed: Placed, bytes: u64, chunks: &[ChunkRef], last: bool, window: &mut Window) {
+    fn put(&mut self, mut placed: Placed, content: &Beginning<'_>, window: &mut Window) {
+        let bytes = content.bytes;
         let policy = self.site.options.overwrite;
         let modified = placed.metadata.modified;
-        let judgement = if placed.metadata.has_content() {
+        let mut judgement = if placed.metadata.has_content() {
             let length = if placed.metadata.extents.is_some() { placed.metadata.size } else { bytes };
             judge_file(policy, placed.standing.as_ref(), modified, length)
         } else {
             judge(policy, placed.standing.as_ref(), modified)
         };
+        if judgement != Judgement::Write && self.is_unfinished(&placed) {
+            judgement = Judgement::Write;
+        }
         if judgement == Judgement::Leave {
             self.site.tally.passed(bytes);
             return self.site.tally.done(&placed.place, Action::Skipped, bytes);
+        }
+        if let Some(why) = content.lost
+            && judgement == Judgement::Write
+        {
+            return self.site.tally.fail(Some(&placed.place), unlisted(why), true);
         }
         if let Some(old) = &placed.standing
             && old.kind == FileType::Directory
@@ -153,7 +180,7 @@ impl Planner {
             return;
         }
         let file = if placed.metadata.has_content() {
-            match self.file(&placed, judgement, bytes, chunks, last) {
+            match self.file(&placed, judgement, content) {
                 Ok(file) => Some(file),
                 Err(why) => return self.site.tally.fail(Some(&placed.place), why, true),
             }
@@ -174,9 +201,17 @@ impl Planner {
                 let none = window.pieces.len()..window.pieces.len();
                 window.shares.push(Share { file, pieces: none, first: true, last: true });
             } else {
-                self.add(file, 0, chunks, true, last, window);
+                self.add(file, 0, content.chunks, true, content.last, window);
             }
         }
+    }
+
+    /// True when an earlier restore was stopped while it changed the file that stands there: nobody wants that kept.
+    fn is_unfinished(&self, placed: &Placed) -> bool {
+        let is_large = |old: &Standing| old.kind == FileType::RegularFile && old.size >= PATCH_BYTES_MIN;
+        placed.metadata.has_content()
+            && placed.standing.as_ref().is_some_and(is_large)
+            && patch::is_unfinished(&self.site, &placed.dir, placed.place.name())
     }
 
     /// True when this is a further name of an inode that was restored already.
@@ -203,14 +238,8 @@ impl Planner {
         true
     }
 
-    fn file(
-        &self,
-        placed: &Placed,
-        judgement: Judgement,
-        bytes: u64,
-        chunks: &[ChunkRef],
-        last: bool,
-    ) -> Result<Arc<FileJob>, String> {
+    fn file(&self, placed: &Placed, judgement: Judgement, content: &Beginning<'_>) -> Result<Arc<FileJob>, String> {
+        let Beginning { bytes, chunks, last, .. } = *content;
         let metadata = &placed.metadata;
         let map = match &metadata.extents {
             Some(extents) => Some(ExtentMap::new(extents, metadata.size, bytes)?),
@@ -267,10 +296,10 @@ impl Planner {
             window.pieces.push(Piece { id: chunk.id, length: chunk.length, share, at, wanted: true });
             at = at.saturating_add(u64::from(chunk.length));
         }
-        if !file.single {
+        if !file.plan.single {
             file.expect(chunks.len() as u64);
         }
-        if last && at != file.bytes {
+        if last && at != file.plan.bytes {
             file.fail(&self.site, "its chunks do not add up to its length");
         }
         if !last {
@@ -278,6 +307,10 @@ impl Planner {
         }
         window.shares.push(Share { file, pieces: start..window.pieces.len(), first, last });
     }
+}
+
+fn unlisted(why: &str) -> String {
+    format!("the list of its chunks cannot be read: {why}")
 }
 
 fn total(chunks: &[ChunkRef]) -> u64 {
@@ -290,4 +323,38 @@ fn is_as_private(old: &Standing, new: &Metadata, owner: Owner) -> bool {
     old.mode & 0o777 & !new.mode == 0
         && owner.uid.is_none_or(|uid| uid == old.uid)
         && owner.gid.is_none_or(|gid| gid == old.gid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_as_private_when_nobody_may_read_or_change_it_who_may_not_later() {
+        let old = |mode| Standing {
+            kind: FileType::RegularFile,
+            size: 1,
+            modified: crate::time::Timestamp::default(),
+            has_other_names: false,
+            mode,
+            uid: 1,
+            gid: 2,
+            rdev: 0,
+            device: 0,
+            inode: 1,
+        };
+        let new = |mode| Metadata { mode, ..Metadata::new(FileKind::File) };
+        let same = Owner { uid: Some(1), gid: Some(2) };
+        for (was, will, owner, wanted) in [
+            (0o600, 0o600, same, true),
+            (0o600, 0o644, same, true),
+            (0o640, 0o600, same, false),
+            (0o602, 0o644, same, false),
+            (0o600, 0o600, Owner { uid: Some(9), ..same }, false),
+            (0o600, 0o600, Owner { gid: Some(9), ..same }, false),
+            (0o600, 0o600, Owner::default(), true),
+        ] {
+            assert_eq!(is_as_private(&old(was), &new(will), owner), wanted, "{was:o} {will:o} {owner:?}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) fn make_way(site: &Site, select: &Select, dir: &Arc<Dir>, place: &Ent
     let words = |errno: Errno| format!("a directory stands in its place: {}", explain(errno));
     let parent = site.target.handle(dir).map_err(words)?;
     match rustix::fs::unlinkat(&parent, place.name(), AtFlags::REMOVEDIR) {
-        Err(Errno::NOTEMPTY | Errno::EXIST) if site.options.delete => {
+        Err(Errno::NOTEMPTY | Errno::EXIST) if site.deletes() => {
             remove(site, select, &parent, place).map_err(words)?;
             match rustix::fs::statat(&parent, place.name(), AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => Ok(()),

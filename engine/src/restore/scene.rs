@@ -1,5 +1,6 @@
 //! A stage for tests of whole restores: a source, a repository in memory that has it, and a target.
 
+use crate::catalog::Gap;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::Entry;
@@ -10,10 +11,11 @@ use crate::error::Result;
 use crate::job::Control;
 use crate::restore::RestoreOptions;
 use crate::restore::RestoreReport;
+use crate::restore::boundary::EntryPage;
 use crate::restore::boundary::SegmentStore;
+use crate::restore::fake::FakeEntries;
 use crate::restore::fake::FakeLists;
 use crate::restore::fake::FakeStore;
-use crate::restore::fake::Pages;
 use crate::restore::fake::scan;
 use crate::restore::run_within;
 use crate::restore::window::Limits;
@@ -35,11 +37,18 @@ pub(super) struct Scene {
     pub(super) folder: tempfile::TempDir,
     pub(super) store: FakeStore,
     pub(super) entries: Vec<Entry>,
+    /// Entries that cannot be read.
+    pub(super) gaps: Vec<Gap>,
 }
 
 impl Scene {
     pub(super) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder"), store: FakeStore::default(), entries: Vec::new() }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            store: FakeStore::default(),
+            entries: Vec::new(),
+            gaps: Vec::new(),
+        }
     }
 
     /// A nasty tree in `source`, scanned.
@@ -71,7 +80,7 @@ impl Scene {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let metadata = Metadata { mode, uid, gid, modified, size: bytes.len() as u64, ..Metadata::new(kind) };
         let path = EntryPath::parse(path.as_bytes()).expect("a valid path");
-        self.entries.push(Entry { path, metadata, content, warnings: Vec::new() });
+        self.entries.push(Entry::new(path, metadata, content));
         self.entries.sort_by(|a, b| a.path.cmp(&b.path));
     }
 
@@ -82,6 +91,25 @@ impl Scene {
             Content::Inline(chunks) => chunks.clone(),
             Content::Tree { root, .. } => self.store.lists[root].clone(),
         }
+    }
+
+    /// The entries in pages of five, each gap in its place.
+    fn pages(&self) -> Vec<EntryPage> {
+        let mut pages = Vec::new();
+        let mut page = Vec::new();
+        for entry in &self.entries {
+            let held = self.gaps.iter().find(|gap| gap.holds(&entry.path));
+            if (held.is_some() || page.len() == 5) && !page.is_empty() {
+                pages.push(EntryPage::Entries(std::mem::take(&mut page)));
+            }
+            match held {
+                Some(gap) if gap.last == entry.path => pages.push(EntryPage::Lost(gap.clone(), "it is damaged".into())),
+                Some(_) => {}
+                None => page.push(entry.clone()),
+            }
+        }
+        pages.extend(Some(page).filter(|page| !page.is_empty()).map(EntryPage::Entries));
+        pages
     }
 
     pub(super) async fn run(&mut self, limits: Limits, options: RestoreOptions) -> Result<RestoreReport> {
@@ -95,9 +123,8 @@ impl Scene {
         options: RestoreOptions,
     ) -> Result<RestoreReport> {
         let store = Arc::new(std::mem::take(&mut self.store));
-        let lists = Arc::new(FakeLists(store.lists.clone()));
-        let pages: Vec<Vec<Entry>> = self.entries.chunks(5).map(<[Entry]>::to_vec).collect();
-        let pages = Box::new(Pages(pages.into_iter()));
+        let lists = Arc::new(FakeLists { lists: store.lists.clone(), cut: store.cut.clone() });
+        let pages = Box::new(FakeEntries(self.pages().into_iter()));
         let lent: Arc<dyn SegmentStore> = Arc::clone(&store) as Arc<dyn SegmentStore>;
         let report = run_within(limits, control, pages, lists, lent, options).await;
         self.store = Arc::try_unwrap(store).map_err(|_| ()).expect("every thread has ended");

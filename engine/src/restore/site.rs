@@ -1,14 +1,17 @@
 //! What every stage of one restore shares.
 
+use crate::catalog::Gap;
 use crate::entry::EntryPath;
 use crate::restore::boundary::SegmentStore;
 use crate::restore::file::FileJob;
+use crate::restore::opened::Opened;
 use crate::restore::options::RestoreOptions;
 use crate::restore::tally::Tally;
 use crate::restore::target::Target;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 /// What every stage of one restore shares.
@@ -17,15 +20,44 @@ pub(crate) struct Site {
     pub(crate) target: Target,
     pub(crate) tally: Tally,
     pub(crate) store: Arc<dyn SegmentStore>,
+    pub(crate) opened: Opened,
     /// Files that are begun and not finished: whoever ends the job removes what they left.
     unfinished: Mutex<HashMap<usize, Arc<FileJob>>>,
     /// Files whose flags wait for the end.
     flags: Mutex<Vec<Arc<FileJob>>>,
+    /// The first entries that cannot be read, and why: from there on what the snapshot has is not known.
+    lost: OnceLock<String>,
 }
 
 impl Site {
     pub(crate) fn new(options: RestoreOptions, target: Target, tally: Tally, store: Arc<dyn SegmentStore>) -> Self {
-        Self { options, target, tally, store, unfinished: Mutex::default(), flags: Mutex::default() }
+        Self {
+            options,
+            target,
+            tally,
+            store,
+            opened: Opened::default(),
+            unfinished: Mutex::default(),
+            flags: Mutex::default(),
+            lost: OnceLock::new(),
+        }
+    }
+
+    /// Entries that cannot be read are reported; from here on nothing is deleted.
+    pub(crate) fn lose(&self, gap: &Gap, why: &str) {
+        let lost = format!("{gap} cannot be read: {why}");
+        self.tally.fail(None, lost.as_str(), true);
+        let _ = self.lost.set(lost);
+    }
+
+    /// The first entries passed that could not be read, and why.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    /// True when what the snapshot does not have is to be removed, and is known.
+    pub(crate) fn deletes(&self) -> bool {
+        self.options.delete && self.lost.get().is_none()
     }
 
     /// The path in the snapshot of what goes to `place` below the target: what patterns speak of.
@@ -57,11 +89,19 @@ impl Site {
         files.iter().for_each(|file| file.set_late_flags(self));
     }
 
-    /// Removes what unfinished files left.
+    /// Removes what unfinished files left, and shuts what was opened.
     pub(crate) fn abandon(&self) {
         let files = std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
         for file in files.into_values() {
             file.discard(self);
         }
+        self.opened.leave_all(&self.target);
+    }
+}
+
+impl Drop for Site {
+    /// A job that is dropped may still be planning when its workers clean up.
+    fn drop(&mut self) {
+        self.abandon();
     }
 }

@@ -149,6 +149,7 @@ impl Tally {
     pub(crate) fn report(&self, seconds: f64) -> RestoreReport {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RestoreReport {
+            entries_selected: 0,
             entries_restored: read(&self.restored),
             entries_unchanged: read(&self.unchanged),
             entries_skipped: read(&self.skipped),

@@ -31,10 +31,8 @@ pub(crate) struct Target {
     root: Option<Arc<OwnedFd>>,
     shelf: Mutex<VecDeque<Weak<Dir>>>,
     temps: AtomicU64,
-    /// Permission bits the kernel takes away from what is created; `None` when that is not known.
-    pub(crate) umask: Option<u32>,
-    /// Who creates: user and group.
-    pub(crate) me: (u32, u32),
+    /// Who restores.
+    pub(crate) me: u32,
 }
 
 /// One directory below (or at) the target.
@@ -45,7 +43,7 @@ pub(crate) struct Dir {
     fd: Mutex<Option<Arc<OwnedFd>>>,
     /// Empty when this job came to it: nothing in it needs looking at.
     pub(crate) fresh: bool,
-    /// What is created in it gets exactly the owner and mode asked for: no inherited group or access list.
+    /// What is created in it inherits no access list.
     pub(crate) plain: bool,
 }
 
@@ -67,12 +65,12 @@ impl Target {
         let (fresh, plain) = match &root {
             Some(fd) => {
                 let empty = std::fs::read_dir(path).map_err(failed)?.next().is_none();
-                (empty, is_plain(fd).map_err(|errno| failed(errno.into()))?)
+                (empty, is_plain(fd))
             }
             None => (true, true),
         };
-        let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let target = Self { root, shelf: Mutex::default(), temps: AtomicU64::new(0), umask: umask(), me };
+        let me = rustix::process::geteuid().as_raw();
+        let target = Self { root, shelf: Mutex::default(), temps: AtomicU64::new(0), me };
         let root = Dir { parent: None, name: Box::default(), depth: 0, fd: Mutex::default(), fresh, plain };
         Ok((target, Arc::new(root)))
     }
@@ -90,7 +88,7 @@ impl Target {
 
     /// True when this process may do what only root may.
     pub(crate) fn is_root(&self) -> bool {
-        self.me.0 == 0
+        self.me == 0
     }
 
     /// A handle (`O_PATH`) of a directory for the `*at` calls.
@@ -186,21 +184,9 @@ impl Dir {
     }
 }
 
-/// True when neither a group nor an access list is inherited from the directory.
-pub(crate) fn is_plain(fd: &OwnedFd) -> Result<bool, Errno> {
-    let stat = rustix::fs::fstat(fd)?;
+/// True when no access list is inherited from the directory.
+pub(crate) fn is_plain(fd: &OwnedFd) -> bool {
     let mut value = [0u8; 1];
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let inherits = match rustix::fs::getxattr(link, "system.posix_acl_default", &mut value) {
-        Ok(_) | Err(Errno::RANGE) => true,
-        Err(_) => false,
-    };
-    Ok(!inherits && stat.st_mode & 0o2000 == 0)
-}
-
-/// The process' umask, read without changing it.
-fn umask() -> Option<u32> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-    u32::from_str_radix(line.trim(), 8).ok()
+    !matches!(rustix::fs::getxattr(link, "system.posix_acl_default", &mut value), Ok(_) | Err(Errno::RANGE))
 }

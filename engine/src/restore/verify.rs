@@ -39,7 +39,7 @@ fn is_right(site: &Site, window: &Window, share: &Share, buffer: &mut Vec<u8>) -
     let source = share.file.read_back(site)?;
     for piece in window.pieces_of(share) {
         buffer.resize(usize::try_from(piece.length).unwrap_or(0), 0);
-        let whole = match &share.file.map {
+        let whole = match &share.file.plan.map {
             None => file::read_all(source.fd(), piece.at, buffer)?,
             Some(map) => read_stretches(map, &source, piece.at, buffer)?,
         };

@@ -1,5 +1,6 @@
 //! A window: as much of a snapshot as is restored at a time, so that memory stays bounded whatever the snapshot.
 
+use crate::catalog::Gap;
 use crate::entry::ChunkRef;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
@@ -33,6 +34,14 @@ impl Default for Limits {
     }
 }
 
+/// What stands next in a snapshot.
+pub(crate) enum Step {
+    /// An entry or a part of one.
+    Item(Box<Item>),
+    /// Entries that cannot be read, and why.
+    Lost(Gap, String),
+}
+
 /// An entry, or the next part of the content of the one before.
 pub(crate) struct Item {
     /// The entry; `None` when the item before had its beginning.
@@ -45,6 +54,8 @@ pub(crate) struct Item {
     pub(crate) chunks: Vec<ChunkRef>,
     /// True when no more of its content follows.
     pub(crate) last: bool,
+    /// Why the rest of its chunks is not known, when it is not.
+    pub(crate) lost: Option<String>,
 }
 
 /// One chunk's place in one file.

@@ -1,12 +1,10 @@
 //! The workers: threads that decode segments, verify every chunk and write it wherever it is wanted.
 
-use crate::error::Error;
 use crate::restore::boundary::SegmentDecode;
 use crate::restore::file::FileJob;
 use crate::restore::site::Site;
 use crate::restore::window::Window;
 use bytes::Bytes;
-use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -124,7 +122,7 @@ fn segment(site: &Site, decoder: &mut dyn SegmentDecode, task: SegmentTask) {
     let plain = match decoder.decode(task.pack, task.segment, &task.stored) {
         Ok(plain) => plain,
         Err(error) => {
-            let why = words(&error);
+            let why: Arc<str> = Arc::from(error.in_one_line());
             return task.wants.iter().for_each(|want| lose(want, &why));
         }
     };
@@ -148,16 +146,4 @@ fn segment(site: &Site, decoder: &mut dyn SegmentDecode, task: SegmentTask) {
         file.write(site, piece.at, data);
     }
     drop(task.room);
-}
-
-/// An error and its reasons in one line.
-pub(crate) fn words(error: &Error) -> Arc<str> {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(why) = cause {
-        text.push_str(": ");
-        text.push_str(&why.to_string());
-        cause = why.source();
-    }
-    Arc::from(text)
 }

@@ -1,0 +1,46 @@
+//! Directories that their owner had shut for himself and that are open while something in them is restored.
+
+use crate::restore::target::Dir;
+use crate::restore::target::Target;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// The modes that are to be put back, outer directories first.
+#[derive(Default)]
+pub(crate) struct Opened(Mutex<Vec<(Arc<Dir>, u32)>>);
+
+impl Opened {
+    /// Lets the owner into an existing directory of mode `mode`.
+    pub(crate) fn widen(&self, dir: &Arc<Dir>, fd: &OwnedFd, mode: u32) -> Result<(), Errno> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::clone(dir), mode));
+        set_mode(fd, mode | 0o700)
+    }
+
+    /// Nothing in the directory is restored any more; its mode is put back unless it got one of its own.
+    pub(crate) fn leave(&self, target: &Target, dir: &Arc<Dir>, has_mode: bool) -> Result<(), Errno> {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = list.iter().rposition(|(other, _)| Arc::ptr_eq(other, dir)) else { return Ok(()) };
+        let (dir, mode) = list.remove(at);
+        drop(list);
+        if has_mode { Ok(()) } else { set_mode(&*target.handle(&dir)?, mode) }
+    }
+
+    /// Puts every mode back that is left, inner directories first: a shut one cannot be reached through.
+    pub(crate) fn leave_all(&self, target: &Target) {
+        let list = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (dir, mode) in list.into_iter().rev() {
+            // Whoever moved or removed it meanwhile decides about it.
+            let _ = target.handle(&dir).and_then(|fd| set_mode(&fd, mode));
+        }
+    }
+}
+
+fn set_mode(fd: &OwnedFd, mode: u32) -> Result<(), Errno> {
+    // The handle is for looking only: a mode is set through its name in /proc.
+    rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode))
+}
