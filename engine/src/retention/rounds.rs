@@ -1,0 +1,126 @@
+//! One round of the rules over times: from the newest snapshot to the oldest.
+
+use super::Dated;
+use super::Keep;
+use super::KeepRules;
+use super::age::Age;
+use super::calendar::Local;
+use super::calendar::Unit;
+use crate::time::Timestamp;
+use std::cmp::Reverse;
+
+/// Claims may differ from the store's time by this much: a long backup, a clock that is off, a zone that is wrong.
+const CLAIM_SECONDS_MAX: i64 = 24 * 3600;
+
+/// The time a host claims, which cannot be later than when the record was stored.
+pub(super) fn claimed(dated: &Dated) -> Timestamp {
+    let claim = dated.snapshot.started;
+    match dated.stored {
+        Some(stored) if claim.seconds > stored.seconds.saturating_add(CLAIM_SECONDS_MAX) => stored,
+        _ => claim,
+    }
+}
+
+/// The claim where the store bears it out, else the store's time.
+pub(super) fn believed(dated: &Dated) -> Timestamp {
+    let claim = dated.snapshot.started;
+    match dated.stored {
+        Some(stored) if claim.seconds.abs_diff(stored.seconds) > CLAIM_SECONDS_MAX.unsigned_abs() => stored,
+        _ => claim,
+    }
+}
+
+/// A rule at work: what it counts, how far it goes, and the last unit it kept something of.
+struct Counter {
+    name: &'static str,
+    unit: Option<Unit>,
+    left: Left,
+    last: Option<i64>,
+}
+
+/// How far a rule goes yet.
+enum Left {
+    Count(u32),
+    All,
+    Within(Age),
+}
+
+/// Which of the group (by position) the rules keep at these times, and the words of the rule.
+pub(super) fn apply(
+    rules: &KeepRules,
+    times: &[Timestamp],
+    group: &[Dated],
+    offset_at: &dyn Fn(Timestamp) -> i32,
+) -> Vec<(usize, String)> {
+    let mut order: Vec<(usize, Timestamp)> = times.iter().copied().enumerate().collect();
+    // Of two at the same time the id decides, so that every run decides alike.
+    order.sort_by_key(|(number, time)| Reverse((*time, group.get(*number).map(|dated| dated.snapshot.id))));
+    let local = |time| Local::new(time, offset_at(time));
+    let Some(newest) = order.first().map(|(_, time)| local(*time)) else { return Vec::new() };
+    let mut counters = counters(rules);
+    let mut kept = Vec::new();
+    let oldest = order.len().saturating_sub(1);
+    for (place, (number, time)) in order.into_iter().enumerate() {
+        let time = local(time);
+        for counter in &mut counters {
+            kept.extend(counter.keeps(&time, &newest, place == oldest).map(|why| (number, why)));
+        }
+    }
+    kept
+}
+
+fn counters(rules: &KeepRules) -> Vec<Counter> {
+    let counted = [
+        ("last", None, rules.last),
+        ("hourly", Some(Unit::Hour), rules.hourly),
+        ("daily", Some(Unit::Day), rules.daily),
+        ("weekly", Some(Unit::Week), rules.weekly),
+        ("monthly", Some(Unit::Month), rules.monthly),
+        ("yearly", Some(Unit::Year), rules.yearly),
+    ];
+    let within = [
+        ("", None, rules.within),
+        ("hourly ", Some(Unit::Hour), rules.within_hourly),
+        ("daily ", Some(Unit::Day), rules.within_daily),
+        ("weekly ", Some(Unit::Week), rules.within_weekly),
+        ("monthly ", Some(Unit::Month), rules.within_monthly),
+        ("yearly ", Some(Unit::Year), rules.within_yearly),
+    ];
+    let counted = counted.into_iter().filter_map(|(name, unit, keep)| {
+        let left = match keep {
+            Keep::None => return None,
+            Keep::Newest(count) => Left::Count(count),
+            Keep::All => Left::All,
+        };
+        Some(Counter { name, unit, left, last: None })
+    });
+    let within = within
+        .into_iter()
+        .filter_map(|(name, unit, age)| Some(Counter { name, unit, left: Left::Within(age?), last: None }));
+    counted.chain(within).collect()
+}
+
+impl Counter {
+    /// The rule's words, if it keeps a snapshot of this time. They come newest first.
+    fn keeps(&mut self, time: &Local, newest: &Local, is_oldest: bool) -> Option<String> {
+        let goes_on = match self.left {
+            Left::Count(left) => left > 0,
+            Left::All => true,
+            Left::Within(age) => time.is_within(age, newest),
+        };
+        let bucket = self.unit.map(|unit| time.bucket(unit));
+        let is_new = bucket.is_none() || bucket != self.last;
+        if !goes_on || !(is_new || is_oldest) {
+            return None;
+        }
+        self.last = bucket;
+        if let Left::Count(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+        }
+        let oldest = if is_new { "" } else { "oldest " };
+        Some(match self.left {
+            Left::Within(age) => format!("{oldest}{}within {age}", self.name),
+            _ => format!("{oldest}{}", self.name),
+        })
+    }
+}
