@@ -1,0 +1,304 @@
+//! The protocol: condemn, look at the roots, copy, and only then let go. Any error on the way deletes nothing more.
+
+use super::PruneReport;
+use super::bits::Bits;
+use super::copy;
+use super::count;
+use super::merge;
+use super::options::GRACE;
+use super::options::PruneOptions;
+use super::roots::Roots;
+use super::sweep;
+use super::trace::Trace;
+use super::view::View;
+use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::gc::Mark;
+use crate::format::gc::Tomb;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::job::Control;
+use crate::limits::MARK_PACKS_MAX;
+use crate::limits::RESERVED_REPOSITORY_BYTES_MIN;
+use crate::random;
+use crate::store::Condemned;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+
+/// Rounds of copying at most. More than one is needed only where others prune or store at the same time.
+const ROUNDS_MAX: usize = 5;
+/// Looks at the repository at most, where it changes while it is looked at.
+const LOOKS_MAX: usize = 4;
+
+/// One run, from its first look on.
+pub(super) struct Run {
+    pub(super) view: View,
+    pub(super) trace: Trace,
+    pub(super) roots: Roots,
+    pub(super) options: PruneOptions,
+    pub(super) control: Control,
+    pub(super) report: PruneReport,
+    /// Marks of this run, and probes of the store's time among them.
+    own: Vec<SnapshotId>,
+}
+
+impl Run {
+    pub(super) fn new(view: View, options: PruneOptions, control: Control) -> Self {
+        Self {
+            view,
+            trace: Trace::default(),
+            roots: Roots::default(),
+            options,
+            control,
+            report: PruneReport::default(),
+            own: Vec::new(),
+        }
+    }
+
+    /// Roots, then marks and tombs, then the index, then everything the roots reach. Where something is missing the
+    /// whole look is repeated, if somebody else has changed the repository meanwhile.
+    /// Gives the positions in victims that must be copied before these go.
+    pub(super) async fn look(&mut self, victims: &HashSet<PackId>) -> Result<Bits> {
+        for _ in 1..LOOKS_MAX {
+            match self.look_once(victims).await {
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound) => {
+                    let seen = self.view.names();
+                    if self.view.refresh().await.is_ok() && self.view.names() == seen {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+        self.look_once(victims).await
+    }
+
+    async fn look_once(&mut self, victims: &HashSet<PackId>) -> Result<Bits> {
+        self.control.check()?;
+        self.roots = Roots::read(&self.view.store, &self.roots).await?;
+        for root in self.roots.pending.values().chain(self.roots.snapshots.values()) {
+            self.view.now = self.view.now.max(root.stored);
+        }
+        self.view.refresh().await?;
+        self.refuse_without_snapshots()?;
+        self.trace.follow(&self.view, &self.roots, &self.control).await?;
+        let is_victim: HashSet<u32> = victims.iter().filter_map(|pack| self.view.index.pack_number(pack)).collect();
+        count::needed(&self.view, &self.trace, |number| is_victim.contains(&number))
+    }
+
+    /// A list of snapshots that is empty by mistake must not empty the repository (I-15).
+    fn refuse_without_snapshots(&self) -> Result<()> {
+        let has_packs = self.view.index.len() > 0 || !self.view.unindexed.is_empty();
+        if !self.roots.snapshots.is_empty() || !has_packs || self.options.allow_no_snapshots {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Invalid, "the repository has packs but not one snapshot")
+            .because("pruning would remove everything that is stored"))
+    }
+
+    /// How long condemned packs must stay, in seconds.
+    pub(super) fn grace_seconds(&self) -> u64 {
+        let by_store = || if self.view.store.backend().lists_at_once() { 0 } else { GRACE.as_secs() };
+        self.options.grace.map_or_else(by_store, |grace| grace.as_secs())
+    }
+
+    /// Does what was planned: `remove` and `repack` are condemned, copied from where needed, and removed at once or by
+    /// a later run; what earlier runs have condemned is finished where its time has come.
+    pub(super) async fn apply(mut self, chosen: HashSet<PackId>) -> Result<PruneReport> {
+        let fresh: HashSet<PackId> =
+            chosen.into_iter().filter(|pack| !self.view.condemned.is_condemned(pack)).collect();
+        self.report.packs_condemned = count_of(fresh.len());
+        self.mark(&fresh).await?;
+        if self.own.is_empty() && self.has_anything_to_time() {
+            // A mark without packs condemns nothing: its age tells the store's time.
+            self.put_mark(&[]).await?;
+        }
+        self.view.refresh().await?;
+        let earlier = self.ripe();
+        self.mark(&earlier).await?;
+        let victims: HashSet<PackId> = fresh.union(&earlier).copied().collect();
+        let going = if self.grace_seconds() == 0 { victims.clone() } else { earlier };
+        self.finish(&victims, going).await?;
+        self.look(&HashSet::new()).await?;
+        let grace = self.grace_seconds();
+        sweep::marks(&self.view, &self.roots, grace).await?;
+        self.report.tombs_removed = sweep::tombs(&self.view).await?;
+        self.report.pending_removed = sweep::pending(&self.view, &self.roots, grace).await?;
+        self.count_what_is_left();
+        if self.report.bytes_left >= RESERVED_REPOSITORY_BYTES_MIN {
+            // What cannot be set aside is no failure of a prune that is done.
+            let _ = self.view.store.backend().reserve().await;
+        }
+        Ok(self.report)
+    }
+
+    /// Packs that are condemned and whose grace is over: in marks of earlier runs and of other hosts, and those that
+    /// a run had no time to delete after it had stored their tomb.
+    fn ripe(&self) -> HashSet<PackId> {
+        let (condemned, grace) = (&self.view.condemned, self.grace_seconds());
+        let is_ripe = |id: &SnapshotId| {
+            let stored = self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten();
+            grace == 0 || self.view.age_seconds(stored).is_some_and(|age| age >= grace)
+        };
+        let marks = condemned.marks().iter().filter(|(id, _)| !self.own.contains(id) && is_ripe(id));
+        let marked = marks.flat_map(|(_, packs)| packs).filter(|pack| !condemned.is_deleted(pack));
+        let buried = condemned.tombs().values().flatten().filter(|pack| self.view.listed_length(pack).is_some());
+        marked.chain(buried).copied().collect()
+    }
+
+    /// Whether something waits for a time to pass.
+    fn has_anything_to_time(&self) -> bool {
+        let condemned = &self.view.condemned;
+        !condemned.tombs().is_empty() || !condemned.marks().is_empty() || !self.roots.pending.is_empty()
+    }
+
+    /// From P2 on.
+    async fn finish(&mut self, victims: &HashSet<PackId>, going: HashSet<PackId>) -> Result<()> {
+        let needed = self.look(victims).await?;
+        let costly = self.packs_of(&needed);
+        let (free, rest): (HashSet<PackId>, HashSet<PackId>) = if costly.is_empty() {
+            (HashSet::new(), going)
+        } else {
+            // Packs that nothing is copied from go first: a full store gets room for the copies.
+            going.into_iter().partition(|pack| !costly.contains(pack))
+        };
+        self.delete(&free).await?;
+        self.settle(victims, needed).await?;
+        let merged = self.merge(&rest).await;
+        if merged.as_ref().is_err_and(|error| error.kind() != Kind::NoSpace) {
+            return merged;
+        }
+        self.delete(&rest).await?;
+        if merged.is_err() {
+            // Tombs hide the packs from every reader of the index, so the merge can follow when there is room again.
+            self.view.refresh().await?;
+            self.merge(&rest).await?;
+        }
+        Ok(())
+    }
+
+    /// P3: the index without the packs that go now and those that are deleted already. Where another run merges the
+    /// same objects at the same time, everything is looked at again first.
+    async fn merge(&mut self, going: &HashSet<PackId>) -> Result<()> {
+        for _ in 1..LOOKS_MAX {
+            let deleted = self.view.condemned.tombs().values().flatten();
+            let dropped: HashSet<PackId> = going.iter().chain(deleted).copied().collect();
+            match merge::merge(&self.view, &dropped, &mut self.report).await {
+                Err(error) if error.kind() == Kind::Conflict => drop(self.look(&HashSet::new()).await?),
+                other => return other,
+            }
+        }
+        Err(Error::new(Kind::Conflict, "cannot merge the index").because("other runs merge it all the time"))
+    }
+
+    /// The packs in which positions stand.
+    fn packs_of(&self, positions: &Bits) -> HashSet<PackId> {
+        let there = count::records(&self.view).filter(|(position, _)| positions.has(*position));
+        let numbers: BTreeSet<u32> = there.map(|(_, record)| record.pack).collect();
+        numbers.iter().filter_map(|number| self.view.index.pack(*number)).map(|pack| pack.id).collect()
+    }
+
+    fn count_what_is_left(&mut self) {
+        let condemned = &self.view.condemned;
+        for (number, pack) in (0u32..).zip(self.view.index.packs()) {
+            if self.view.state(number).listed {
+                self.report.packs_left += 1;
+                self.report.bytes_left += u64::from(pack.length);
+                self.report.packs_waiting += u64::from(condemned.is_condemned(&pack.id));
+            }
+        }
+        for (pack, unindexed) in &self.view.unindexed {
+            self.report.packs_left += 1;
+            self.report.bytes_left += unindexed.length;
+            self.report.packs_waiting += u64::from(condemned.is_condemned(pack));
+        }
+    }
+
+    /// P2: copies until every live chunk of a victim has a copy in a usable pack that is no victim; after each copy
+    /// everything is looked at again, because the copy itself may have been condemned.
+    async fn settle(&mut self, victims: &HashSet<PackId>, mut needed: Bits) -> Result<()> {
+        let session = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+        for _ in 0..ROUNDS_MAX {
+            if needed.is_empty() {
+                return Ok(());
+            }
+            let seen = self.view.names();
+            let copied = copy::copy(&self.view, needed, session, &self.options, &self.control).await;
+            match &copied {
+                Ok(tally) => self.count_copies(tally),
+                // Another run may have finished with a victim of both: then a copy is elsewhere by now.
+                Err(error) if error.kind() == Kind::Damaged => {}
+                Err(_) => return copied.map(|_| ()),
+            }
+            needed = self.look(victims).await?;
+            if self.view.names() == seen {
+                copied?;
+            }
+        }
+        Err(Error::new(Kind::Conflict, "cannot settle what is still needed")
+            .because("other runs condemn the copies as fast as they are made; nothing more was deleted"))
+    }
+
+    fn count_copies(&mut self, tally: &copy::Tally) {
+        self.report.packs_written += tally.packs;
+        self.report.bytes_written += tally.bytes;
+        self.report.chunks_copied += tally.copied.chunks;
+        self.report.segments_copied += tally.copied.segments_copied;
+        self.report.segments_formed += tally.copied.segments_formed;
+    }
+
+    /// P4 and P5: a tomb is visible before the first of its packs is gone.
+    async fn delete(&mut self, packs: &HashSet<PackId>) -> Result<()> {
+        let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
+        let all: Vec<PackId> = sorted.into_iter().collect();
+        for some in all.chunks(MARK_PACKS_MAX) {
+            let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+            let body = Tomb { packs: some.to_vec() }.encode();
+            self.view.store.put_small(&Name::Tomb(id), &body).await?;
+        }
+        for pack in &all {
+            self.control.check()?;
+            self.view.store.backend().delete(&Name::Pack(*pack)).await?;
+            if let Some(length) = self.view.listed_length(pack) {
+                self.report.packs_deleted += 1;
+                self.report.bytes_deleted += length;
+            }
+        }
+        Ok(())
+    }
+
+    /// P1.
+    async fn mark(&mut self, packs: &HashSet<PackId>) -> Result<()> {
+        let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
+        let all: Vec<PackId> = sorted.into_iter().collect();
+        for some in all.chunks(MARK_PACKS_MAX) {
+            self.put_mark(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_mark(&mut self, packs: &[PackId]) -> Result<()> {
+        let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+        let body = Mark { packs: packs.to_vec() }.encode();
+        let mut outcome = self.view.store.put_small(&Name::Mark(id), &body).await;
+        let backend = self.view.store.backend();
+        if outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace) && backend.spend_reserve().await? {
+            outcome = self.view.store.put_small(&Name::Mark(id), &body).await;
+        }
+        self.own.push(id);
+        match outcome {
+            // Another run has found it, finished it and taken it away before it was read back here.
+            Err(error) if error.kind() == Kind::NotFound => {
+                let condemned = Condemned::read(&self.view.store).await?;
+                if packs.iter().all(|pack| condemned.is_condemned(pack)) { Ok(()) } else { Err(error) }
+            }
+            other => other,
+        }
+    }
+}
+
+fn count_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,227 @@
+//! Index objects merged into fewer: the union of what they name, less the packs that are going.
+
+use super::PruneReport;
+use super::view::View;
+use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::ChunkRecord;
+use crate::format::index::IndexRecords;
+use crate::format::index::PackInfo;
+use crate::format::wire::size;
+use crate::id::ChunkId;
+use crate::id::IndexId;
+use crate::id::PackId;
+use crate::limits::INDEX_MERGED_CHUNKS;
+use crate::store::Store;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Index objects of one level that are merged into one of the next.
+const LEVEL_OBJECTS: usize = 8;
+/// Most chunks of an index object of the lowest level; each further level has eight times as many.
+const LEVEL_CHUNKS: usize = 4096;
+
+/// Chunks counted, and their ids folded into one: what goes in must come out (I-11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    count: usize,
+    folded: [u8; ChunkId::BYTES],
+}
+
+impl Sum {
+    fn add(&mut self, id: &ChunkId) {
+        self.count += 1;
+        self.folded.iter_mut().zip(id.as_bytes()).for_each(|(sum, byte)| *sum ^= byte);
+    }
+}
+
+/// Which index objects to write anew, in groups that become one each: those that name a pack that is going, and
+/// those of levels that have too many. Pure.
+pub(super) fn groups(sizes: &BTreeMap<IndexId, usize>, must: &BTreeSet<IndexId>) -> Vec<Vec<IndexId>> {
+    let mut levels: BTreeMap<u32, Vec<IndexId>> = BTreeMap::new();
+    for (id, chunks) in sizes {
+        levels.entry(level(*chunks)).or_default().push(*id);
+    }
+    let mut chosen = must.clone();
+    for (_, ids) in levels.into_iter().filter(|(level, ids)| *level < full_level() && ids.len() >= LEVEL_OBJECTS) {
+        chosen.extend(ids);
+    }
+    // The smallest first, so that they come together.
+    let mut chosen: Vec<(usize, IndexId)> =
+        chosen.into_iter().filter_map(|id| sizes.get(&id).map(|chunks| (*chunks, id))).collect();
+    chosen.sort_unstable();
+    let mut groups: Vec<Vec<IndexId>> = Vec::new();
+    let mut filled = usize::MAX;
+    for (chunks, id) in chosen {
+        match groups.last_mut().filter(|_| filled.saturating_add(chunks) <= INDEX_MERGED_CHUNKS) {
+            Some(group) => {
+                group.push(id);
+                filled += chunks;
+            }
+            None => {
+                groups.push(vec![id]);
+                filled = chunks;
+            }
+        }
+    }
+    groups
+}
+
+fn level(chunks: usize) -> u32 {
+    let mut level = 0;
+    let mut most = LEVEL_CHUNKS;
+    while chunks >= most && level < full_level() {
+        level += 1;
+        most *= LEVEL_OBJECTS;
+    }
+    level
+}
+
+/// Index objects of this level are large enough to be left alone.
+const fn full_level() -> u32 {
+    (INDEX_MERGED_CHUNKS / LEVEL_CHUNKS).ilog2().div_ceil(LEVEL_OBJECTS.ilog2())
+}
+
+/// Merges, and deletes exactly what the merged objects replace and what earlier merges have left behind.
+pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut PruneReport) -> Result<()> {
+    let superseded = view.superseded();
+    // A merge that was interrupted: that its objects are taken over whole was seen when the index was read.
+    for id in &superseded {
+        view.store.backend().delete(&Name::Index(*id)).await?;
+        report.index_deleted += 1;
+    }
+    let current = view.objects.iter().filter(|(id, _)| !superseded.contains(id));
+    let is_going = |number: &u32| view.index.pack(*number).is_some_and(|pack| going.contains(&pack.id));
+    let (mut sizes, mut must) = (BTreeMap::new(), BTreeSet::new());
+    for (id, object) in current {
+        sizes.insert(*id, object.chunks);
+        if object.packs.is_empty() || object.packs.iter().any(is_going) {
+            must.insert(*id);
+        }
+    }
+    for group in groups(&sizes, &must) {
+        if group.len() == 1 && group.iter().all(|id| !must.contains(id)) {
+            continue;
+        }
+        report.index_written += u64::from(merge_group(&view.store, &group, going).await?);
+        for id in &group {
+            view.store.backend().delete(&Name::Index(*id)).await?;
+            report.index_deleted += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Stores the union of a group and reads it back; `false` when nothing is left of it to store.
+async fn merge_group(store: &Arc<Store>, group: &[IndexId], going: &HashSet<PackId>) -> Result<bool> {
+    let mut union = Union { going, packs: BTreeMap::new(), sum: Sum::default() };
+    for id in group {
+        // Read again: nothing is taken over from memory that is not in the repository. One that is gone was merged
+        // by somebody else meanwhile, and what became of its packs is not known here.
+        let records = store.get_index(*id).await.map_err(|error| match error.kind() {
+            Kind::NotFound => {
+                Error::new(Kind::Conflict, "another prune merges the index at the same time").because(error)
+            }
+            _ => error,
+        })?;
+        union.add(records);
+    }
+    let Union { packs, sum, .. } = union;
+    if packs.is_empty() {
+        return Ok(false);
+    }
+    let records = records(packs, group);
+    let mut stored = store.put_index_records(&records).await;
+    if stored.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace) && store.backend().spend_reserve().await? {
+        stored = store.put_index_records(&records).await;
+    }
+    let stored = stored?;
+    let mut back = Sum::default();
+    let read = store.get_index(stored).await?;
+    read.chunks.iter().for_each(|record| back.add(&record.id));
+    if back == sum && read.packs == records.packs {
+        return Ok(true);
+    }
+    Err(Error::new(Kind::Bug, "a merged index object does not hold what went into it")
+        .because(format!("{} chunks instead of {}; nothing was deleted", back.count, sum.count)))
+}
+
+/// Packs of several index objects with their chunks, each pack once.
+struct Union<'a> {
+    going: &'a HashSet<PackId>,
+    packs: BTreeMap<PackId, (PackInfo, Vec<ChunkRecord>)>,
+    sum: Sum,
+}
+
+impl Union<'_> {
+    fn add(&mut self, records: IndexRecords) {
+        let mut of_pack: Vec<Option<Vec<ChunkRecord>>> = Vec::with_capacity(records.packs.len());
+        for pack in &records.packs {
+            let is_new = !self.going.contains(&pack.id) && !self.packs.contains_key(&pack.id);
+            of_pack.push(is_new.then(Vec::new));
+        }
+        for record in records.chunks {
+            if let Some(Some(chunks)) = of_pack.get_mut(size(record.pack)) {
+                self.sum.add(&record.id);
+                chunks.push(record);
+            }
+        }
+        for (pack, chunks) in records.packs.into_iter().zip(of_pack) {
+            if let Some(chunks) = chunks {
+                self.packs.insert(pack.id, (pack, chunks));
+            }
+        }
+    }
+}
+
+fn records(packs: BTreeMap<PackId, (PackInfo, Vec<ChunkRecord>)>, group: &[IndexId]) -> IndexRecords {
+    let mut merged = IndexRecords { supersedes: group.to_vec(), ..IndexRecords::default() };
+    merged.supersedes.sort_unstable();
+    for (number, (pack, chunks)) in (0u32..).zip(packs.into_values()) {
+        merged.packs.push(pack);
+        merged.chunks.extend(chunks.into_iter().map(|record| ChunkRecord { pack: number, ..record }));
+    }
+    merged.chunks.sort_unstable();
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> IndexId {
+        IndexId::from_bytes([number; 32])
+    }
+
+    fn sizes(sizes: &[usize]) -> BTreeMap<IndexId, usize> {
+        (0u8..).map(id).zip(sizes.iter().copied()).collect()
+    }
+
+    #[test]
+    fn eight_of_a_level_become_one_and_fewer_stay() {
+        assert!(groups(&sizes(&[100; 7]), &BTreeSet::new()).is_empty());
+        let eight = groups(&sizes(&[100, 100, 100, 100, 100, 100, 100, 100, 5000]), &BTreeSet::new());
+        assert_eq!(eight, vec![(0..8).map(id).collect::<Vec<_>>()]);
+        // Full ones are never merged for their number.
+        assert!(groups(&sizes(&[INDEX_MERGED_CHUNKS; 20]), &BTreeSet::new()).is_empty());
+    }
+
+    #[test]
+    fn what_names_a_pack_that_is_going_is_written_anew_in_any_case() {
+        let must = BTreeSet::from([id(1), id(2)]);
+        let two = groups(&sizes(&[10, INDEX_MERGED_CHUNKS, 20]), &must);
+        assert_eq!(two, vec![vec![id(2)], vec![id(1)]]);
+        assert_eq!(groups(&sizes(&[10, 30, 20]), &must), vec![vec![id(2), id(1)]]);
+    }
+
+    #[test]
+    fn levels_grow_by_eight_until_an_object_is_full() {
+        assert_eq!([0, 4095, 4096, 32_767, 32_768].map(level), [0, 0, 1, 1, 2]);
+        assert_eq!(level(INDEX_MERGED_CHUNKS), full_level());
+        assert_eq!(level(usize::MAX), full_level());
+    }
+}

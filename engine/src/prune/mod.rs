@@ -1,0 +1,214 @@
+//! Taking back the space of what no snapshot needs, beside running backups, without a lock and without a clock.
+//!
+//! ```text
+//! look --> count --> plan ..> mark --> look --> copy --> look --> merge --> tomb --> delete --> sweep
+//! roots     use of   choice   P1      `---------- P2 ---------'   P3        P4       P5         P6
+//! view      each     to show
+//! trace     pack
+//! ```
+//! A look reads the roots (pending records first, `roots`), then marks and tombs, the index and the list of packs
+//! (`view`), and follows every root (`trace`). `count` tells how much of each pack is needed, `plan` chooses, and
+//! `apply` runs the protocol: the mark is visible before the roots are read, so that a writer either shows its intent
+//! in time or finds the mark; every live chunk of a victim is copied (`copy`, `extract`, `regroup`, `pack`) before the
+//! index is merged without the victims (`merge`); the tomb is visible before the first pack is gone. A run that dies
+//! anywhere leaves marks, tombs and copies, which the next run of anybody finishes (`sweep` takes them away when their
+//! time has come). Marks are terminal: nothing is ever un-condemned.
+//!
+//! Whatever cannot be read or found stops the run before it deletes anything. All that is kept for each chunk beside
+//! the index are a few bits (`bits`).
+
+mod apply;
+mod bits;
+mod copy;
+mod count;
+mod extract;
+mod merge;
+mod options;
+mod pack;
+mod plan;
+mod regroup;
+mod roots;
+mod sweep;
+mod trace;
+mod view;
+
+pub use options::MaxUnused;
+pub(crate) use options::PruneOptions;
+
+use crate::error::Result;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::job::Control;
+use crate::store::Store;
+use apply::Run;
+use count::Youth;
+use plan::Choice;
+use plan::Standing;
+use plan::Wishes;
+use std::collections::HashSet;
+use std::sync::Arc;
+use view::View;
+
+/// What a prune would do, in numbers. Bytes are stored bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PruneSummary {
+    /// Snapshots, and backups about to commit, whose data stays.
+    pub roots: u64,
+    /// All packs that are there.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packs that nothing needs and that are removed.
+    pub packs_removed: u64,
+    /// Their bytes.
+    pub bytes_removed: u64,
+    /// Of these, packs that no index object names: left by interrupted runs.
+    pub packs_unindexed: u64,
+    /// Packs of which a part is needed, which is written anew.
+    pub packs_repacked: u64,
+    /// Their bytes: to be read.
+    pub bytes_repacked: u64,
+    /// About how many bytes of them are to be written.
+    pub bytes_copied: u64,
+    /// Bytes that nothing needs, in all packs.
+    pub bytes_unused: u64,
+    /// The same after this prune, about.
+    pub bytes_unused_after: u64,
+    /// Packs left alone because they are so young that a running backup may be about to use them.
+    pub packs_young: u64,
+    /// How many of their bytes nothing needs.
+    pub bytes_young: u64,
+    /// Packs that earlier runs have condemned, to be removed when their grace is over.
+    pub packs_waiting: u64,
+    /// How long condemned packs stay, in seconds.
+    pub grace_seconds: u64,
+}
+
+impl PruneSummary {
+    /// About how many bytes are given back in the end.
+    pub fn bytes_freed(&self) -> u64 {
+        (self.bytes_removed + self.bytes_repacked).saturating_sub(self.bytes_copied)
+    }
+}
+
+/// What a prune did. Bytes are stored bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PruneReport {
+    /// Packs newly condemned.
+    pub packs_condemned: u64,
+    /// Packs deleted.
+    pub packs_deleted: u64,
+    /// Their bytes.
+    pub bytes_deleted: u64,
+    /// New packs, with what was needed of condemned ones.
+    pub packs_written: u64,
+    /// Their bytes.
+    pub bytes_written: u64,
+    /// Chunks copied.
+    pub chunks_copied: u64,
+    /// Segments copied as they were, without being opened.
+    pub segments_copied: u64,
+    /// Segments formed anew from chunks of wasteful ones.
+    pub segments_formed: u64,
+    /// Index objects written by merging.
+    pub index_written: u64,
+    /// Index objects deleted because others replace them.
+    pub index_deleted: u64,
+    /// Tombs removed.
+    pub tombs_removed: u64,
+    /// Pending records removed.
+    pub pending_removed: u64,
+    /// Packs that are there afterwards.
+    pub packs_left: u64,
+    /// Their bytes.
+    pub bytes_left: u64,
+    /// Of these, condemned packs that wait for their grace to be over.
+    pub packs_waiting: u64,
+}
+
+/// What a prune would do: to be shown, and then consumed by [`Plan::apply`].
+pub(crate) struct Plan {
+    run: Run,
+    chosen: HashSet<PackId>,
+    summary: PruneSummary,
+}
+
+impl Plan {
+    /// Looks at everything and chooses; writes nothing.
+    pub(crate) async fn make(store: &Arc<Store>, options: PruneOptions, control: Control) -> Result<Self> {
+        let mut run = Run::new(View::new(store), options, control);
+        run.look(&HashSet::new()).await?;
+        // Packs of a session that has committed belong to no running backup.
+        let records = run.roots.snapshots.iter();
+        let mut ended: HashSet<SnapshotId> =
+            records.flat_map(|(id, root)| [Some(*id), Some(root.session), root.parent]).flatten().collect();
+        ended.extend(&run.options.ended);
+        let youth = Youth { min_age_seconds: run.options.min_age.as_secs(), ended: &ended };
+        let uses = count::uses(&run.view, &run.trace, &youth);
+        let wishes = Wishes {
+            max_unused: run.options.max_unused,
+            max_repack_bytes: run.options.max_repack_bytes,
+            repack_small: run.options.repack_small,
+            pack_goals: run.options.pack_goals,
+        };
+        let choice = plan::choose(&uses, &wishes);
+        let old = run.view.unindexed.iter().filter(|(pack, unindexed)| {
+            let is_old = run.view.rough_age_seconds(unindexed.stored) >= youth.min_age_seconds;
+            is_old && !run.view.condemned.is_condemned(pack)
+        });
+        let unindexed: Vec<(PackId, u64)> = old.map(|(pack, unindexed)| (*pack, unindexed.length)).collect();
+        let summary = run.summary(&choice, &unindexed);
+        let packs = choice.remove.iter().chain(&choice.repack).map(|pack| pack.id);
+        let chosen = packs.chain(unindexed.iter().map(|(pack, _)| *pack)).collect();
+        Ok(Self { run, chosen, summary })
+    }
+
+    pub(crate) fn summary(&self) -> PruneSummary {
+        self.summary
+    }
+
+    /// Does it. The work watches `control` from here on.
+    pub(crate) async fn apply(mut self, control: Control) -> Result<PruneReport> {
+        self.run.control = control;
+        self.run.apply(self.chosen).await
+    }
+}
+
+impl Run {
+    fn summary(&self, choice: &Choice, unindexed: &[(PackId, u64)]) -> PruneSummary {
+        let Choice { remove, repack, stay } = choice;
+        let count = |packs: usize| u64::try_from(packs).unwrap_or(u64::MAX);
+        let unused = |packs: &[plan::PackUse]| packs.iter().map(plan::PackUse::unused).sum::<u64>();
+        let lengths = |packs: &[plan::PackUse]| packs.iter().map(|pack| pack.length).sum::<u64>();
+        let young = || stay.iter().filter(|pack| pack.standing == Standing::Young);
+        let mut summary = PruneSummary {
+            roots: count(self.roots.snapshots.len() + self.roots.pending.len()),
+            packs_removed: count(remove.len() + unindexed.len()),
+            bytes_removed: lengths(remove) + unindexed.iter().map(|(_, length)| length).sum::<u64>(),
+            packs_unindexed: count(unindexed.len()),
+            packs_repacked: count(repack.len()),
+            bytes_repacked: lengths(repack),
+            bytes_copied: repack.iter().map(|pack| pack.kept).sum(),
+            bytes_unused: unused(remove) + unused(repack) + unused(stay),
+            bytes_unused_after: unused(stay),
+            packs_young: count(young().count()),
+            bytes_young: young().map(plan::PackUse::unused).sum(),
+            grace_seconds: self.grace_seconds(),
+            ..PruneSummary::default()
+        };
+        for (number, pack) in (0u32..).zip(self.view.index.packs()) {
+            let state = self.view.state(number);
+            summary.packs += u64::from(state.listed);
+            summary.bytes += if state.listed { u64::from(pack.length) } else { 0 };
+            summary.packs_waiting += u64::from(state.listed && (state.marked || state.tombed));
+        }
+        for (pack, there) in &self.view.unindexed {
+            summary.packs += 1;
+            summary.bytes += there.length;
+            summary.packs_waiting += u64::from(self.view.condemned.is_condemned(pack));
+        }
+        summary
+    }
+}

@@ -1,0 +1,128 @@
+//! Segments formed anew from the chunks that are still needed of old ones, verified from their final bytes.
+
+use super::pack::Parcel;
+use crate::class::Class;
+use crate::crypto::seal::DataKey;
+use crate::crypto::seal::SealedSegment;
+use crate::crypto::seal::Sealer;
+use crate::crypto::seal::SegmentHead;
+use crate::entry::ChunkRef;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::wire::length_u32;
+use crate::id::PackId;
+use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
+use crate::limits::SEGMENT_BYTES_GOAL;
+use crate::limits::SEGMENT_CHUNKS_MAX;
+use crate::squeeze::Squeezer;
+use crate::store::SegmentDecoder;
+use crate::store::Store;
+use crate::store::StoredSegment;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The zstd level of segments formed anew: what a backup uses unless it is told otherwise.
+const LEVEL: i32 = 3;
+
+/// A segment being filled.
+#[derive(Default)]
+struct Open {
+    plain: Vec<u8>,
+    chunks: Vec<ChunkRef>,
+}
+
+/// The open segments of one class: chunks of squeezed segments are squeezed again, those of stored ones are stored.
+pub(super) struct Regroup {
+    store: Arc<Store>,
+    class: Class,
+    key: Arc<DataKey>,
+    sealer: Sealer,
+    squeezer: Squeezer,
+    decoder: SegmentDecoder,
+    squeezed: Vec<u8>,
+    squeezable: Open,
+    stored: Open,
+}
+
+impl Regroup {
+    /// Seals with `key`, which is stored already.
+    pub(super) fn new(store: &Arc<Store>, class: Class, key: Arc<DataKey>) -> Result<Self> {
+        Ok(Self {
+            sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
+            squeezer: Squeezer::new(LEVEL)?,
+            decoder: SegmentDecoder::new(store),
+            store: Arc::clone(store),
+            class,
+            key,
+            squeezed: Vec::new(),
+            squeezable: Open::default(),
+            stored: Open::default(),
+        })
+    }
+
+    /// Takes a chunk whose id was compared with its bytes; gives a segment when that closes one.
+    pub(super) fn add(&mut self, chunk: ChunkRef, bytes: &[u8], compression: u8) -> Result<Option<Parcel>> {
+        let goal = match self.class {
+            Class::Data => SEGMENT_BYTES_GOAL,
+            Class::Metadata => METADATA_SEGMENT_BYTES_GOAL,
+        };
+        let squeezable = compression != 0;
+        let open = if squeezable { &self.squeezable } else { &self.stored };
+        let is_full = !open.chunks.is_empty()
+            && (open.plain.len() + bytes.len() > goal || open.chunks.len() >= SEGMENT_CHUNKS_MAX);
+        let closed = if is_full { self.close(squeezable)? } else { None };
+        let open = if squeezable { &mut self.squeezable } else { &mut self.stored };
+        open.plain.extend_from_slice(bytes);
+        open.chunks.push(chunk);
+        Ok(closed)
+    }
+
+    /// Closes what is open.
+    pub(super) fn finish(&mut self) -> Result<Vec<Parcel>> {
+        let both = [self.close(true)?, self.close(false)?];
+        Ok(both.into_iter().flatten().collect())
+    }
+
+    fn close(&mut self, squeezable: bool) -> Result<Option<Parcel>> {
+        let Open { plain, chunks } = std::mem::take(if squeezable { &mut self.squeezable } else { &mut self.stored });
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        let mut squeezed = std::mem::take(&mut self.squeezed);
+        let helped = squeezable && self.squeezer.squeeze(&plain, &mut squeezed)?;
+        let plain_length = length_u32(plain.len());
+        let head = SegmentHead { class: self.class, compression: u8::from(helped), plain_length };
+        let sealed = self.sealer.seal(self.store.rng(), head, if helped { &squeezed } else { &plain })?;
+        self.squeezed = squeezed;
+        self.verify(&sealed, &plain)?;
+        Ok(Some(Parcel {
+            plain_length,
+            compression: head.compression,
+            data_key: sealed.data_key(),
+            wrapped_key: self.store.wrapped_key(&sealed.data_key())?,
+            place: sealed.place(),
+            stored: Bytes::from(sealed.into_bytes()),
+            chunks,
+        }))
+    }
+
+    /// Opens the final bytes again and compares (I-9).
+    fn verify(&mut self, sealed: &SealedSegment, plain: &[u8]) -> Result<()> {
+        let head = sealed.head();
+        let stored = StoredSegment {
+            pack: PackId::from_bytes([0; 32]),
+            number: 0,
+            class: head.class,
+            compression: head.compression,
+            plain_length: head.plain_length,
+            place: sealed.place(),
+            stored: sealed.bytes(),
+        };
+        if self.decoder.decode(&stored, &self.key)? == plain {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Bug, "a sealed segment does not open to what was put in")
+            .because("memory or the compressor is faulty; nothing of it was stored"))
+    }
+}

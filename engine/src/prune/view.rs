@@ -1,0 +1,268 @@
+//! What the repository holds, as far as this run has seen it: the index, what is condemned, which packs are there.
+
+use crate::backend::Area;
+use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::IndexRecords;
+use crate::format::wire::size;
+use crate::id::IndexId;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::index::table::Index;
+use crate::store::Condemned;
+use crate::store::Store;
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Index objects fetched at once; so many are in memory besides the index.
+const FETCHES_MAX: usize = 4;
+/// Listings of the index at most, each of which found an object that vanished before it could be read.
+const LISTINGS_MAX: usize = 20;
+
+/// An index object, without its chunks.
+#[derive(Debug)]
+pub(super) struct IndexObject {
+    /// Numbers of the packs it names.
+    pub(super) packs: Vec<u32>,
+    pub(super) supersedes: Vec<IndexId>,
+    pub(super) chunks: usize,
+}
+
+/// What is known of a pack that an index object names.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PackState {
+    /// An index object names it that no other one supersedes.
+    pub(super) current: bool,
+    /// A mark names it.
+    pub(super) marked: bool,
+    /// A tomb names it.
+    pub(super) tombed: bool,
+    /// It is listed.
+    pub(super) listed: bool,
+    /// It is listed at its full length.
+    pub(super) whole: bool,
+    /// When it was stored, by the store's time.
+    pub(super) stored: Option<Timestamp>,
+}
+
+impl PackState {
+    /// A snapshot may come to rely on it.
+    pub(super) fn usable(self) -> bool {
+        self.current && self.whole && !self.marked && !self.tombed
+    }
+}
+
+/// A pack that no index object names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unindexed {
+    pub(super) length: u64,
+    pub(super) stored: Option<Timestamp>,
+}
+
+/// Everything seen so far. The index only grows, so that positions in it stay; what became of a pack is in its state.
+pub(super) struct View {
+    pub(super) store: Arc<Store>,
+    pub(super) index: Arc<Index>,
+    /// Index objects that are listed.
+    pub(super) objects: BTreeMap<IndexId, IndexObject>,
+    pub(super) condemned: Condemned,
+    /// When each mark and each tomb was stored.
+    pub(super) gc_stored: BTreeMap<Name, Option<Timestamp>>,
+    pub(super) unindexed: BTreeMap<PackId, Unindexed>,
+    /// The newest time that any listing shows: the store's present is not before it.
+    pub(super) now: Option<Timestamp>,
+    states: Vec<PackState>,
+}
+
+impl View {
+    /// Nothing seen yet.
+    pub(super) fn new(store: &Arc<Store>) -> Self {
+        Self {
+            store: Arc::clone(store),
+            index: Arc::new(Index::empty()),
+            objects: BTreeMap::new(),
+            condemned: Condemned::default(),
+            gc_stored: BTreeMap::new(),
+            unindexed: BTreeMap::new(),
+            now: None,
+            states: Vec::new(),
+        }
+    }
+
+    /// Looks again: marks and tombs, then the index, then the packs. Damage of any of them is an error.
+    pub(super) async fn refresh(&mut self) -> Result<()> {
+        self.gc_stored.clear();
+        for area in [Area::Marks, Area::Tombs] {
+            for listed in self.store.list(area).await? {
+                self.gc_stored.insert(listed.name, listed.modified);
+                self.saw(listed.modified);
+            }
+        }
+        self.condemned = Condemned::read(&self.store).await?;
+        self.read_index().await?;
+        self.states = vec![PackState::default(); self.index.packs().count()];
+        self.list_packs().await?;
+        self.judge()
+    }
+
+    /// What is known of a pack, by its number in the index.
+    pub(super) fn state(&self, number: u32) -> PackState {
+        self.states.get(size(number)).copied().unwrap_or_default()
+    }
+
+    /// The length of a pack that is listed.
+    pub(super) fn listed_length(&self, pack: &PackId) -> Option<u64> {
+        match self.index.pack_number(pack) {
+            Some(number) if self.state(number).listed => self.index.pack(number).map(|pack| u64::from(pack.length)),
+            Some(_) => None,
+            None => self.unindexed.get(pack).map(|pack| pack.length),
+        }
+    }
+
+    /// Takes note of a time by the store's clock.
+    pub(super) fn saw(&mut self, time: Option<Timestamp>) {
+        self.now = self.now.max(time);
+    }
+
+    /// Seconds since `then` by the store's time, at least; `None` where that is not known.
+    pub(super) fn age_seconds(&self, then: Option<Timestamp>) -> Option<u64> {
+        self.now.zip(then).and_then(|(now, then)| u64::try_from(now.seconds.saturating_sub(then.seconds)).ok())
+    }
+
+    /// Seconds since `then` by the store's newest time or this host's clock, whichever is later: good enough to choose
+    /// packs by, and for nothing else.
+    pub(super) fn rough_age_seconds(&self, then: Option<Timestamp>) -> u64 {
+        let now = self.now.max(Some(self.store.clock().now()));
+        let age = now.zip(then).map(|(now, then)| now.seconds.saturating_sub(then.seconds));
+        age.and_then(|age| u64::try_from(age).ok()).unwrap_or_default()
+    }
+
+    /// Index objects that another listed one supersedes: left behind by a merge that was interrupted.
+    pub(super) fn superseded(&self) -> BTreeSet<IndexId> {
+        let named = self.objects.values().flat_map(|object| object.supersedes.iter().copied());
+        named.filter(|id| self.objects.contains_key(id)).collect()
+    }
+
+    /// What decides whether looking again may give another answer: the names of index objects, marks and tombs.
+    pub(super) fn names(&self) -> (Vec<IndexId>, Vec<SnapshotId>) {
+        let gc = self.condemned.marks().keys().chain(self.condemned.tombs().keys());
+        (self.objects.keys().copied().collect(), gc.copied().collect())
+    }
+
+    async fn read_index(&mut self) -> Result<()> {
+        for _ in 0..LISTINGS_MAX {
+            let mut listed = BTreeSet::new();
+            for object in self.store.list(Area::Index).await? {
+                let Name::Index(id) = object.name else { continue };
+                listed.insert(id);
+                self.saw(object.modified);
+            }
+            self.objects.retain(|id, _| listed.contains(id));
+            let new: Vec<IndexId> = listed.iter().copied().filter(|id| !self.objects.contains_key(id)).collect();
+            let mut missing = Vec::new();
+            for some in new.chunks(FETCHES_MAX) {
+                missing.extend(self.fetch(some).await?);
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            // Merged into another one since it was listed, which the next listing shows.
+            self.store.confirm_gone(Area::Index, &missing).await?;
+        }
+        Err(Error::new(Kind::BackendBusy, "cannot read the index").because("it changes faster than it can be read"))
+    }
+
+    /// Takes in index objects; gives the names of those that are gone by now.
+    async fn fetch(&mut self, ids: &[IndexId]) -> Result<Vec<Name>> {
+        let mut running: JoinSet<(IndexId, Result<IndexRecords>)> = JoinSet::new();
+        for id in ids.iter().copied() {
+            let store = Arc::clone(&self.store);
+            running.spawn(async move { (id, store.get_index(id).await) });
+        }
+        let mut missing = Vec::new();
+        while let Some(done) = running.join_next().await {
+            let lost = |cause: tokio::task::JoinError| {
+                Error::new(Kind::Bug, "a task that loads the index was lost").because(cause.to_string())
+            };
+            match done.map_err(lost)? {
+                (id, Ok(records)) => self.take_in(id, records)?,
+                (id, Err(error)) if error.kind() == Kind::NotFound => missing.push(Name::Index(id)),
+                (_, Err(error)) => return Err(error),
+            }
+        }
+        Ok(missing)
+    }
+
+    fn take_in(&mut self, id: IndexId, records: IndexRecords) -> Result<()> {
+        let names: Vec<PackId> = records.packs.iter().map(|pack| pack.id).collect();
+        let (supersedes, chunks) = (records.supersedes.clone(), records.chunks.len());
+        let index = Arc::get_mut(&mut self.index)
+            .ok_or_else(|| Error::new(Kind::Bug, "the index grows while it is being read"))?;
+        index.add_records(records, &HashSet::new());
+        let packs = names.iter().filter_map(|name| index.pack_number(name)).collect();
+        self.objects.insert(id, IndexObject { packs, supersedes, chunks });
+        Ok(())
+    }
+
+    async fn list_packs(&mut self) -> Result<()> {
+        self.unindexed.clear();
+        for listed in self.store.list(Area::Packs).await? {
+            let Name::Pack(id) = listed.name else { continue };
+            self.saw(listed.modified);
+            let number = self.index.pack_number(&id);
+            let length = number.and_then(|number| self.index.pack(number)).map(|pack| u64::from(pack.length));
+            match number.and_then(|number| self.states.get_mut(size(number))) {
+                Some(state) => {
+                    state.listed = true;
+                    state.whole = length == Some(listed.length);
+                    state.stored = listed.modified;
+                }
+                None => {
+                    let (length, stored) = (listed.length, listed.modified);
+                    self.unindexed.insert(id, Unindexed { length, stored });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Which packs are current, marked, tombed. An index object that replaced another one must have taken over all
+    /// its packs but those that are condemned: the others would be lost with it.
+    fn judge(&mut self) -> Result<()> {
+        let superseded = self.superseded();
+        let Self { states, objects, index, condemned, .. } = self;
+        for (_, object) in objects.iter().filter(|(id, _)| !superseded.contains(id)) {
+            for number in &object.packs {
+                if let Some(state) = states.get_mut(size(*number)) {
+                    state.current = true;
+                }
+            }
+        }
+        for (pack, marked) in condemned
+            .marks()
+            .values()
+            .flatten()
+            .map(|pack| (pack, true))
+            .chain(condemned.tombs().values().flatten().map(|pack| (pack, false)))
+        {
+            let state = index.pack_number(pack).and_then(|number| states.get_mut(size(number)));
+            if let Some(state) = state {
+                if marked { state.marked = true } else { state.tombed = true }
+            }
+        }
+        for number in superseded.iter().filter_map(|id| objects.get(id)).flat_map(|object| &object.packs) {
+            let state = states.get(size(*number)).copied().unwrap_or_default();
+            if !(state.current || state.marked || state.tombed) {
+                let pack = index.pack(*number).map(|pack| pack.id.to_string()).unwrap_or_default();
+                return Err(Error::damaged("the index", format!("a merge of it has dropped pack {pack}")));
+            }
+        }
+        Ok(())
+    }
+}
