@@ -5,6 +5,6 @@
 pub enum Verdict {
     /// All of it.
     Whole,
-    /// Something is missing, for these reasons (one line each, possibly only the first of many).
+    /// Something is missing or may be torn, for these reasons (one line each, possibly only the first of many).
     Partial(Vec<String>),
 }

@@ -1,6 +1,8 @@
 //! Backing up: what to ask, which parent to lean on, and the job.
 
 use super::Repository;
+use super::data_keys;
+use super::snapshots::UnreadableSnapshot;
 use crate::backup;
 use crate::backup::BackupReport;
 use crate::backup::Cipher;
@@ -51,6 +53,7 @@ impl Repository {
                 threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
                 limit_upload: 0,
                 cache_folder: None,
+                is_protected: false,
                 remarks: Vec::new(),
                 program: format!("strongroom {}", env!("CARGO_PKG_VERSION")),
             },
@@ -107,7 +110,8 @@ impl BackupBuilder {
         self
     }
 
-    /// A file with another change time may still be unchanged.
+    /// A file with another change time may still be unchanged. Extended attributes, ACLs and inode flags that alone
+    /// have changed are then not seen, nor is content whose modification time was set back.
     pub fn ignore_ctime(mut self, ignore: bool) -> Self {
         self.options.ignore_ctime = ignore;
         self
@@ -166,7 +170,7 @@ impl BackupBuilder {
         Job::start(|control| self.run(control))
     }
 
-    async fn run(self, control: Control) -> Result<BackupReport> {
+    pub(super) async fn run(self, control: Control) -> Result<BackupReport> {
         let Self { repository, source, mut options } = self;
         let store = Arc::clone(repository.store());
         if !options.dry_run {
@@ -175,7 +179,11 @@ impl BackupBuilder {
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
         let earlier = repository.choose_parent(&mut options, &paths).await?;
-        let (index, damaged, lost) = load::load_what_is_stored(&store).await?;
+        let load::Stored { index, damaged, lost, found } = load::load_what_is_stored(&store).await?;
+        for key in found {
+            let outcome = data_keys::put_back(&store, &key, options.dry_run).await?;
+            remark(&mut options, outcome);
+        }
         for pack in lost {
             let message = format!(
                 "pack {pack} is missing, cut short or without its key: what the source still has of it is stored again"
@@ -192,6 +200,18 @@ impl BackupBuilder {
 }
 
 impl Repository {
+    /// A backup whose record says what that of `snapshot` says about who, when and what.
+    pub(super) fn again(&self, source: impl Source, snapshot: &Snapshot) -> BackupBuilder {
+        let mut builder = self.backup(source);
+        builder.options.tags.clone_from(&snapshot.tags);
+        builder.options.label.clone_from(&snapshot.label);
+        builder.options.host.clone_from(&snapshot.host);
+        builder.options.user.clone_from(&snapshot.user);
+        builder.options.program.clone_from(&snapshot.program);
+        builder.options.is_protected = snapshot.is_protected;
+        builder.time(snapshot.started)
+    }
+
     async fn choose_parent(&self, options: &mut Options, paths: &[Vec<u8>]) -> Result<Option<Snapshot>> {
         match options.parent {
             Parent::Nothing => Ok(None),
@@ -199,11 +219,11 @@ impl Repository {
             Parent::Automatic => {
                 let mut newest: Option<Snapshot> = None;
                 let latest_allowed = options.time;
-                let (snapshots, damaged) = self.snapshots_that_open().await?;
-                for (id, error) in damaged {
+                let list = self.list_snapshots().await?;
+                for UnreadableSnapshot { id, error } in list.unreadable {
                     remark(options, format!("snapshot {id} cannot be read and is passed over as a parent: {error}"));
                 }
-                for snapshot in snapshots {
+                for snapshot in list.snapshots {
                     let fits = snapshot.host == options.host
                         && same_paths(&snapshot.paths, paths)
                         && latest_allowed.is_none_or(|time| snapshot.started <= time);

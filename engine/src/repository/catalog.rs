@@ -5,6 +5,7 @@ use crate::catalog;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Differ;
 use crate::catalog::Difference;
+use crate::catalog::Gap;
 use crate::catalog::PageSource;
 use crate::catalog::Walk;
 use crate::class::Class;
@@ -14,9 +15,8 @@ use crate::entry::Extent;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::index::chunks::ChunkReader;
-use crate::index::table::Index;
+use crate::index::live::LiveIndex;
 use crate::limits::MIB;
-use crate::store::Store;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,11 +28,10 @@ pub struct Entries {
     ready: VecDeque<Entry>,
 }
 
-/// What reading needs: the index as it was, and where pages come from.
+/// What reading needs: where chunks are, and where pages come from.
 #[derive(Clone)]
 struct View {
-    store: Arc<Store>,
-    index: Arc<Index>,
+    index: Arc<LiveIndex>,
     pages: Arc<dyn PageSource>,
 }
 
@@ -42,7 +41,7 @@ impl View {
         let sparse = entry.metadata.extents.clone().map(|extents| Sparse { extents, next: 0, size });
         ContentReader {
             chunks: ChunkWalk::new(Arc::clone(&self.pages), &entry.content),
-            reader: ChunkReader::new(&self.store, &self.index, Class::Data),
+            reader: ChunkReader::live(&self.index, Class::Data),
             sparse,
             at: 0,
             from: 0,
@@ -52,7 +51,7 @@ impl View {
 }
 
 impl Entries {
-    /// The next entry; `None` at the end.
+    /// The next entry; `None` at the end. After an error the same is tried again, unless [`Entries::pass_gap`] passes it.
     pub async fn next(&mut self) -> Result<Option<Entry>> {
         while self.ready.is_empty() {
             match self.walk.next_page().await? {
@@ -61,6 +60,12 @@ impl Entries {
             }
         }
         Ok(self.ready.pop_front())
+    }
+
+    /// Goes on behind what the last call of [`Entries::next`] could not read, and tells what is lost with it. `None`
+    /// when it cannot go on: the backend does not answer, or nothing of the snapshot can be read.
+    pub fn pass_gap(&mut self) -> Option<Gap> {
+        self.walk.pass_gap()
     }
 
     /// The bytes of one of these entries; cheaper than [`Repository::content`] for many.
@@ -78,6 +83,12 @@ impl Differences {
     /// The next difference; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Difference>> {
         self.differ.next().await
+    }
+
+    /// Goes on behind what the last call could not read, as [`Entries::pass_gap`] does; what is lost on one side is not
+    /// told as added or removed on the other.
+    pub fn pass_gap(&mut self) -> Option<Gap> {
+        self.differ.pass_gap()
     }
 }
 
@@ -159,7 +170,7 @@ impl ContentReader {
 impl Repository {
     async fn view(&self) -> Result<View> {
         let index = self.index().await?;
-        Ok(View { store: Arc::clone(self.store()), pages: self.pages(&index), index })
+        Ok(View { pages: self.pages(&index), index })
     }
 
     /// All entries of a snapshot in order; with `below`, that entry and what stands below it.

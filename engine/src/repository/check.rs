@@ -1,8 +1,10 @@
 //! Checking: the structure always, the stored data as much as asked for.
 
 use super::Repository;
+use super::snapshots::UnreadableSnapshot;
 use crate::backend::Area;
 use crate::backend::Name;
+use crate::catalog::Gap;
 use crate::catalog::PageSource;
 use crate::catalog::Survey;
 use crate::catalog::Surveyor;
@@ -13,15 +15,19 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
+use crate::format::index::PackInfo;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::PackId;
 use crate::index::chunks::ChunkReader;
+use crate::index::keys;
+use crate::index::live::LiveIndex;
 use crate::index::load;
 use crate::index::table::Index;
 use crate::job::Control;
 use crate::job::Job;
 use crate::limits::CHECK_THREADS_MAX;
+use crate::store::Condemned;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -83,6 +89,14 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that no index object names: left by interrupted runs, harmless.
     pub packs_unreferenced: u64,
+    /// Declared intents of backups that run, or that were interrupted: the next prune but one removes what is left over.
+    pub pending: u64,
+    /// Marks of prunes that run, wait for their grace to be over, or were interrupted: the next prune goes on.
+    pub marks: u64,
+    /// Tombs: what prunes have deleted in the last weeks.
+    pub tombs: u64,
+    /// Packs that the index names and a mark condemns: they go when the next prune finds their grace over.
+    pub packs_condemned: u64,
     /// Wall seconds.
     pub seconds: f64,
 }
@@ -154,16 +168,22 @@ impl CheckBuilder {
         let repository = &self.repository;
         // Read order (I-13): snapshots first, so that everything they need is already indexed.
         let snapshots = snapshots(repository, &control, &mut report).await?;
-        let index = index(repository, &control, &mut report).await?;
+        let live = index(repository, &control, &mut report).await?;
         slots(repository, &control, &mut report).await?;
         intents(repository, &control, &mut report).await?;
-        let packs = packs(repository, &control, &index, &mut report).await?;
+        let condemned = prunes(repository, &control, &mut report).await?;
+        let packs = packs(repository, &control, &live, &mut report).await?;
+        let index = live.current();
+        report.packs = u64::try_from(index.packs().count()).unwrap_or(u64::MAX);
+        let is_condemned = |pack: &&PackInfo| condemned.is_condemned(&pack.id);
+        report.packs_condemned = u64::try_from(index.packs().filter(is_condemned).count()).unwrap_or(u64::MAX);
+        report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
-        catalogs(repository, &control, &index, snapshots, &mut report).await?;
+        catalogs(&control, &live, snapshots, &mut report).await?;
         let chosen = data::choose(repository, packs, self.read_data)?;
         if !chosen.is_empty() {
-            data::read(repository, &control, &index, chosen, self.threads.clamp(1, CHECK_THREADS_MAX), &mut report)
-                .await?;
+            let threads = self.threads.clamp(1, CHECK_THREADS_MAX);
+            data::read(&control, &live, index, chosen, threads, &mut report).await?;
         }
         control.check()?;
         report.seconds = started.elapsed().as_secs_f64();
@@ -172,27 +192,21 @@ impl CheckBuilder {
 }
 
 async fn snapshots(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Vec<Snapshot>> {
-    let mut readable = Vec::new();
-    for listed in repository.store().list(Area::Snapshots).await? {
-        let Name::Snapshot(id) = listed.name else { continue };
-        report.snapshots += 1;
-        match repository.read_snapshot(id).await {
-            Ok(Some(snapshot)) => readable.push(snapshot),
-            Ok(None) => {}
-            Err(error) => report.note(control, listed.name, error)?,
-        }
+    let list = repository.list_snapshots().await?;
+    report.snapshots = u64::try_from(list.snapshots.len() + list.unreadable.len()).unwrap_or(u64::MAX);
+    for UnreadableSnapshot { id, error } in list.unreadable {
+        report.note(control, Name::Snapshot(id), error)?;
     }
-    Ok(readable)
+    Ok(list.snapshots)
 }
 
 /// Every index object must open; what cannot be read is a problem, and the others are used.
-async fn index(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Arc<Index>> {
+async fn index(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Arc<LiveIndex>> {
     let (index, damaged) = load::load_what_opens(repository.store()).await?;
     for (id, error) in damaged {
         report.note(control, format!("index/{id}"), error)?;
     }
-    report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
-    Ok(Arc::new(index))
+    Ok(LiveIndex::new(repository.store(), Arc::new(index)))
 }
 
 /// Key slots are ways in: a damaged one locks somebody out later.
@@ -207,6 +221,7 @@ async fn slots(repository: &Repository, control: &Control, report: &mut CheckRep
 async fn intents(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<()> {
     for listed in repository.store().list(Area::Pending).await? {
         let Name::Pending(id) = listed.name else { continue };
+        report.pending += 1;
         match repository.store().get_small(&listed.name).await {
             Ok(body) => match Snapshot::decode(&body) {
                 Ok(intent) if intent.id == id => {}
@@ -214,35 +229,47 @@ async fn intents(repository: &Repository, control: &Control, report: &mut CheckR
                 Err(cause) => report.note(control, listed.name, cause.while_reading(listed.name))?,
             },
             // Removed since it was listed: its snapshot is committed.
-            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) if error.kind() == Kind::NotFound => report.pending -= 1,
             Err(error) => report.note(control, listed.name, error)?,
         }
     }
     Ok(())
 }
 
+/// Marks and tombs are the ordinary state of a repository that is pruned; one that cannot be read stops every backup.
+async fn prunes(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Condemned> {
+    let (condemned, damaged) = Condemned::read_what_opens(repository.store()).await?;
+    report.marks = u64::try_from(condemned.marks().len()).unwrap_or(u64::MAX);
+    report.tombs = u64::try_from(condemned.tombs().len()).unwrap_or(u64::MAX);
+    for (name, error) in damaged {
+        report.note(control, name, error)?;
+    }
+    Ok(condemned)
+}
+
 /// Packs that the index names must be there, as long as they should be.
 async fn packs(
     repository: &Repository,
     control: &Control,
-    index: &Index,
+    live: &LiveIndex,
     report: &mut CheckReport,
 ) -> Result<Vec<(PackId, u64)>> {
-    let mut there: HashMap<PackId, u64> = HashMap::new();
-    for listed in repository.store().list(Area::Packs).await? {
-        if let Name::Pack(id) = listed.name {
-            there.insert(id, listed.length);
-        }
-    }
+    let (index, mut there) = indexed_and_stored(repository, live).await?;
     let mut found = Vec::new();
     for pack in index.packs() {
-        report.packs += 1;
         match there.remove(&pack.id) {
             None => report.problem(control, Name::Pack(pack.id), "it is missing"),
             Some(length) if length != u64::from(pack.length) => {
-                let message = format!("it has {length} bytes instead of {}", pack.length);
-                report.problem(control, Name::Pack(pack.id), message);
-                found.push((pack.id, length));
+                let name = Name::Pack(pack.id);
+                match repository.store().backend().stat(&name).await {
+                    // It is no object at all.
+                    Err(error) => report.note(control, name, error)?,
+                    Ok(_) => {
+                        let message = format!("it has {length} bytes instead of {}", pack.length);
+                        report.problem(control, name, message);
+                        found.push((pack.id, length));
+                    }
+                }
             }
             Some(length) => found.push((pack.id, length)),
         }
@@ -251,30 +278,46 @@ async fn packs(
     Ok(found)
 }
 
-/// Every data key that a pack names must open.
-async fn data_keys(repository: &Repository, control: &Control, index: &Index, report: &mut CheckReport) -> Result<()> {
-    let mut needed: HashMap<crate::id::DataKeyId, Class> = HashMap::new();
-    for pack in index.packs() {
-        needed.extend(pack.data_keys.iter().map(|key| (*key, pack.class)));
-    }
-    for (id, class) in needed {
-        if let Err(error) = repository.store().reread_data_key(&id, class).await {
-            report.note(control, Name::DataKey(id), error)?;
+/// An index, and the packs there are with their lengths. A pack that is missing may have been pruned since the index was
+/// read: then both are taken anew.
+async fn indexed_and_stored(repository: &Repository, live: &LiveIndex) -> Result<(Arc<Index>, HashMap<PackId, u64>)> {
+    loop {
+        let index = live.current();
+        let mut there: HashMap<PackId, u64> = HashMap::new();
+        for listed in repository.store().list(Area::Packs).await? {
+            if let Name::Pack(id) = listed.name {
+                there.insert(id, listed.length);
+            }
         }
+        if let Some(missing) = index.packs().find(|pack| !there.contains_key(&pack.id)) {
+            live.renew(&missing.id).await?;
+        }
+        // The index is read again once for each missing pack at most: this comes to an end.
+        if Arc::ptr_eq(&index, &live.current()) {
+            return Ok((index, there));
+        }
+    }
+}
+
+/// Every data key that a pack names must open from its own object; a copy in a pack makes up for the loss, not for the
+/// finding.
+async fn data_keys(repository: &Repository, control: &Control, index: &Index, report: &mut CheckReport) -> Result<()> {
+    for lost in keys::lost_keys(repository.store(), index).await? {
+        report.problem(control, Name::DataKey(lost.id), super::data_keys::describe(&lost));
     }
     Ok(())
 }
 
 /// Every page must open and every chunk must be indexed.
 async fn catalogs(
-    repository: &Repository,
     control: &Control,
-    index: &Arc<Index>,
+    live: &Arc<LiveIndex>,
     snapshots: Vec<Snapshot>,
     report: &mut CheckReport,
 ) -> Result<()> {
-    let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::new(repository.store(), index, Class::Metadata));
+    let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::live(live, Class::Metadata));
     let mut survey = Survey::new(pages);
+    let index = &live.current();
     let mut findings = Findings { control, index, report, fatal: None };
     for snapshot in snapshots {
         control.check()?;
@@ -316,8 +359,9 @@ impl Surveyor for Findings<'_> {
 
     fn page(&mut self, _page: &PageRef) {}
 
-    fn unreadable(&mut self, page: &PageRef, error: Error) {
-        if let Err(fatal) = self.report.note(self.control, format!("catalog page {}", page.id), error) {
+    fn unreadable(&mut self, page: &PageRef, gap: Option<Gap>, error: Error) {
+        let lost = gap.map_or_else(String::new, |gap| format!(" ({gap})"));
+        if let Err(fatal) = self.report.note(self.control, format!("catalog page {}{lost}", page.id), error) {
             self.fatal.get_or_insert(fatal);
         }
     }

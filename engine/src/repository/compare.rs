@@ -2,6 +2,7 @@
 
 use super::Repository;
 use crate::catalog::ChunkWalk;
+use crate::catalog::Gap;
 use crate::catalog::PageSource;
 use crate::catalog::Walk;
 use crate::entry::ChunkRef;
@@ -34,7 +35,7 @@ const CHUNKS_AT_ONCE: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct CompareOptions {
     /// The folder that stands for the snapshot's top, or for `path` itself. `None`: where it was when it was backed
-    /// up, `/` if that is not known.
+    /// up; `Invalid` if that cannot be told.
     pub root: Option<PathBuf>,
     /// Only this entry and what is below it.
     pub path: Option<EntryPath>,
@@ -95,11 +96,19 @@ impl Repository {
         let index = self.index().await?;
         let pages = self.pages(&index);
         let tops = tops::find(&pages, snapshot).await?;
-        let root = root.unwrap_or_else(|| tops.root(path.as_ref()));
+        let root = root.or_else(|| tops.root(path.as_ref())).ok_or_else(|| {
+            Error::new(Kind::Invalid, format!("cannot tell where on the disk snapshot {} was", snapshot.id)).because(
+                "it holds a stream, or paths that were relative to different folders, or their entries cannot be read",
+            )
+        })?;
         let mut walk = Walk::new(Arc::clone(&pages), snapshot.root);
         if let Some(path) = &path {
-            if crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await?.is_none() {
-                return Err(Error::new(Kind::NotFound, format!("snapshot {} has no {path}", snapshot.id)));
+            match crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(Error::new(Kind::NotFound, format!("snapshot {} has no {path}", snapshot.id))),
+                // What is below it may be readable; the walk comes across the same damage and tells.
+                Err(error) if error.is_local() => {}
+                Err(error) => return Err(error),
             }
             walk = walk.below(path.clone());
         }
@@ -143,9 +152,22 @@ impl DiskDifferences {
         }
     }
 
+    /// Goes on behind what the last call could not read, as [`crate::Entries::pass_gap`] does; what the disk has there
+    /// is not told as extra.
+    pub async fn pass_gap(&mut self) -> Result<Option<Gap>> {
+        let Some(gap) = self.walk.pass_gap() else { return Ok(None) };
+        let mut disk = self.disk.take().ok_or_else(lost)?;
+        let (disk, gap) = blocking(move || {
+            disk.pass(&gap);
+            (disk, gap)
+        })
+        .await?;
+        self.disk = Some(disk);
+        Ok(Some(gap))
+    }
+
     /// Compares entries up to the first whose bytes are to be read, and that one's bytes.
     async fn advance(&mut self) -> Result<()> {
-        let lost = || Error::new(Kind::Bug, "compare with the disk after an earlier failure");
         let mut disk = self.disk.take().ok_or_else(lost)?;
         let mut entries = std::mem::take(&mut self.entries);
         let ended = self.ended;
@@ -177,9 +199,15 @@ impl DiskDifferences {
         let outcome = loop {
             let mut chunks: Vec<ChunkRef> = Vec::with_capacity(CHUNKS_AT_ONCE);
             while !ended && chunks.len() < CHUNKS_AT_ONCE {
-                match walk.next().await? {
-                    Some(placed) => chunks.push(placed.chunk),
-                    None => ended = true,
+                match walk.next().await {
+                    Ok(Some(placed)) => chunks.push(placed.chunk),
+                    Ok(None) => ended = true,
+                    Err(error) if error.is_local() => {
+                        let why = format!("the list of its chunks cannot be read: {}", error.in_one_line());
+                        let change = DiskChange::Unreadable { why };
+                        return Ok(Some(DiskDifference { path: entry.path, kind: entry.metadata.kind, change }));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             let store = Arc::clone(&self.store);
@@ -206,6 +234,10 @@ impl DiskDifferences {
         };
         Ok(Some(DiskDifference { path: entry.path, kind: entry.metadata.kind, change }))
     }
+}
+
+fn lost() -> Error {
+    Error::new(Kind::Bug, "compare with the disk after an earlier failure")
 }
 
 /// Runs work that waits for the disk where it holds nobody up.

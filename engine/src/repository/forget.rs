@@ -1,21 +1,47 @@
-//! Forgetting snapshots by id. Their data stays until a prune finds that nothing else needs it.
+//! Forgetting snapshots by id, damaged records too. Their data stays until a prune finds that nothing else needs it.
 
 use super::Repository;
-use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::id::SnapshotId;
 
 impl Repository {
-    /// Removes these snapshots; each must exist. Gives how many were removed.
+    /// Removes these snapshots; each must exist, and none may be protected. Gives how many were removed.
     pub async fn forget(&self, ids: &[SnapshotId]) -> Result<u64> {
         self.check_writable().await?;
-        // All must exist before the first goes: a mistyped list removes nothing.
+        // All must be free to go before the first goes: a mistyped list removes nothing.
         for id in ids {
-            self.snapshot(id).await?;
+            if self.snapshot(id).await?.is_protected {
+                return Err(Error::new(Kind::Protected, format!("forget snapshot {id}")).because("it is protected"));
+            }
         }
         let mut removed = 0;
         for id in ids {
-            self.store().backend().delete(&Name::Snapshot(*id)).await?;
+            self.remove_record(*id).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Removes records that cannot be read because they are damaged: nobody can tell any more what they held. Each is
+    /// read once more before the first goes; one that can be read, or that a newer program wrote, is refused.
+    pub async fn forget_unreadable(&self, ids: &[SnapshotId]) -> Result<u64> {
+        self.check_writable().await?;
+        for id in ids {
+            match self.read_snapshot(*id).await {
+                Err(error) if error.kind() == Kind::Damaged => {}
+                Err(error) => return Err(error),
+                Ok(None) => return Err(Error::new(Kind::NotFound, format!("there is no snapshot {id}"))),
+                Ok(Some(_)) => {
+                    return Err(Error::new(Kind::Conflict, format!("cannot forget snapshot {id} as damaged"))
+                        .because("it can be read"));
+                }
+            }
+        }
+        let mut removed = 0;
+        for id in ids {
+            self.remove_record(*id).await?;
             removed += 1;
         }
         Ok(removed)

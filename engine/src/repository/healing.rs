@@ -12,6 +12,7 @@ use crate::entry::Metadata;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
 use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
 use crate::repository::Key;
@@ -117,18 +118,24 @@ async fn content(repository: &Repository, snapshot: &Snapshot) -> Vec<u8> {
     bytes
 }
 
+async fn delete_all(backend: &MemoryBackend, area: Area) {
+    for listed in backend.list(area).await.expect("a list") {
+        backend.delete(&listed.name).await.expect("deleted");
+    }
+}
+
 #[tokio::test]
 async fn a_backup_stores_again_what_the_repository_has_lost() {
-    for area in [Area::Packs, Area::DataKeys] {
+    for areas in [[Area::Packs, Area::Packs], [Area::Packs, Area::DataKeys]] {
         let (backend, repository) = made().await;
         let source = OneFile::new(7, LONG_AGO);
         back_up(&repository, &source).await;
-        for listed in backend.list(area).await.expect("a list") {
-            backend.delete(&listed.name).await.expect("deleted");
+        for area in areas {
+            delete_all(&backend, area).await;
         }
         let report = back_up(&repository, &source).await;
-        assert!(report.bytes_new > 0, "{area} are gone and nothing was stored");
-        assert!(report.warnings_total > 0, "{area} are gone and nobody was told");
+        assert!(report.bytes_new > 0, "{areas:?} are gone and nothing was stored");
+        assert!(report.warnings_total > 0, "{areas:?} are gone and nobody was told");
         let snapshot = report.snapshot.expect("a snapshot");
         assert!(content(&repository, &snapshot).await == source.bytes);
     }
@@ -212,6 +219,31 @@ async fn bytes_that_nobody_asked_for_end_the_backup() {
     let pushy = OneFile { manner: Manner::Pushy, ..OneFile::new(1, LONG_AGO) };
     assert_eq!(repository.backup(pushy).start().await.expect_err("refused").kind(), Kind::SourceFailed);
     assert!(repository.snapshots().await.expect("a list").is_empty());
+}
+
+#[tokio::test]
+async fn more_than_a_record_can_hold_is_refused_before_anything_is_read() {
+    let (backend, repository) = made().await;
+    let source = OneFile::new(1, LONG_AGO);
+    let tagged = |bytes: usize| repository.backup(source.clone()).tags(vec!["t".repeat(bytes)]).start();
+    let objects = backend.contents().len();
+    assert_eq!(tagged(16 << 20).await.expect_err("too long").kind(), Kind::Invalid);
+    assert_eq!((source.read(), backend.contents().len()), (0, objects));
+    let snapshot = tagged(14 << 20).await.expect("a backup").snapshot.expect("a snapshot");
+    assert_eq!(repository.snapshot(&snapshot.id).await.expect("read back").tags, snapshot.tags);
+}
+
+#[tokio::test]
+async fn a_tomb_that_is_not_understood_keeps_this_program_out() {
+    let (_, repository) = made().await;
+    let snapshot = back_up(&repository, &OneFile::new(1, LONG_AGO)).await.snapshot.expect("a snapshot");
+    let no_packs_and_field_nine = [1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0];
+    let tomb = Name::Tomb(SnapshotId::from_bytes([1; 16]));
+    repository.store().put_small(&tomb, &no_packs_and_field_nine).await.expect("stored");
+    let source = OneFile::new(2, LONG_AGO);
+    assert_eq!(repository.backup(source).start().await.expect_err("too old").kind(), Kind::Unsupported);
+    assert_eq!(repository.restore(&snapshot, "/nowhere").start().await.expect_err("too old").kind(), Kind::Unsupported);
+    assert_eq!(repository.check().start().await.expect_err("too old").kind(), Kind::Unsupported);
 }
 
 #[tokio::test]

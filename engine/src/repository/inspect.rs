@@ -99,7 +99,7 @@ impl Repository {
     pub async fn inspect_pack(&self, id: PackId) -> Result<PackView> {
         let bytes = self.store().get_pack(id).await?;
         let opened = self.store().open_pack(id, &bytes)?;
-        Ok(view(id, opened.length, opened.table))
+        Ok(view(id, opened.length, opened.own.table))
     }
 
     /// The objects of one area, for finding names.

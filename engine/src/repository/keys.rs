@@ -130,11 +130,34 @@ impl Repository {
         if !slots.iter().any(|slot| slot.id == id) {
             return Err(Error::new(Kind::NotFound, format!("there is no key {id}")));
         }
+        let refused = |kind| Error::new(kind, format!("cannot remove key {id}"));
         if slots.len() == 1 {
-            return Err(Error::new(Kind::Invalid, format!("cannot remove key {id}"))
-                .because("it is the only one: nobody could open the repository any more"));
+            return Err(refused(Kind::Invalid).because("it is the only one: nobody could open the repository any more"));
         }
-        self.store().backend().delete(&Name::Slot(id)).await
+        let name = Name::Slot(id);
+        let backend = self.store().backend();
+        let bytes = backend.get(&name).await?;
+        // They may have to go back, and then they must be what was stored: a store that misreads is found out before.
+        SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(name))?;
+        if backend.get(&name).await? != bytes {
+            return Err(Error::damaged(name, "it reads differently the second time"));
+        }
+        backend.delete(&name).await?;
+        // Others may have removed the other keys since they were counted. Whoever deletes last sees here that nothing
+        // is left; the same bytes go back under their name, which nobody else can have taken.
+        let left = self.read_slots().await.map(|mut left| {
+            left.retain(|(other, _)| *other != name);
+            left
+        });
+        if left.as_ref().is_ok_and(|left| left.iter().any(|(_, head)| head.is_ok())) {
+            return Ok(());
+        }
+        self.store().put_compared(&name, bytes.to_vec()).await?;
+        // A slot that cannot be read is the better reason.
+        Err(match left?.into_iter().find_map(|(_, head)| head.err()) {
+            Some(damaged) => damaged,
+            None => refused(Kind::Conflict).because("no other key was left afterwards, so it was put back"),
+        })
     }
 
     /// Replaces the slot the repository was opened with by one for a new passphrase.
@@ -156,6 +179,10 @@ impl Repository {
             let bytes = match self.store().backend().get(&listed.name).await {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) if error.kind() == Kind::Damaged => {
+                    slots.push((listed.name, Err(error)));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let head =

@@ -5,21 +5,38 @@
 //! what the backend holds, so any number of programs may work on one repository at once.
 
 mod backup;
+#[cfg(test)]
+mod beside_prune;
+#[cfg(test)]
+mod between;
 mod catalog;
 mod check;
 mod compare;
+mod copy;
 mod create;
 #[cfg(test)]
 mod damage;
+mod data_keys;
 mod forget;
 #[cfg(test)]
 mod healing;
+#[cfg(test)]
+mod hooked;
 mod inspect;
+mod keep;
 mod keys;
+#[cfg(test)]
+mod lost_keys;
 mod open;
+mod prune;
+mod record;
+mod reread;
 mod restore;
+mod rewrite;
 mod snapshots;
 mod stats;
+#[cfg(test)]
+mod swapped;
 mod tag;
 
 pub use backup::BackupBuilder;
@@ -34,17 +51,30 @@ pub use compare::CompareOptions;
 pub use compare::DiskChange;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
+pub use copy::CopyBuilder;
+pub use copy::CopyReport;
 pub use create::CreateOptions;
 pub use create::Created;
 pub use create::KdfChoice;
+pub use data_keys::DataKeysPutBack;
 pub use inspect::ConfigView;
 pub use inspect::PackView;
 pub use inspect::SegmentView;
+pub use keep::ForgetGroup;
+pub use keep::ForgetPlan;
+pub use keep::GroupBy;
+pub use keep::GroupKey;
 pub use keys::KeySlot;
 pub use keys::generate_key_file;
 pub use open::Key;
+pub use prune::PruneBuilder;
+pub use prune::PrunePlan;
 pub use restore::RestoreBuilder;
+pub use rewrite::RewriteBuilder;
+pub use rewrite::RewriteReport;
 pub use snapshots::SnapshotFilter;
+pub use snapshots::SnapshotList;
+pub use snapshots::UnreadableSnapshot;
 pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
@@ -60,8 +90,7 @@ use crate::format::config::PublicConfig;
 use crate::id::RepositoryId;
 use crate::id::SlotId;
 use crate::index::chunks::ChunkReader;
-use crate::index::load;
-use crate::index::table::Index;
+use crate::index::live::LiveIndex;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -108,13 +137,13 @@ impl Repository {
 
     /// The index as the backend holds it now, for reading. What an index object that cannot be read names is missing
     /// from it: only entries that need it fail, each by name.
-    async fn index(&self) -> Result<Arc<Index>> {
-        Ok(Arc::new(load::load_what_opens(self.store()).await?.0))
+    async fn index(&self) -> Result<Arc<LiveIndex>> {
+        LiveIndex::load(self.store()).await
     }
 
     /// A reader of catalog pages.
-    fn pages(&self, index: &Arc<Index>) -> Arc<dyn PageSource> {
-        Arc::new(ChunkReader::new(self.store(), index, Class::Metadata))
+    fn pages(&self, index: &Arc<LiveIndex>) -> Arc<dyn PageSource> {
+        Arc::new(ChunkReader::live(index, Class::Metadata))
     }
 }
 

@@ -145,6 +145,10 @@ async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Re
             Ok(bytes) => bytes,
             // Removed since it was listed.
             Err(error) if error.kind() == Kind::NotFound => continue,
+            Err(error) if error.kind() == Kind::Damaged => {
+                damaged = Some(error);
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let (head, clear, sealed) = match SlotHead::decode(&bytes) {

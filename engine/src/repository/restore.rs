@@ -8,22 +8,25 @@ use crate::class::Class;
 use crate::crypto::seal::DataKey;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
-use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::event::Event;
+use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
 use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
-use crate::index::table::Index;
+use crate::index::keys;
+use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
 use crate::limits::RESTORE_THREADS_MAX;
 use crate::restore;
 use crate::restore::ChunkList;
 use crate::restore::ChunkLists;
+use crate::restore::EntryPage;
 use crate::restore::EntryStream;
 use crate::restore::Later;
 use crate::restore::Located;
@@ -67,7 +70,7 @@ impl RestoreBuilder {
         self
     }
 
-    /// Only entries that fit one of these patterns.
+    /// Only entries that fit one of these patterns; [`RestoreReport::entries_selected`] tells whether any did.
     pub fn include(mut self, patterns: Vec<String>) -> Self {
         self.options.include = patterns;
         self
@@ -97,7 +100,8 @@ impl RestoreBuilder {
         self
     }
 
-    /// Removes what the snapshot does not have, inside restored directories.
+    /// Removes what the snapshot does not have, inside restored directories; nothing where part of the snapshot cannot
+    /// be read.
     pub fn delete(mut self, delete: bool) -> Self {
         self.options.delete = delete;
         self
@@ -133,7 +137,8 @@ impl RestoreBuilder {
         self
     }
 
-    /// Starts the job. Stopped midway it leaves whole files and, beside them, nothing that looks like one.
+    /// Starts the job. Stopped midway it leaves whole files and, beside them, nothing that looks like one; but files from
+    /// 64 MiB on that are there already are changed in place, and marked until they are whole again.
     pub fn start(self) -> Job<RestoreReport> {
         Job::start(|control| self.run(control))
     }
@@ -152,29 +157,68 @@ impl RestoreBuilder {
         options.threads = wanted.clamp(1, RESTORE_THREADS_MAX);
         let index = repository.index().await?;
         let pages = repository.pages(&index);
-        if let Some(path) = &options.path
-            && crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await?.is_none()
-        {
-            return Err(Error::new(Kind::NotFound, format!("there is no {path} in snapshot {}", snapshot.id)));
+        if let Some(path) = &options.path {
+            match crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    return Err(Error::new(Kind::NotFound, format!("there is no {path} in snapshot {}", snapshot.id)));
+                }
+                // What is below it may be readable; the walk comes across the same damage and tells.
+                Err(error) if error.is_local() => {}
+                Err(error) => return Err(error),
+            }
         }
         control.counters().bytes_total.store(snapshot.counts.bytes, std::sync::atomic::Ordering::Relaxed);
         control.counters().entries_total.store(snapshot.counts.entries, std::sync::atomic::Ordering::Relaxed);
-        let walk = Walk::new(Arc::clone(&pages), snapshot.root);
-        let walk = match &options.path {
-            Some(path) => walk.below(path.clone()),
-            None => walk,
+        let walk = || {
+            let walk = Walk::new(Arc::clone(&pages), snapshot.root);
+            match &options.path {
+                Some(path) => walk.below(path.clone()),
+                None => walk,
+            }
         };
+        let refused = if options.delete { whole(walk()).await? } else { None };
+        let walk = walk();
+        options.delete &= refused.is_none();
         let segments =
             Segments { store: Arc::clone(repository.store()), index, keys: Arc::new(RwLock::new(HashMap::new())) };
-        restore::run(control, Box::new(Stream(walk)), Arc::new(Lists(pages)), Arc::new(segments), options).await
+        let job =
+            restore::run(control.clone(), Box::new(Stream(walk)), Arc::new(Lists(pages)), Arc::new(segments), options);
+        let mut report = job.await?;
+        if let Some(warning) = refused {
+            control.tell(Event::Warning(warning.clone()));
+            report.failures.insert(0, warning);
+            report.failures_total += 1;
+        }
+        Ok(report)
+    }
+}
+
+/// Walks once before anything is deleted; why nothing may be, when a part of the snapshot is unknown.
+async fn whole(mut walk: Walk) -> Result<Option<Warning>> {
+    loop {
+        match walk.next_page().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_local() => {
+                let message = "nothing was deleted: what the snapshot has is not known everywhere".to_owned();
+                return Ok(Some(Warning { path: None, message, partial: false }));
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
 struct Stream(Walk);
 
 impl EntryStream for Stream {
-    fn next_page(&mut self) -> Later<'_, Option<Vec<Entry>>> {
-        Box::pin(self.0.next_page())
+    fn next_page(&mut self) -> Later<'_, Option<EntryPage>> {
+        Box::pin(async {
+            match self.0.next_page().await {
+                Ok(entries) => Ok(entries.map(EntryPage::Entries)),
+                Err(error) => self.0.pass_gap().map(|gap| Some(EntryPage::Lost(gap, error.in_one_line()))).ok_or(error),
+            }
+        })
     }
 }
 
@@ -211,14 +255,15 @@ type Keys = Arc<RwLock<HashMap<DataKeyId, Arc<DataKey>>>>;
 /// The data segments of the repository.
 struct Segments {
     store: Arc<Store>,
-    index: Arc<Index>,
+    index: Arc<LiveIndex>,
     keys: Keys,
 }
 
 impl SegmentStore for Segments {
     fn locate(&self, id: &ChunkId, copy: usize) -> Option<Located> {
-        let place = self.index.find_all(id).nth(copy)?;
-        let pack = self.index.pack(place.pack)?;
+        let place = self.index.copy(id, copy)?;
+        let (index, number) = self.index.with_pack(place.pack)?;
+        let pack = index.pack(number)?;
         let segment = pack.segments.get(usize::from(place.segment))?;
         Some(Located {
             pack: place.pack,
@@ -230,17 +275,18 @@ impl SegmentStore for Segments {
         })
     }
 
-    fn fetch<'a>(&'a self, pack: u32, offset: u64, length: u64) -> Later<'a, Bytes> {
+    fn fetch<'a>(&'a self, number: u32, offset: u64, length: u64) -> Later<'a, Bytes> {
         Box::pin(async move {
-            let pack = self.index.pack(pack).ok_or_else(no_pack)?;
+            let (index, own) = self.index.with_pack(number).ok_or_else(no_pack)?;
+            let pack = index.pack(own).ok_or_else(no_pack)?;
             for id in &pack.data_keys {
                 let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id);
                 if !known {
-                    let key = self.store.data_key(id, pack.class).await?;
+                    let key = keys::data_key(&self.store, &index, pack, id).await?;
                     self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(*id, key);
                 }
             }
-            self.store.fetch(pack.id, offset, length).await
+            self.index.fetch(number, offset, length).await
         })
     }
 
@@ -259,13 +305,14 @@ impl SegmentStore for Segments {
 
 struct Decoder {
     decoder: SegmentDecoder,
-    index: Arc<Index>,
+    index: Arc<LiveIndex>,
     keys: Keys,
 }
 
 impl SegmentDecode for Decoder {
     fn decode(&mut self, pack: u32, segment: u32, stored: &[u8]) -> Result<&[u8]> {
-        let pack = self.index.pack(pack).ok_or_else(no_pack)?;
+        let (index, own) = self.index.with_pack(pack).ok_or_else(no_pack)?;
+        let pack = index.pack(own).ok_or_else(no_pack)?;
         let info = pack.segments.get(size(segment)).ok_or_else(no_pack)?;
         let number = u16::try_from(segment).map_err(|_| no_pack())?;
         let located = StoredSegment::new(pack.id, pack.class, &pack.salts, number, info, stored)?;

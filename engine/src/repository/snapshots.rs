@@ -33,18 +33,73 @@ impl SnapshotFilter {
     }
 }
 
+/// All snapshots of a repository, as far as their records can be read.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct SnapshotList {
+    /// Those that can be read, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// Those whose record is damaged or of a newer program, by id.
+    pub unreadable: Vec<UnreadableSnapshot>,
+}
+
+/// A snapshot whose record cannot be read: when it was taken, and of what, nobody can tell.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnreadableSnapshot {
+    /// Which one.
+    pub id: SnapshotId,
+    /// Why it cannot be read.
+    pub error: Error,
+}
+
+impl SnapshotList {
+    /// What [`Repository::resolve`] gives, from the snapshots that can be read. Whoever uses it must tell people of
+    /// [`Self::in_doubt`]: `latest` gives an older snapshot where the newest is one that cannot be read.
+    pub fn resolve(&self, selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
+        let found = select(&self.snapshots, selector, filter);
+        let mut in_doubt = self.in_doubt(selector).peekable();
+        if in_doubt.peek().is_none() {
+            return found;
+        }
+        match found {
+            Ok(snapshot) if is_by_age(selector) => Ok(snapshot),
+            Ok(_) => Err(ambiguous(selector)),
+            Err(error) if error.kind() != Kind::NotFound => Err(error),
+            Err(error) => match (in_doubt.next(), in_doubt.next()) {
+                (Some(_), Some(_)) if !is_by_age(selector) => Err(ambiguous(selector)),
+                (one, _) => Err(one.map_or(error, UnreadableSnapshot::as_error)),
+            },
+        }
+    }
+
+    /// The unreadable snapshots that `selector` may mean: by age any of them, else those whose id it begins.
+    pub fn in_doubt(&self, selector: &str) -> impl Iterator<Item = &UnreadableSnapshot> {
+        self.unreadable.iter().filter(move |one| is_by_age(selector) || one.id.to_string().starts_with(selector))
+    }
+}
+
+impl UnreadableSnapshot {
+    fn as_error(&self) -> Error {
+        let because = std::error::Error::source(&self.error).map(ToString::to_string);
+        let error = Error::new(self.error.kind(), self.error.doing());
+        because.into_iter().fold(error, Error::because)
+    }
+}
+
 impl Repository {
     /// All snapshots, oldest first. One that cannot be read is an error: a list that looks whole must be whole.
+    /// [`Self::list_snapshots`] gives the others as well.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        let (snapshots, damaged) = self.snapshots_that_open().await?;
-        match damaged.into_iter().next() {
-            Some((_, error)) => Err(error),
+        let SnapshotList { snapshots, unreadable } = self.list_snapshots().await?;
+        match unreadable.into_iter().next() {
+            Some(one) => Err(one.error),
             None => Ok(snapshots),
         }
     }
 
-    /// The snapshots that can be read, oldest first, and those that cannot.
-    pub(super) async fn snapshots_that_open(&self) -> Result<(Vec<Snapshot>, Vec<(SnapshotId, Error)>)> {
+    /// The snapshots that can be read, and those that cannot.
+    pub async fn list_snapshots(&self) -> Result<SnapshotList> {
         let mut ids = Vec::new();
         for listed in self.store().list(Area::Snapshots).await? {
             if let Name::Snapshot(id) = listed.name {
@@ -55,7 +110,7 @@ impl Repository {
         let mut left = ids.into_iter();
         let mut all = Vec::new();
         let mut gone = Vec::new();
-        let mut damaged = Vec::new();
+        let mut unreadable = Vec::new();
         loop {
             while running.len() < FETCHES_MAX
                 && let Some(id) = left.next()
@@ -72,16 +127,20 @@ impl Repository {
                     Ok(Some(snapshot)) => all.push(snapshot),
                     Ok(None) => gone.push(Name::Snapshot(id)),
                     Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {
-                        damaged.push((id, error))
+                        unreadable.push(UnreadableSnapshot { id, error });
                     }
                     Err(error) => return Err(error),
                 },
             }
         }
-        self.store().confirm_gone(Area::Snapshots, &gone).await?;
+        for (name, error) in self.store().still_listed(Area::Snapshots, &gone).await? {
+            if let Name::Snapshot(id) = name {
+                unreadable.push(UnreadableSnapshot { id, error });
+            }
+        }
         all.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
-        damaged.sort_by_key(|(id, _)| *id);
-        Ok((all, damaged))
+        unreadable.sort_by_key(|one| one.id);
+        Ok(SnapshotList { snapshots: all, unreadable })
     }
 
     /// `None` when it does not exist.
@@ -101,25 +160,34 @@ impl Repository {
     }
 
     /// The snapshot that `selector` means among those that pass `filter`: `latest`, `latest~N` (the N-th before
-    /// it), or a prefix of an id that fits exactly one. A damaged record is in the way only where it may be meant.
+    /// it), or a prefix of an id that fits exactly one. A record that cannot be read is an error where it may be
+    /// meant; [`SnapshotList::resolve`] goes by the others.
     pub async fn resolve(&self, selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
-        let (snapshots, damaged) = self.snapshots_that_open().await?;
-        let by_age = selector.starts_with("latest");
-        match damaged.into_iter().find(|(id, _)| by_age || id.to_string().starts_with(selector)) {
-            Some((_, error)) => Err(error),
-            None => select(snapshots, selector, filter),
+        let list = self.list_snapshots().await?;
+        match list.in_doubt(selector).next() {
+            Some(one) => Err(one.as_error()),
+            None => list.resolve(selector, filter),
         }
     }
 }
 
-fn select(snapshots: Vec<Snapshot>, selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
+fn is_by_age(selector: &str) -> bool {
+    selector.starts_with("latest")
+}
+
+fn ambiguous(selector: &str) -> Error {
+    Error::new(Kind::Invalid, format!("more than one snapshot begins with {selector}"))
+}
+
+fn select(snapshots: &[Snapshot], selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
     if let Some(rest) = selector.strip_prefix("latest") {
         let back = match rest.strip_prefix('~') {
             None if rest.is_empty() => 0,
             Some(number) if !number.is_empty() => number.parse::<usize>().map_err(|_| no_selector(selector))?,
             _ => return Err(no_selector(selector)),
         };
-        return snapshots.into_iter().rev().filter(|snapshot| filter.matches(snapshot)).nth(back).ok_or_else(|| {
+        let mut fitting = snapshots.iter().rev().filter(|snapshot| filter.matches(snapshot));
+        return fitting.nth(back).cloned().ok_or_else(|| {
             Error::new(Kind::NotFound, format!("there is no snapshot {selector} that fits the filters"))
         });
     }
@@ -127,10 +195,10 @@ fn select(snapshots: Vec<Snapshot>, selector: &str, filter: &SnapshotFilter) -> 
     if selector.is_empty() || selector.len() > SnapshotId::BYTES * 2 || !hexadecimal {
         return Err(no_selector(selector));
     }
-    let mut fitting = snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(selector));
+    let mut fitting = snapshots.iter().filter(|snapshot| snapshot.id.to_string().starts_with(selector));
     match (fitting.next(), fitting.next()) {
-        (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => Err(Error::new(Kind::Invalid, format!("more than one snapshot begins with {selector}"))),
+        (Some(one), None) => Ok(one.clone()),
+        (Some(_), Some(_)) => Err(ambiguous(selector)),
         _ => Err(Error::new(Kind::NotFound, format!("there is no snapshot {selector}"))),
     }
 }
@@ -162,7 +230,7 @@ mod tests {
         let all = SnapshotFilter::default();
         let only_a = SnapshotFilter { hosts: vec!["a".to_owned()], ..SnapshotFilter::default() };
         let started = |selector: &str, filter: &SnapshotFilter| {
-            select(three(), selector, filter).map(|snapshot| snapshot.started.seconds)
+            select(&three(), selector, filter).map(|snapshot| snapshot.started.seconds)
         };
         assert_eq!(started("latest", &all).ok(), Some(3));
         assert_eq!(started("latest~1", &all).ok(), Some(2));
@@ -173,12 +241,30 @@ mod tests {
     #[test]
     fn a_prefix_must_fit_exactly_one() {
         let all = SnapshotFilter::default();
-        let kind = |selector: &str| select(three(), selector, &all).map_err(|error| error.kind()).err();
+        let kind = |selector: &str| select(&three(), selector, &all).map_err(|error| error.kind()).err();
         assert_eq!(kind("12"), None);
         assert_eq!(kind("ab"), Some(Kind::Invalid));
         assert_eq!(kind("ff"), Some(Kind::NotFound));
         for nonsense in ["", "latest~", "latest~x", "latestt", "AB", "../x"] {
             assert_eq!(kind(nonsense), Some(Kind::Invalid), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn an_unreadable_snapshot_is_in_the_way_only_where_it_may_be_meant() {
+        let all = SnapshotFilter::default();
+        let id = SnapshotId::from_bytes([0x13; 16]);
+        let unreadable = vec![UnreadableSnapshot { id, error: Error::damaged("it", "the tag is wrong") }];
+        let list = SnapshotList { snapshots: three(), unreadable };
+        let kind = |selector: &str| list.resolve(selector, &all).map_err(|error| error.kind()).err();
+        let doubts = |selector: &str| list.in_doubt(selector).count();
+        assert_eq!((kind("12"), doubts("12")), (None, 0));
+        assert_eq!((kind("1"), doubts("1")), (Some(Kind::Invalid), 1));
+        assert_eq!((kind("13"), doubts("13")), (Some(Kind::Damaged), 1));
+        assert_eq!((kind("latest"), doubts("latest")), (None, 1));
+        assert_eq!((kind("latest~3"), doubts("latest~3")), (Some(Kind::Damaged), 1));
+        assert_eq!(kind("latestt"), Some(Kind::Invalid));
+        let none = SnapshotList { snapshots: Vec::new(), ..list };
+        assert_eq!(none.resolve("latest", &all).map_err(|error| error.kind()).err(), Some(Kind::Damaged));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Repository;
 use crate::backend::Area;
+use crate::catalog::Gap;
 use crate::catalog::Survey;
 use crate::catalog::Surveyor;
 use crate::class::Class;
@@ -18,8 +19,10 @@ use std::collections::HashSet;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Committed snapshots.
+    /// Committed snapshots that can be read.
     pub snapshots: u64,
+    /// Committed snapshots whose record cannot be read.
+    pub snapshots_unreadable: u64,
     /// Bytes of all snapshots' entries, counted once a snapshot.
     pub bytes_of_snapshots: u64,
     /// Packs the index names.
@@ -54,17 +57,21 @@ pub struct SnapshotStats {
     pub bytes_unique: u64,
     /// Their share of the stored segments they stand in.
     pub bytes_stored: u64,
+    /// Catalog pages that cannot be read: what is below them is missing from the three counts above.
+    pub pages_unreadable: u64,
 }
 
 impl Repository {
     /// Counts the whole repository. Reads the index and the lists, no packs.
     pub async fn stats(&self) -> Result<Stats> {
         let mut stats = Stats::default();
-        for snapshot in self.snapshots().await? {
+        let list = self.list_snapshots().await?;
+        stats.snapshots_unreadable = u64::try_from(list.unreadable.len()).unwrap_or(u64::MAX);
+        for snapshot in list.snapshots {
             stats.snapshots += 1;
             stats.bytes_of_snapshots += snapshot.counts.bytes;
         }
-        let index = self.index().await?;
+        let index = self.index().await?.current();
         for pack in index.packs() {
             stats.packs += 1;
             let plain: u64 = pack.segments.iter().map(|segment| u64::from(segment.plain_length)).sum();
@@ -87,9 +94,10 @@ impl Repository {
 
     /// Counts what one snapshot refers to.
     pub async fn snapshot_stats(&self, snapshot: &Snapshot) -> Result<SnapshotStats> {
-        let index = self.index().await?;
+        let live = self.index().await?;
+        let index = live.current();
         let mut count = Count { index: &index, seen: HashSet::new(), stats: SnapshotStats::default(), failed: None };
-        Survey::new(self.pages(&index)).visit(snapshot.root, &mut count).await;
+        Survey::new(self.pages(&live)).visit(snapshot.root, &mut count).await;
         let Count { mut stats, failed, .. } = count;
         if let Some(error) = failed {
             return Err(error);
@@ -134,7 +142,10 @@ impl Surveyor for Count<'_> {
         self.add(&page.id, page.length);
     }
 
-    fn unreadable(&mut self, _page: &PageRef, error: Error) {
-        self.failed.get_or_insert(error);
+    fn unreadable(&mut self, _page: &PageRef, _gap: Option<Gap>, error: Error) {
+        self.stats.pages_unreadable += 1;
+        if !error.is_local() {
+            self.failed.get_or_insert(error);
+        }
     }
 }

@@ -1,10 +1,8 @@
-//! Changing tags. A snapshot record is written once, so the changed one is a new snapshot.
+//! Changing the tags of snapshots.
 
 use super::Repository;
-use crate::backend::Name;
 use crate::error::Result;
 use crate::id::SnapshotId;
-use crate::random;
 
 /// How tags change: replaced first, then added to, then removed from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,16 +40,8 @@ impl Repository {
             if tags == snapshot.tags {
                 continue;
             }
-            let new = SnapshotId::from_bytes(random::array(self.store().rng())?);
             snapshot.tags = tags;
-            snapshot.id = new;
-            let body = snapshot.encode();
-            // Intent first, as in a backup: at every instant one record holds on to the data.
-            self.store().put_small(&Name::Pending(new), &body).await?;
-            self.store().put_small(&Name::Snapshot(new), &body).await?;
-            self.store().backend().delete(&Name::Snapshot(*id)).await?;
-            self.store().backend().delete(&Name::Pending(new)).await?;
-            changed.push((*id, new));
+            changed.push((*id, self.replace_record(snapshot).await?));
         }
         Ok(changed)
     }

@@ -10,13 +10,14 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::PackInfo;
+use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;
 use crate::format::wire::size;
 use crate::id::DataKeyId;
 use crate::id::PackId;
+use crate::index::live::LiveIndex;
 use crate::index::table::Index;
-
 use crate::job::Control;
 use crate::random;
 use crate::repository::Repository;
@@ -89,38 +90,64 @@ fn take_bytes(packs: &mut Vec<(PackId, u64)>, wanted: u64) {
 }
 
 /// What one pack came to.
+#[derive(Default)]
 struct Verdict {
+    /// It was pruned meanwhile: what is needed of it stands in another one.
+    moved: bool,
     segments: u64,
     bytes: u64,
     problems: Vec<(String, Error)>,
 }
 
-/// Reads and verifies packs, `threads` at a time.
+/// Reads and verifies packs, `threads` at a time. Where some were pruned meanwhile, those that took their place are
+/// read as well.
 pub(super) async fn read(
-    repository: &Repository,
     control: &Control,
+    live: &Arc<LiveIndex>,
+    mut index: Arc<Index>,
+    mut packs: Vec<(PackId, u64)>,
+    threads: usize,
+    report: &mut CheckReport,
+) -> Result<()> {
+    loop {
+        let total: u64 = packs.iter().map(|(_, length)| length).sum();
+        control.counters().bytes_total.fetch_add(total, std::sync::atomic::Ordering::Relaxed);
+        if !read_all(control, live, &index, packs, threads, report).await? {
+            return Ok(());
+        }
+        let now = live.current();
+        packs =
+            now.packs().filter(|pack| !index.has_pack(&pack.id)).map(|pack| (pack.id, pack.length.into())).collect();
+        index = now;
+    }
+}
+
+/// Whether any pack was moved.
+async fn read_all(
+    control: &Control,
+    live: &Arc<LiveIndex>,
     index: &Arc<Index>,
     packs: Vec<(PackId, u64)>,
     threads: usize,
     report: &mut CheckReport,
-) -> Result<()> {
-    let total: u64 = packs.iter().map(|(_, length)| length).sum();
-    control.counters().bytes_total.store(total, std::sync::atomic::Ordering::Relaxed);
+) -> Result<bool> {
     let numbers: HashMap<PackId, u32> = (0..).zip(index.packs()).map(|(number, pack)| (pack.id, number)).collect();
     let mut running: JoinSet<Result<Verdict>> = JoinSet::new();
     let mut left = packs.into_iter();
+    let mut moved = false;
     loop {
         control.check()?;
         while running.len() < threads
             && let Some((id, _)) = left.next()
         {
-            let (store, index, number) = (Arc::clone(repository.store()), Arc::clone(index), numbers.get(&id).copied());
-            running.spawn(async move { verify(store, index, id, number).await });
+            let (live, index, number) = (Arc::clone(live), Arc::clone(index), numbers.get(&id).copied());
+            running.spawn(async move { verify(live, index, id, number).await });
         }
-        let Some(done) = running.join_next().await else { return Ok(()) };
+        let Some(done) = running.join_next().await else { return Ok(moved) };
         let verdict = done.map_err(|lost| {
             Error::new(Kind::Bug, "a task that verifies a pack was lost").because(lost.to_string())
         })??;
+        moved |= verdict.moved;
         report.segments += verdict.segments;
         report.bytes_read += verdict.bytes;
         control.count(|counters| &counters.bytes_done, verdict.bytes);
@@ -131,11 +158,15 @@ pub(super) async fn read(
     }
 }
 
-async fn verify(store: Arc<Store>, index: Arc<Index>, id: PackId, number: Option<u32>) -> Result<Verdict> {
+async fn verify(live: Arc<LiveIndex>, index: Arc<Index>, id: PackId, number: Option<u32>) -> Result<Verdict> {
+    let store = Arc::clone(live.store());
     let what = Name::Pack(id).to_string();
-    let failed = |error| Verdict { segments: 0, bytes: 0, problems: vec![(Name::Pack(id).to_string(), error)] };
+    let failed = |error| Verdict { problems: vec![(Name::Pack(id).to_string(), error)], ..Verdict::default() };
     let bytes = match store.get_pack(id).await {
         Ok(bytes) => bytes,
+        Err(error) if error.kind() == Kind::NotFound && !live.renew(&id).await? => {
+            return Ok(Verdict { moved: true, ..Verdict::default() });
+        }
         Err(error) => return Ok(failed(error)),
     };
     // The table is small beside the segments: opened here, because the keys it names have to be fetched.
@@ -146,8 +177,8 @@ async fn verify(store: Arc<Store>, index: Arc<Index>, id: PackId, number: Option
         }
         opener.open_pack(id, &body)
     });
-    let table = match opened.await.map_err(lost)? {
-        Ok(opened) => opened.table,
+    let OwnTable { table, wrapped_keys } = match opened.await.map_err(lost)? {
+        Ok(opened) => opened.own,
         Err(error) => return Ok(failed(error)),
     };
     let mut problems = Vec::new();
@@ -157,13 +188,22 @@ async fn verify(store: Arc<Store>, index: Arc<Index>, id: PackId, number: Option
         problems.push((what.clone(), Error::damaged(&what, "its table and the index disagree")));
     }
     let mut keys = HashMap::new();
-    for key in &table.data_keys {
-        match store.data_key(key, table.class).await {
-            Ok(opened) => {
-                keys.insert(*key, opened);
+    for (key, wrapped) in table.data_keys.iter().zip(&wrapped_keys) {
+        let copy = store.open_key_copy(key, table.class, wrapped).map(|copy| copy.key);
+        let opened = match (store.data_key(key, table.class).await, copy) {
+            (Ok(opened), Ok(copy)) if opened.is_same(&copy) => opened,
+            (Ok(opened), _) => {
+                problems.push((what.clone(), Error::damaged(&what, format!("its copy of data key {key} is none"))));
+                opened
             }
-            Err(error) => problems.push((Name::DataKey(*key).to_string(), error)),
-        }
+            // That the object is lost was said once, before any pack was read.
+            (Err(_), Ok(copy)) => copy,
+            (Err(error), Err(_)) => {
+                problems.push((Name::DataKey(*key).to_string(), error));
+                continue;
+            }
+        };
+        keys.insert(*key, opened);
     }
     tokio::task::spawn_blocking(move || open_segments(&store, id, &bytes, &table, &keys, problems)).await.map_err(lost)
 }
@@ -189,7 +229,7 @@ fn open_segments(
             problems.push((format!("{} segment {number}", Name::Pack(id)), error));
         }
     }
-    Verdict { segments, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX), problems }
+    Verdict { moved: false, segments, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX), problems }
 }
 
 #[expect(clippy::too_many_arguments, reason = "one segment is what all of these say together")]

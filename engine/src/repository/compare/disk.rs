@@ -3,6 +3,7 @@
 use super::DiskChange;
 use super::DiskDifference;
 use super::tops::Tops;
+use crate::catalog::Gap;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::entry::FileKind;
@@ -120,6 +121,38 @@ impl Disk {
             }
         }
         None
+    }
+
+    /// Passes what stands in a gap. Nobody knows what the snapshot has there, so nothing is told as extra; folders that
+    /// go on behind it are entered.
+    pub(super) fn pass(&mut self, gap: &Gap) {
+        let goes_on = |folder: &Folder| folder.path.as_ref().is_none_or(|path| gap.last.is_within(path));
+        while self.open.last().is_some_and(|folder| !goes_on(folder)) {
+            self.open.pop();
+        }
+        let mut known = self.open.last().and_then(|folder| folder.path.clone());
+        let wanted = |path: &EntryPath| self.path.as_ref().is_none_or(|top| path.is_within(top));
+        let upwards = std::iter::successors(Some(gap.last.clone()), EntryPath::parent);
+        let unopened: Vec<EntryPath> =
+            upwards.take_while(|path| Some(path) != known.as_ref() && wanted(path)).collect();
+        for path in unopened.into_iter().rev() {
+            if let Some(folder) = self.open.last_mut() {
+                while folder.names.peek().is_some_and(|(name, _)| name.to_bytes() <= path.name()) {
+                    folder.names.next();
+                }
+            }
+            let Some(spot) = self.spot(&path, true) else { break };
+            if self.enter(&path, &spot).is_err() {
+                break;
+            }
+            known = Some(path);
+        }
+        // It may be a file in the snapshot, with nothing below it.
+        if known.as_ref() == Some(&gap.last)
+            && let Some(folder) = self.open.last_mut()
+        {
+            folder.names = Listing::default();
+        }
     }
 
     /// Tells what is left when there are no more entries.

@@ -1,0 +1,246 @@
+//! Promises about forgetting and pruning while another verb is at work: whatever is there afterwards is whole.
+
+use super::hooked::Hooked;
+use super::hooked::Step;
+use crate::backend::Area;
+use crate::backend::Backend;
+use crate::backend::MemoryBackend;
+use crate::backend::Name;
+use crate::crypto::secret::Secret;
+use crate::entry::EntryPath;
+use crate::error::Kind;
+use crate::format::gc::Mark;
+use crate::format::gc::Tomb;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::random::SeededRng;
+use crate::repository::CheckReport;
+use crate::repository::CreateOptions;
+use crate::repository::KdfChoice;
+use crate::repository::Key;
+use crate::repository::ReadData;
+use crate::repository::Repository;
+use crate::repository::TagChange;
+use crate::source::ReaderSource;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const RUN: SnapshotId = SnapshotId::from_bytes([7; 16]);
+
+fn key() -> Key {
+    Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")))
+}
+
+/// A repository with two snapshots that share nothing.
+async fn made() -> (MemoryBackend, Repository, [SnapshotId; 2]) {
+    let backend = MemoryBackend::new();
+    let options = CreateOptions { kdf: KdfChoice::Minimal, recovery: false, ..CreateOptions::default() };
+    let created = Repository::create(Arc::new(backend.clone()), key(), options).await.expect("a repository");
+    let repository = created.repository;
+    let ids = [back_up(&repository, b"one").await, back_up(&repository, b"another").await];
+    (backend, repository, ids)
+}
+
+async fn back_up(repository: &Repository, bytes: &'static [u8]) -> SnapshotId {
+    let source = ReaderSource::new(EntryPath::parse(b"f").expect("a path"), bytes);
+    repository.backup(source).start().await.expect("a backup").snapshot.expect("a snapshot").id
+}
+
+async fn open(hooked: &Arc<Hooked>) -> Repository {
+    Repository::open(Arc::clone(hooked) as Arc<dyn Backend>, key()).await.expect("open")
+}
+
+/// Forgets a snapshot if it is there, and prunes all that can be pruned at once.
+async fn forget_and_prune(repository: &Repository, id: SnapshotId) {
+    match repository.forget(&[id]).await {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), Kind::NotFound, "{error}"),
+    }
+    let prune = repository.prune().grace(Duration::ZERO).min_age(Duration::ZERO).allow_no_snapshots(true);
+    prune.plan().await.expect("a plan").apply().await.expect("pruned");
+}
+
+async fn checked(repository: &Repository) -> CheckReport {
+    repository.check().read_data(ReadData::All).start().await.expect("a check")
+}
+
+fn change() -> TagChange {
+    TagChange { add: vec!["kept".into()], ..TagChange::default() }
+}
+
+async fn packs(objects: &MemoryBackend) -> Vec<PackId> {
+    let listed = objects.list(Area::Packs).await.expect("a list");
+    listed.into_iter().filter_map(|listed| if let Name::Pack(id) = listed.name { Some(id) } else { None }).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_forgotten_and_pruned_at_any_step_of_its_tagging_is_whole_or_gone() {
+    let (mut whole, mut gone) = (0, 0);
+    for due in 0.. {
+        let (memory, repository, [id, _]) = made().await;
+        let (other, step) = (repository.clone(), Arc::new(AtomicUsize::new(0)));
+        let steps = Arc::clone(&step);
+        let hooked = Hooked::new(memory.clone(), move |_, _| {
+            let (is_due, other) = (steps.fetch_add(1, Ordering::SeqCst) == due, other.clone());
+            async move {
+                if is_due {
+                    forget_and_prune(&other, id).await;
+                }
+            }
+        });
+        let tagging = open(&hooked).await;
+        let tagged = tagging.tag(&[id], &change()).await;
+        let left = repository.snapshots().await.expect("a list");
+        match &tagged {
+            Ok(changed) => assert!(left.iter().any(|snapshot| snapshot.id == changed[0].1), "step {due}"),
+            Err(_) => assert_eq!(left.len(), 1, "step {due}"),
+        }
+        let report = checked(&repository).await;
+        assert_eq!(report.problems_total, 0, "step {due}: {:?}", report.problems);
+        *if tagged.is_ok() { &mut whole } else { &mut gone } += 1;
+        if step.load(Ordering::SeqCst) <= due {
+            break;
+        }
+    }
+    assert!(whole > 3 && gone > 3, "{whole} whole, {gone} gone");
+}
+
+#[tokio::test]
+async fn a_snapshot_tagged_at_any_step_of_a_prune_is_whole() {
+    for due in 0.. {
+        let (memory, repository, [forgotten, id]) = made().await;
+        repository.forget(&[forgotten]).await.expect("forgotten");
+        let (other, step) = (repository.clone(), Arc::new(AtomicUsize::new(0)));
+        let steps = Arc::clone(&step);
+        let hooked = Hooked::new(memory.clone(), move |_, _| {
+            let (is_due, other) = (steps.fetch_add(1, Ordering::SeqCst) == due, other.clone());
+            async move {
+                if is_due {
+                    other.tag(&[id], &change()).await.expect("tagged");
+                }
+            }
+        });
+        let pruning = open(&hooked).await;
+        let plan = pruning.prune().grace(Duration::ZERO).min_age(Duration::ZERO).plan().await;
+        plan.expect("a plan").apply().await.expect("pruned");
+        let report = checked(&repository).await;
+        assert_eq!((report.problems_total, report.snapshots), (0, 1), "step {due}: {:?}", report.problems);
+        if step.load(Ordering::SeqCst) <= due {
+            assert!(due > 10, "{due} steps");
+            break;
+        }
+    }
+}
+
+/// The prune has marked everything and listed the pending records before the tag is declared; it lists the snapshots
+/// when the old one is forgotten and the new one is not there yet.
+#[tokio::test]
+async fn a_tag_that_a_prune_cannot_see_gets_its_data_off_the_condemned_packs() {
+    let (memory, repository, [id, _]) = made().await;
+    let (other, victims) = (repository.clone(), packs(&memory).await);
+    let gone = victims.clone();
+    let hooked = Hooked::new(memory.clone(), move |step, objects| {
+        let (other, victims) = (other.clone(), victims.clone());
+        async move {
+            match step {
+                Step::Put(Name::Pending(_)) => {
+                    let body = Mark { packs: victims }.encode();
+                    other.store().put_small(&Name::Mark(RUN), &body).await.expect("a mark");
+                }
+                Step::Put(Name::Snapshot(_)) => {
+                    for snapshot in other.snapshots().await.expect("a list") {
+                        objects.delete(&Name::Snapshot(snapshot.id)).await.expect("forgotten");
+                    }
+                    let body = Tomb { packs: victims.clone() }.encode();
+                    other.store().put_small(&Name::Tomb(RUN), &body).await.expect("a tomb");
+                    for pack in victims {
+                        objects.delete(&Name::Pack(pack)).await.expect("deleted");
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    let new = open(&hooked).await.tag(&[id], &change()).await.expect("tagged")[0].1;
+    assert!(packs(&memory).await.iter().all(|pack| !gone.contains(pack)));
+    assert_eq!(repository.snapshots().await.expect("a list")[0].id, new);
+    let report = checked(&repository).await;
+    assert_eq!((report.problems_total, report.snapshots), (0, 1), "{:?}", report.problems);
+}
+
+#[tokio::test]
+async fn packs_buried_during_a_check_before_the_index_is_merged_are_no_damage() {
+    let (memory, repository, _) = made().await;
+    let (other, kept) = (repository.clone(), packs(&memory).await);
+    let forgotten = back_up(&repository, b"for a while").await;
+    let dead: Vec<PackId> = packs(&memory).await.into_iter().filter(|pack| !kept.contains(pack)).collect();
+    repository.forget(&[forgotten]).await.expect("forgotten");
+    let hooked = Hooked::new(memory.clone(), move |step, objects| {
+        let (other, dead) = (other.clone(), dead.clone());
+        async move {
+            if step == Step::List(Area::Packs) {
+                let body = Tomb { packs: dead.clone() }.encode();
+                // At the second listing it is there.
+                let _ = other.store().put_small(&Name::Tomb(RUN), &body).await;
+                for pack in dead {
+                    objects.delete(&Name::Pack(pack)).await.expect("deleted");
+                }
+            }
+        }
+    });
+    let report = open(&hooked).await.check().start().await.expect("a check");
+    assert_eq!(report.problems_total, 0, "{:?}", report.problems);
+}
+
+#[tokio::test]
+async fn a_check_counts_what_prunes_and_backups_have_left_and_names_only_damage() {
+    let (memory, repository, [id, _]) = made().await;
+    let snapshot = repository.snapshot(&id).await.expect("a snapshot");
+    let store = repository.store();
+    let marked = packs(&memory).await;
+    store.put_small(&Name::Mark(RUN), &Mark { packs: marked.clone() }.encode()).await.expect("a mark");
+    store.put_small(&Name::Tomb(RUN), &Tomb { packs: Vec::new() }.encode()).await.expect("a tomb");
+    store.put_small(&Name::Pending(id), &snapshot.encode()).await.expect("a pending record");
+    let report = checked(&repository).await;
+    assert_eq!(report.problems_total, 0, "{:?}", report.problems);
+    assert_eq!((report.marks, report.tombs, report.pending), (1, 1, 1));
+    assert_eq!(report.packs_condemned, u64::try_from(marked.len()).expect("few"));
+    for name in [Name::Mark(RUN), Name::Tomb(RUN)] {
+        memory.replace(name, &b"torn"[..]);
+    }
+    let report = checked(&repository).await;
+    let named: Vec<String> = report.problems.iter().map(|problem| problem.object.clone()).collect();
+    assert_eq!(named, [Name::Mark(RUN).to_string(), Name::Tomb(RUN).to_string()]);
+    assert!(report.segments > 0, "the rest was checked");
+}
+
+#[tokio::test]
+async fn forgetting_a_snapshot_leaves_no_intent_that_keeps_its_data() {
+    let (memory, repository, [id, _]) = made().await;
+    let snapshot = repository.snapshot(&id).await.expect("a snapshot");
+    repository.store().put_small(&Name::Pending(id), &snapshot.encode()).await.expect("left by its commit");
+    repository.forget(&[id]).await.expect("forgotten");
+    assert!(memory.list(Area::Pending).await.expect("a list").is_empty());
+}
+
+#[tokio::test]
+async fn packs_that_a_prune_writes_carry_their_keys_even_when_the_objects_of_these_are_lost() {
+    let (memory, repository, _) = made().await;
+    let before = packs(&memory).await;
+    for listed in memory.list(Area::DataKeys).await.expect("a list") {
+        memory.delete(&listed.name).await.expect("lost");
+    }
+    // A program that has no key in memory.
+    let fresh = Repository::open(Arc::new(memory.clone()), key()).await.expect("open");
+    let prune = fresh.prune().grace(Duration::ZERO).min_age(Duration::ZERO).repack_small(true);
+    prune.plan().await.expect("a plan").apply().await.expect("pruned");
+    let after = packs(&memory).await;
+    assert!(after.iter().all(|pack| !before.contains(pack)), "every pack was written anew");
+    let report = checked(&Repository::open(Arc::new(memory), key()).await.expect("open")).await;
+    assert!(report.segments > 0 && report.snapshots == 2, "{report:?}");
+    let is_key = |object: &str| object.starts_with("keys/data/");
+    assert!(report.problems.iter().all(|problem| is_key(&problem.object)), "{:?}", report.problems);
+    drop(repository);
+}

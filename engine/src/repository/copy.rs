@@ -1,0 +1,161 @@
+//! Copying snapshots into another repository: decrypted, cut and sealed anew under its keys.
+
+use super::Repository;
+use super::reread::SnapshotSource;
+use crate::backup::BackupReport;
+use crate::backup::Parent;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::job::Control;
+use crate::job::Job;
+use crate::squeeze::Compression;
+
+/// A copy about to start.
+#[must_use = "nothing happens before `start`"]
+pub struct CopyBuilder {
+    from: Repository,
+    to: Repository,
+    snapshots: Vec<Snapshot>,
+    dry_run: bool,
+    compression: Compression,
+    threads: Option<usize>,
+    limit_upload: u64,
+}
+
+/// What a copy did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// Snapshots copied: their id here and there. After a dry run both are the id here.
+    pub copied: Vec<(SnapshotId, SnapshotId)>,
+    /// Snapshots that were there already: their id here and there.
+    pub present: Vec<(SnapshotId, SnapshotId)>,
+    /// Plaintext bytes of chunks the other repository did not have.
+    pub bytes_new: u64,
+    /// Bytes added to the other repository's packs.
+    pub bytes_stored: u64,
+}
+
+impl Repository {
+    /// Prepares to copy snapshots of this repository into another one. Each becomes a snapshot there with the same
+    /// host, user, time, tags, label, verdict and entries, and an id of its own. What the other repository has
+    /// already, by content, is not stored again.
+    pub fn copy_to(&self, to: &Self, snapshots: Vec<Snapshot>) -> CopyBuilder {
+        CopyBuilder {
+            from: self.clone(),
+            to: to.clone(),
+            snapshots,
+            dry_run: false,
+            compression: Compression::Auto,
+            threads: None,
+            limit_upload: 0,
+        }
+    }
+}
+
+impl CopyBuilder {
+    /// Only finds out what would be copied.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// How hard to squeeze.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Worker threads: at least one, and no more than the memory budget allows (six).
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Bytes a second sent to the other repository at most; 0 is no limit.
+    pub fn limit_upload(mut self, bytes_a_second: u64) -> Self {
+        self.limit_upload = bytes_a_second;
+        self
+    }
+
+    /// Starts the job. Stopped midway it leaves whole snapshots only; started again it goes on with the next one.
+    pub fn start(self) -> Job<CopyReport> {
+        Job::start(|control| self.run(control))
+    }
+
+    async fn run(mut self, control: Control) -> Result<CopyReport> {
+        if self.from.id() == self.to.id() {
+            return Err(
+                Error::new(Kind::Invalid, "copy a repository's snapshots").because("both are the same repository")
+            );
+        }
+        // Oldest first: the copy of each is the parent of the next one's.
+        self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
+        let index = self.from.index().await?;
+        let mut there = self.to.snapshots().await?;
+        let mut report = CopyReport::default();
+        let mut copies: Vec<(Snapshot, Snapshot)> = Vec::new();
+        for snapshot in std::mem::take(&mut self.snapshots) {
+            control.check()?;
+            if let Some(copy) = there.iter().position(|other| is_copy(&snapshot, other)) {
+                let copy = there.swap_remove(copy);
+                report.present.push((snapshot.id, copy.id));
+                copies.push((snapshot, copy));
+                continue;
+            }
+            if self.dry_run {
+                report.copied.push((snapshot.id, snapshot.id));
+                continue;
+            }
+            let earlier = copies.iter().rev().find(|(earlier, _)| has_same_source(earlier, &snapshot));
+            let source = SnapshotSource::start(&self.from, &index, &snapshot, earlier.map(|(here, _)| here), &[])?;
+            let parent = earlier.map_or(Parent::Nothing, |(_, copy)| Parent::Snapshot(copy.id));
+            let done = self.backup(source, &snapshot, parent, control.clone()).await?;
+            report.bytes_new += done.bytes_new;
+            report.bytes_stored += done.bytes_stored;
+            let Some(copy) = done.snapshot else {
+                return Err(Error::new(Kind::Bug, "copy a snapshot").because("the backup stored none"));
+            };
+            report.copied.push((snapshot.id, copy.id));
+            copies.push((snapshot, copy));
+        }
+        Ok(report)
+    }
+
+    async fn backup(
+        &self,
+        source: SnapshotSource,
+        snapshot: &Snapshot,
+        parent: Parent,
+        control: Control,
+    ) -> Result<BackupReport> {
+        let builder = self
+            .to
+            .again(source, snapshot)
+            .parent(parent)
+            .compression(self.compression)
+            .limit_upload(self.limit_upload);
+        match self.threads {
+            Some(threads) => builder.threads(threads).run(control).await,
+            None => builder.run(control).await,
+        }
+    }
+}
+
+/// Whether one is the other's copy. Ids, sessions, tags and roots differ between repositories, what was backed up when
+/// does not.
+fn is_copy(one: &Snapshot, other: &Snapshot) -> bool {
+    has_same_source(one, other)
+        && (one.started, &one.user, &one.label) == (other.started, &other.user, &other.label)
+        && (one.counts.entries, one.counts.bytes) == (other.counts.entries, other.counts.bytes)
+}
+
+fn has_same_source(one: &Snapshot, other: &Snapshot) -> bool {
+    (&one.host, &one.source_kind, &one.paths) == (&other.host, &other.source_kind, &other.paths)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! What a copy holds, and what it does not store or read again.
+
+use super::*;
+use crate::backend::Area;
+use crate::backend::MemoryBackend;
+use crate::crypto::secret::Secret;
+use crate::entry::EntryPath;
+use crate::entry::FileKind;
+use crate::entry::Metadata;
+use crate::entry::Xattr;
+use crate::repository::CheckBuilder;
+use crate::repository::CreateOptions;
+use crate::repository::KdfChoice;
+use crate::repository::Key;
+use crate::source::Sink;
+use crate::source::Source;
+use crate::source::SourceError;
+use crate::source::Want;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+use std::sync::Arc;
+
+/// Files with content, all with the same times and inode.
+struct Files(Vec<(&'static str, Vec<u8>)>, Verdict);
+
+impl Source for Files {
+    fn kind(&self) -> &str {
+        "files"
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![b"/files".to_vec()]
+    }
+
+    fn excludes(&self) -> Vec<String> {
+        vec!["*.tmp".into()]
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> std::result::Result<Verdict, SourceError> {
+        for (path, content) in self.0 {
+            let path = EntryPath::parse(path.as_bytes()).expect("a path");
+            let mut metadata = Metadata::new(FileKind::File);
+            metadata.size = content.len() as u64;
+            metadata.modified = Timestamp { seconds: 1_000, nanoseconds: 7 };
+            metadata.changed = metadata.modified;
+            let want = sink.begin(&path, &metadata)?;
+            if want == Want::Bytes {
+                crate::source::give(&content, sink)?;
+                metadata.xattrs = vec![Xattr { name: b"user.a".to_vec(), value: b"b".to_vec() }];
+            }
+            sink.end(metadata, vec!["no access control list".into()])?;
+        }
+        sink.seal(vec![1, 2, 3]);
+        Ok(self.1)
+    }
+}
+
+async fn repository() -> (Arc<MemoryBackend>, Repository) {
+    let backend = Arc::new(MemoryBackend::new());
+    let options = CreateOptions { kdf: KdfChoice::Minimal, ..CreateOptions::default() };
+    let key = Key::Passphrase(Secret::new("open"));
+    let created = Repository::create(backend.clone(), key, options).await.expect("a repository");
+    (backend, created.repository)
+}
+
+fn noise(seed: u8, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    crate::random::Rng::fill(&crate::random::SeededRng::new(seed.into()), &mut bytes).expect("seeded");
+    bytes
+}
+
+async fn backup(repository: &Repository, seconds: i64, parent: Parent, source: Files) -> Snapshot {
+    let job = repository.backup(source).host("h".into()).user("u".into()).tag("t").label("l".into()).parent(parent);
+    let job = job.time(Timestamp { seconds, nanoseconds: 5 }).program("other 1.0".into());
+    job.start().await.expect("a backup").snapshot.expect("a snapshot")
+}
+
+/// Every entry with its bytes.
+async fn all(repository: &Repository, snapshot: &Snapshot) -> Vec<(crate::entry::EntryPath, Metadata, Vec<u8>)> {
+    let mut entries = repository.entries(snapshot, None).await.expect("entries");
+    let mut all = Vec::new();
+    while let Some(entry) = entries.next().await.expect("an entry") {
+        let (mut content, mut bytes) = (entries.content(&entry), Vec::new());
+        while let Some(piece) = content.next().await.expect("a piece") {
+            bytes.extend_from_slice(&piece);
+        }
+        assert_eq!(entry.warnings, ["no access control list"]);
+        all.push((entry.path, entry.metadata, bytes));
+    }
+    all
+}
+
+async fn is_sound(repository: &Repository) {
+    let check: CheckBuilder = repository.check();
+    let report = check.read_data(crate::repository::ReadData::All).start().await.expect("a check");
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+#[tokio::test]
+async fn a_copy_says_and_holds_what_its_origin_does() {
+    let ((_, here), (_, there)) = (repository().await, repository().await);
+    let partial = Verdict::Partial(vec!["one file could not be read".into()]);
+    let files = vec![("a", b"letter".to_vec()), ("b", noise(1, 90 << 20)), ("c", Vec::new())];
+    let first = backup(&here, 2_000, Parent::Nothing, Files(files.clone(), partial)).await;
+    here.protect(&[first.id], true).await.expect("protected");
+    let snapshots = here.snapshots().await.expect("snapshots");
+    let report = here.copy_to(&there, snapshots.clone()).start().await.expect("a copy");
+    assert_eq!((report.copied.len(), report.present.len()), (1, 0));
+    let copy = there.snapshots().await.expect("snapshots").remove(0);
+    let origin = &snapshots[0];
+    assert_eq!((&copy.host, &copy.user, &copy.tags), (&origin.host, &origin.user, &origin.tags));
+    assert_eq!((&copy.label, copy.started, &copy.program), (&origin.label, origin.started, &origin.program));
+    assert_eq!((&copy.paths, &copy.excludes, &copy.seal), (&origin.paths, &origin.excludes, &origin.seal));
+    assert_eq!((&copy.verdict, copy.is_protected, &copy.source_kind), (&origin.verdict, true, &origin.source_kind));
+    assert_eq!((copy.counts.entries, copy.counts.bytes), (origin.counts.entries, origin.counts.bytes));
+    assert!(all(&here, origin).await == all(&there, &copy).await);
+    is_sound(&there).await;
+}
+
+#[tokio::test]
+async fn content_that_changed_under_the_same_times_is_copied_as_it_was() {
+    let ((_, here), (_, there)) = (repository().await, repository().await);
+    for (seconds, seed) in [(2_000, 1), (3_000, 2), (4_000, 1)] {
+        let files = vec![("a", noise(seed, 500_000)), ("b", noise(9, 500_000))];
+        backup(&here, seconds, Parent::Nothing, Files(files, Verdict::Whole)).await;
+    }
+    let snapshots = here.snapshots().await.expect("snapshots");
+    let report = here.copy_to(&there, snapshots.clone()).start().await.expect("a copy");
+    assert_eq!(report.copied.len(), 3);
+    assert_eq!(report.bytes_new, 1_500_000, "every content is stored once");
+    for (origin, copy) in snapshots.iter().zip(&there.snapshots().await.expect("snapshots")) {
+        assert!(all(&here, origin).await == all(&there, copy).await);
+    }
+    is_sound(&there).await;
+}
+
+#[tokio::test]
+async fn what_was_copied_before_is_not_copied_again() {
+    let ((_, here), (backend, there)) = (repository().await, repository().await);
+    backup(&here, 2_000, Parent::Nothing, Files(vec![("a", noise(1, 500_000))], Verdict::Whole)).await;
+    let snapshots = || async { here.snapshots().await.expect("snapshots") };
+    here.copy_to(&there, snapshots().await).start().await.expect("a copy");
+    backup(&here, 3_000, Parent::Automatic, Files(vec![("a", noise(1, 500_000)), ("b", noise(2, 9))], Verdict::Whole))
+        .await;
+    let dry = here.copy_to(&there, snapshots().await).dry_run(true).start().await.expect("a dry run");
+    assert_eq!((dry.copied.len(), dry.present.len()), (1, 1));
+    assert_eq!(there.snapshots().await.expect("snapshots").len(), 1);
+    let report = here.copy_to(&there, snapshots().await).start().await.expect("a copy");
+    assert_eq!((report.copied.len(), report.present.len(), report.bytes_new), (1, 1, 9));
+    let packs = crate::backend::Backend::list(backend.as_ref(), Area::Packs).await.expect("packs").len();
+    let report = here.copy_to(&there, snapshots().await).start().await.expect("a copy");
+    assert_eq!((report.copied.len(), report.present.len()), (0, 2));
+    assert_eq!(crate::backend::Backend::list(backend.as_ref(), Area::Packs).await.expect("packs").len(), packs);
+}
+
+#[tokio::test]
+async fn a_repository_is_not_copied_into_itself() {
+    let (_, here) = repository().await;
+    let error = here.copy_to(&here.clone(), Vec::new()).start().await.expect_err("the same");
+    assert_eq!(error.kind(), Kind::Invalid);
+}
+
+#[tokio::test]
+async fn a_copy_of_what_cannot_be_read_leaves_no_snapshot() {
+    let ((backend, here), (_, there)) = (repository().await, repository().await);
+    backup(&here, 2_000, Parent::Nothing, Files(vec![("a", noise(1, 500_000))], Verdict::Whole)).await;
+    let packs = crate::backend::Backend::list(backend.as_ref(), Area::Packs).await.expect("packs");
+    let data = packs.iter().max_by_key(|pack| pack.length).expect("a pack");
+    crate::backend::Backend::delete(backend.as_ref(), &data.name).await.expect("gone");
+    let snapshots = here.snapshots().await.expect("snapshots");
+    let error = here.copy_to(&there, snapshots).start().await.expect_err("it cannot be read");
+    assert_eq!(error.kind(), Kind::SourceFailed);
+    assert!(there.snapshots().await.expect("snapshots").is_empty());
+}

@@ -1,0 +1,181 @@
+//! Promises about data keys whose objects are gone or damaged: the packs they sealed are enough.
+
+use super::Repository;
+use super::check::CheckReport;
+use super::check::ReadData;
+use super::create::CreateOptions;
+use super::open::Key;
+use crate::backend::Area;
+use crate::backend::Backend;
+use crate::backend::MemoryBackend;
+use crate::backend::Name;
+use crate::backup::BackupReport;
+use crate::backup::Cipher;
+use crate::crypto::secret::Secret;
+use crate::entry::EntryPath;
+use crate::error::Result;
+use crate::id::DataKeyId;
+use crate::random::Rng;
+use crate::random::SeededRng;
+use crate::source::ReaderSource;
+use crate::time::SystemClock;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Enough for segments in both packs that are open at a time.
+const CONTENT_BYTES: usize = 20 << 20;
+
+fn key() -> Key {
+    Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")))
+}
+
+fn content() -> Vec<u8> {
+    let mut content = vec![0; CONTENT_BYTES];
+    SeededRng::new(3).fill(&mut content).expect("seeded");
+    content
+}
+
+/// A repository with one snapshot of one stream in several packs; and its data keys as stored.
+async fn made(cipher: Cipher) -> (MemoryBackend, Vec<(Name, Bytes)>) {
+    let backend = MemoryBackend::new();
+    let options = CreateOptions { recovery: false, ..CreateOptions::default() };
+    let (rng, clock) = (Arc::new(SeededRng::new(2)), Arc::new(SystemClock));
+    let created = Repository::create_with(Arc::new(backend.clone()), key(), options, rng, clock).await;
+    back_up(&created.expect("created").repository, cipher, false).await;
+    let mut keys = backend.contents();
+    keys.retain(|(name, _)| matches!(name, Name::DataKey(_)));
+    assert_eq!(keys.len(), 2);
+    (backend, keys)
+}
+
+async fn back_up(repository: &Repository, cipher: Cipher, dry_run: bool) -> BackupReport {
+    let source = ReaderSource::new(EntryPath::parse(b"file").expect("a path"), std::io::Cursor::new(content()));
+    repository.backup(source).cipher(cipher).threads(1).dry_run(dry_run).start().await.expect("a backup")
+}
+
+/// Opened anew: a repository remembers the keys it has made or read.
+async fn opened(backend: &MemoryBackend) -> Repository {
+    Repository::open(Arc::new(backend.clone()), key()).await.expect("opens")
+}
+
+/// Every byte of every snapshot.
+async fn read_all(backend: &MemoryBackend) -> Result<Vec<u8>> {
+    let repository = opened(backend).await;
+    let mut bytes = Vec::new();
+    for snapshot in repository.snapshots().await? {
+        let mut entries = repository.entries(&snapshot, None).await?;
+        while let Some(entry) = entries.next().await? {
+            let mut content = entries.content(&entry);
+            while let Some(part) = content.next().await? {
+                bytes.extend_from_slice(&part);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+async fn check(backend: &MemoryBackend, read_data: ReadData) -> CheckReport {
+    opened(backend).await.check().read_data(read_data).threads(1).start().await.expect("a check")
+}
+
+async fn delete(backend: &MemoryBackend, area: Area) {
+    for listed in backend.list(area).await.expect("a list") {
+        backend.delete(&listed.name).await.expect("deleted");
+    }
+}
+
+fn ids(keys: &[(Name, Bytes)]) -> Vec<DataKeyId> {
+    keys.iter().filter_map(|(name, _)| if let Name::DataKey(id) = name { Some(*id) } else { None }).collect()
+}
+
+#[tokio::test]
+async fn without_any_data_key_every_byte_is_restored_and_the_check_says_what_helps() {
+    for cipher in [Cipher::XChaCha20Poly1305, Cipher::Aes256Gcm] {
+        let (backend, keys) = made(cipher).await;
+        delete(&backend, Area::DataKeys).await;
+        assert!(read_all(&backend).await.expect("the packs are enough") == content());
+        for read_data in [ReadData::Nothing, ReadData::All] {
+            let report = check(&backend, read_data).await;
+            let named: Vec<_> = report.problems.iter().map(|problem| problem.object.clone()).collect();
+            assert_eq!(named, keys.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>());
+            for problem in report.problems {
+                assert!(problem.message.starts_with("it is missing; nothing is lost"), "{}", problem.message);
+                assert!(problem.message.ends_with("the next backup puts it back"), "{}", problem.message);
+            }
+            assert_eq!(report.segments > 0, read_data == ReadData::All);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_puts_missing_data_keys_back_to_the_byte_and_stores_nothing_again() {
+    let (backend, keys) = made(Cipher::Auto).await;
+    delete(&backend, Area::DataKeys).await;
+    let repository = opened(&backend).await;
+    let tried = back_up(&repository, Cipher::Auto, true).await;
+    assert_eq!((tried.bytes_new, tried.warnings_total), (0, 2));
+    assert_eq!(backend.list(Area::DataKeys).await.expect("a list"), []);
+    let report = back_up(&repository, Cipher::Auto, false).await;
+    assert_eq!((report.bytes_new, report.warnings_total), (0, 2));
+    let objects = backend.contents();
+    assert!(keys.iter().all(|key| objects.contains(key)));
+    assert_eq!(check(&backend, ReadData::All).await.problems, []);
+}
+
+#[tokio::test]
+async fn missing_data_keys_are_put_back_on_request() {
+    let (backend, keys) = made(Cipher::Auto).await;
+    let whole = backend.contents();
+    delete(&backend, Area::DataKeys).await;
+    let report = opened(&backend).await.put_back_data_keys().await.expect("put back");
+    assert_eq!(report.put_back, ids(&keys));
+    assert_eq!((report.in_the_way, report.lost), (vec![], vec![]));
+    assert_eq!(backend.contents(), whole);
+    let again = opened(&backend).await.put_back_data_keys().await.expect("nothing to do");
+    assert_eq!(again, super::DataKeysPutBack::default());
+}
+
+#[tokio::test]
+async fn a_damaged_data_key_costs_nothing_and_is_left_as_evidence() {
+    let (backend, keys) = made(Cipher::Auto).await;
+    for (name, bytes) in &keys {
+        backend.replace(*name, bytes.slice(..bytes.len() - 1));
+    }
+    assert!(read_all(&backend).await.expect("the packs are enough") == content());
+    let found = check(&backend, ReadData::All).await.problems;
+    assert_eq!(found.len(), 2);
+    assert!(
+        found.iter().all(|problem| problem.message.ends_with("puts it back, once this one is removed")),
+        "{found:?}"
+    );
+    let hurt = backend.contents();
+    let report = opened(&backend).await.put_back_data_keys().await.expect("looked at");
+    assert_eq!((report.put_back, report.in_the_way, report.lost), (vec![], ids(&keys), vec![]));
+    assert_eq!(backend.contents(), hurt);
+}
+
+#[tokio::test]
+async fn a_key_is_taken_from_any_pack_whose_table_opens() {
+    let (backend, keys) = made(Cipher::Auto).await;
+    delete(&backend, Area::DataKeys).await;
+    let mut packs = backend.contents();
+    packs.retain(|(name, bytes)| name.is_pack() && bytes.len() > 1 << 20);
+    assert!(packs.len() > 1, "one pack for all segments proves nothing");
+    // The tables of all but the first. Their segments, which the index knows, are whole.
+    for (name, bytes) in packs.iter().skip(1) {
+        let mut hurt = bytes.to_vec();
+        hurt[60] ^= 1;
+        backend.replace(*name, hurt);
+    }
+    assert!(read_all(&backend).await.expect("one table is enough") == content());
+    let (name, bytes) = &packs[0];
+    let mut hurt = bytes.to_vec();
+    hurt[60] ^= 1;
+    backend.replace(*name, hurt);
+    assert!(read_all(&backend).await.is_err(), "the key is nowhere");
+    let report = opened(&backend).await.put_back_data_keys().await.expect("looked at");
+    assert_eq!((report.put_back.len(), report.in_the_way, report.lost.len()), (1, vec![], 1));
+    let found = check(&backend, ReadData::Nothing).await.problems;
+    assert!(found.iter().any(|problem| problem.message.ends_with("no pack that names it holds a copy that opens")));
+    assert_eq!(ids(&keys).len(), report.put_back.len() + report.lost.len());
+}

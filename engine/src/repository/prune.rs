@@ -1,0 +1,135 @@
+//! Pruning: what to ask, the plan to show, and the job that carries it out.
+
+use super::Repository;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::wire::size;
+use crate::id::SnapshotId;
+use crate::job::Control;
+use crate::job::Job;
+use crate::prune::MaxUnused;
+use crate::prune::Plan;
+use crate::prune::PruneOptions;
+use crate::prune::PruneReport;
+use crate::prune::PruneSummary;
+use std::fmt;
+use std::time::Duration;
+
+/// A prune about to be planned.
+#[must_use = "nothing happens before `plan`"]
+pub struct PruneBuilder {
+    repository: Repository,
+    options: PruneOptions,
+}
+
+/// What a prune would do; nothing has happened yet. Dropping it leaves the repository as it is.
+#[must_use = "nothing happens before `apply`"]
+pub struct PrunePlan {
+    repository: Repository,
+    plan: Plan,
+}
+
+impl Repository {
+    /// Prepares to remove what no snapshot needs.
+    pub fn prune(&self) -> PruneBuilder {
+        let private = &self.inner.private;
+        let pack_goals = (size(private.pack_bytes), size(private.metadata_pack_bytes));
+        PruneBuilder { repository: self.clone(), options: PruneOptions::new(pack_goals) }
+    }
+}
+
+impl PruneBuilder {
+    /// How much that nothing needs may stay in packs of which a part is needed; 5 % unless told otherwise.
+    pub fn max_unused(mut self, max_unused: MaxUnused) -> Self {
+        self.options.max_unused = max_unused;
+        self
+    }
+
+    /// Bytes of packs written anew at most.
+    pub fn max_repack_bytes(mut self, bytes: u64) -> Self {
+        self.options.max_repack_bytes = bytes;
+        self
+    }
+
+    /// Puts packs together that are far smaller than they should be.
+    pub fn repack_small(mut self, repack: bool) -> Self {
+        self.options.repack_small = repack;
+        self
+    }
+
+    /// How long condemned packs stay. Unless told otherwise nothing on a store whose listings are always current, and
+    /// a day on others: a host that sees the repository as it was before must not miss what was condemned since.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.options.grace = Some(grace);
+        self
+    }
+
+    /// Packs younger than this stay unless their session is known to have ended; two days unless told otherwise. A
+    /// shorter time costs running backups work, never data.
+    pub fn min_age(mut self, age: Duration) -> Self {
+        self.options.min_age = age;
+        self
+    }
+
+    /// These snapshots were forgotten just now: what only they needed is young, but belongs to no running backup.
+    pub fn forgotten(mut self, sessions: &[SnapshotId]) -> Self {
+        self.options.ended.extend_from_slice(sessions);
+        self
+    }
+
+    /// Goes on where there is not one snapshot, and removes everything that is stored.
+    pub fn allow_no_snapshots(mut self, allow: bool) -> Self {
+        self.options.allow_no_snapshots = allow;
+        self
+    }
+
+    /// Looks at everything and chooses. Writes nothing; what cannot be read is an error.
+    pub fn plan(self) -> Job<PrunePlan> {
+        Job::start(|control| self.run(control))
+    }
+
+    async fn run(self, control: Control) -> Result<PrunePlan> {
+        let Self { repository, options } = self;
+        let plan = Plan::make(repository.store(), options, control).await?;
+        Ok(PrunePlan { repository, plan })
+    }
+}
+
+impl PrunePlan {
+    /// What it comes to.
+    pub fn summary(&self) -> PruneSummary {
+        self.plan.summary()
+    }
+
+    /// Does it. Stopping it is safe anywhere; the next prune goes on.
+    pub fn apply(self) -> Job<PruneReport> {
+        Job::start(|control| self.run(control))
+    }
+
+    async fn run(self, control: Control) -> Result<PruneReport> {
+        let Self { repository, plan } = self;
+        repository.check_prunable().await?;
+        plan.apply(control).await
+    }
+}
+
+impl Repository {
+    /// Before anything is condemned: this program must know every feature. A full store is no obstacle.
+    async fn check_prunable(&self) -> Result<()> {
+        if let Some(feature) = self.inner.public.missing_to_prune() {
+            return Err(Error::new(Kind::Unsupported, "the repository needs a newer program to be pruned")
+                .because(format!("pruning needs the feature {feature:?}, which this program does not know")));
+        }
+        match self.check_writable().await {
+            Err(error) if error.kind() == Kind::NoSpace => self.store().backend().spend_reserve().await.map(|_| ()),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Debug for PrunePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrunePlan({:?})", self.plan.summary())
+    }
+}
