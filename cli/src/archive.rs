@@ -289,7 +289,7 @@ mod tests {
         metadata.modified = Timestamp { seconds: 1_700_000_000, nanoseconds: 7 };
         metadata.xattrs = vec![Xattr { name: b"user.a".to_vec(), value: b"b=c".to_vec() }];
         let path = EntryPath::parse(path).expect("a path");
-        Entry { path, metadata, content: Content::Empty, warnings: Vec::new() }
+        Entry::new(path, metadata, Content::Empty)
     }
 
     fn entries() -> Vec<(Entry, Vec<u8>)> {

@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 
+/// Variables that are secrets themselves, or may hold one: no process that is started needs them.
+pub const SECRETS: [&str; 3] = ["STRONGROOM_PASSWORD", "STRONGROOM_PASSWORD_COMMAND", "STRONGROOM_RECOVERY_CODE"];
+
 /// The environment, read once; tests bring their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(HashMap<OsString, OsString>);

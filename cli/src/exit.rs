@@ -89,6 +89,7 @@ mod tests {
             (Kind::NoSpace, 1),
             (Kind::Conflict, 1),
             (Kind::NotFound, 1),
+            (Kind::Protected, 1),
             (Kind::Invalid, 2),
             (Kind::Cancelled, 130),
             (Kind::Bug, 1),

@@ -58,6 +58,18 @@ pub fn inside(folder: &Path, paths: &[PathBuf]) -> Option<String> {
     Some(pattern)
 }
 
+/// Whether `path` is `folder` or stands in it; a link to it is neither.
+pub fn is_within(path: &Path, folder: &Path) -> bool {
+    let real = match (path.parent(), path.file_name()) {
+        (Some(above), Some(name)) => {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            std::fs::canonicalize(above).map(|above| above.join(name))
+        }
+        _ => std::fs::canonicalize(path),
+    };
+    matches!((real, std::fs::canonicalize(folder)), (Ok(real), Ok(folder)) if real.starts_with(&folder))
+}
+
 /// A whole file, or standard input for `-`.
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let result = if file == Path::new("-") {

@@ -34,6 +34,8 @@ impl Interrupt {
                     }
                     _ => {
                         let _ = writeln!(std::io::stderr(), "\ninterrupted");
+                        // Nobody else would end a command whose output was read: it is in a group of its own.
+                        strongroom_process::kill_running();
                         std::process::exit(i32::from(Exit::Interrupted.code()));
                     }
                 }

@@ -6,6 +6,7 @@ mod commands;
 mod environment;
 mod exit;
 mod files_from;
+mod habits;
 mod interrupt;
 mod keyfile;
 mod location;
@@ -20,6 +21,7 @@ use crate::show::Failure;
 use crate::show::Show;
 use clap::ColorChoice;
 use clap::FromArgMatches;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -35,11 +37,15 @@ fn main() -> ExitCode {
             let show = Show { json: true, quiet: false, verbose: 0, color: false };
             let text = wrong.to_string();
             let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-            end(Failure::usage(text.lines().next().unwrap_or(text)), &show)
+            let failure = Failure::usage(text.lines().next().unwrap_or(text));
+            end(habits::advice(&wrong).into_iter().fold(failure, Failure::hint), &show)
         }
         Err(wrong) => {
             // Help that nobody reads to its end is no failure.
             let _ = wrong.print();
+            if let Some(advice) = habits::advice(&wrong) {
+                let _ = writeln!(std::io::stderr(), "hint: {advice}");
+            }
             ExitCode::from(if wrong.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() })
         }
     }

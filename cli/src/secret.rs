@@ -2,6 +2,7 @@
 
 use crate::args::Global;
 use crate::environment::Environment;
+use crate::environment::SECRETS;
 use crate::location::Place;
 use crate::show::Failure;
 use std::io::IsTerminal;
@@ -30,14 +31,14 @@ pub fn choose(global: &Global, environment: &Environment, place: &Place) -> Resu
         global.password_file.clone().map(From::PasswordFile),
         global.password_command.clone().map(From::PasswordCommand),
         global.key_file.clone().map(From::KeyFile),
-        global.recovery_code.then_some(From::Recovery),
+        global.use_recovery_code.then_some(From::Recovery),
     ];
     let mut given = options.into_iter().flatten();
     if let Some(first) = given.next() {
         return match given.next() {
             None => Ok(first),
             Some(_) => Err(Failure::usage(
-                "give one of --password-file, --password-command, --key-file and --recovery-code, not several",
+                "give one of --password-file, --password-command, --key-file and --use-recovery-code, not several",
             )),
         };
     }
@@ -66,7 +67,7 @@ fn credentials(environment: &Environment) -> Option<From> {
 /// Reads the key; `create` asks twice at a prompt.
 pub fn read(from: &From, environment: &Environment, create: bool) -> Result<Key, Failure> {
     match from {
-        From::PasswordFile(file) => Ok(Key::Passphrase(password(read_file("password", file)?)?)),
+        From::PasswordFile(file) => Ok(Key::Passphrase(password(password_file("password", file)?)?)),
         From::PasswordCommand(command) => Ok(Key::Passphrase(password(run(command)?)?)),
         From::PasswordVariable(name) => {
             let raw = environment.raw(name).unwrap_or_default();
@@ -75,16 +76,28 @@ pub fn read(from: &From, environment: &Environment, create: bool) -> Result<Key,
         From::KeyFile(file) => Ok(Key::KeyFile(Secret::new(read_file("key file", file)?))),
         From::Recovery if create => Err(Failure::usage("a recovery code cannot make a repository: it comes from one")),
         From::Recovery => recovery(environment),
-        From::Prompt => Ok(Key::Passphrase(prompt(create)?)),
+        From::Prompt => Ok(Key::Passphrase(prompt(create).map_err(|failure| foreign(environment, failure))?)),
     }
 }
 
 /// A new password: from a file, or asked for twice.
 pub fn new_password(file: Option<&Path>) -> Result<Secret, Failure> {
     match file {
-        Some(file) => password(read_file("new password", file)?),
+        Some(file) => password(password_file("new password", file)?),
         None => prompt(true),
     }
+}
+
+/// What some editors put before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A password file's bytes; a byte order mark belongs to the file, not to the password.
+fn password_file(what: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut raw = read_file(what, file)?;
+    if raw.starts_with(BYTE_ORDER_MARK) {
+        raw.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(raw)
 }
 
 /// One line end at the end belongs to the file, not to the password.
@@ -95,7 +108,13 @@ fn password(mut raw: Vec<u8>) -> Result<Secret, Failure> {
             raw.pop();
         }
     }
+    let has_nul = raw.contains(&0);
     let secret = Secret::new(raw);
+    if has_nul {
+        // Neither a prompt nor a variable could ever give such a password again.
+        return Err(Failure::failed("the password has a NUL byte in it")
+            .hint("if it comes from a file, save it as UTF-8: UTF-16 has a NUL byte beside every letter"));
+    }
     if secret.is_empty() {
         return Err(Failure::failed("the password is empty").hint("an empty password protects nothing: choose one"));
     }
@@ -111,7 +130,11 @@ fn read_file(what: &str, file: &Path) -> Result<Vec<u8>, Failure> {
 fn run(command: &str) -> Result<Vec<u8>, Failure> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let failed = || Failure::failed("the password command failed").because(format!("it was: {command}"));
-    let output = Command::new(shell)
+    let mut process = Command::new(shell);
+    for name in SECRETS {
+        process.env_remove(name);
+    }
+    let output = process
         .args([flag, command])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -141,6 +164,18 @@ fn prompt(twice: bool) -> Result<Secret, Failure> {
     password(first.into_bytes())
 }
 
+/// A password that was given to restic is not one for us: say so where none was given.
+fn foreign(environment: &Environment, failure: Failure) -> Failure {
+    let names = ["RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND"];
+    match names.into_iter().find(|name| environment.raw(name).is_some()).filter(|_| failure.hint.is_some()) {
+        Some(name) => {
+            let ours = name.replacen("RESTIC", "STRONGROOM", 1);
+            failure.hint(format!("variables of restic are not read: set {ours}"))
+        }
+        None => failure,
+    }
+}
+
 /// Asks on the terminal, without echo.
 fn ask(question: &str, missing: &str, hint: &str) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
@@ -163,7 +198,7 @@ mod tests {
         let environment = Environment::of(&[("STRONGROOM_PASSWORD", "x")]);
         let mut global = Global { key_file: Some("/k".into()), ..Global::default() };
         assert_eq!(choose(&global, &environment, &place()).expect("one"), From::KeyFile("/k".into()));
-        global.recovery_code = true;
+        global.use_recovery_code = true;
         assert_eq!(choose(&global, &environment, &place()).expect_err("two").exit.code(), 2);
     }
 

@@ -12,24 +12,27 @@ use strongroom::Timestamp;
 #[derive(Args, Debug, Default)]
 #[command(after_help = "Examples:
   strongroom backup ~/documents /etc
-  strongroom backup / --one-file-system --exclude-caches --exclude '*.tmp' --tag nightly
-  strongroom backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop
+  strongroom backup / -x --exclude-caches --exclude '*.tmp' --tag nightly
+  strongroom backup --stdin-filename x.sql --stdin-from-command -- pg_dump x
   strongroom backup --dry-run -v ~/documents
 
-Patterns: '*.tmp' matches names anywhere, '/home/*/tmp' whole paths. * and ? stop at a slash,
-** does not; a slash at the end asks for a folder; ! in front takes back what an earlier pattern
-left out.")]
+Patterns: '*.tmp' matches names anywhere, '/home/*/tmp' whole paths. * and ?
+stop at a slash, ** does not; a slash at the end asks for a folder; ! in front
+takes back what an earlier pattern left out.")]
 pub struct BackupArgs {
     /// What to back up; with --stdin-from-command: the command and its arguments
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// Back up standard input
+    /// Back up standard input (rather use --stdin-from-command: it notices a dump that failed)
     #[arg(long, help_heading = "Source", conflicts_with_all = ["stdin_from_command", "paths", "files_from", "files_from_verbatim", "files_from_raw"])]
     pub stdin: bool,
     /// Back up the output of a command; there is no snapshot unless it exits with 0
     #[arg(long, help_heading = "Source", requires = "paths", conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw"])]
     pub stdin_from_command: bool,
+    /// Store a stream although not a byte came: without this, no output is taken for a failed dump
+    #[arg(long, help_heading = "Source")]
+    pub allow_empty: bool,
     /// The name of the stream in the snapshot
     #[arg(long, help_heading = "Source", value_name = "NAME", default_value = "stdin")]
     pub stdin_filename: String,
@@ -97,6 +100,9 @@ pub struct BackupArgs {
     #[arg(long, help_heading = "What changed")]
     pub ignore_inode: bool,
     /// A new ctime is no change
+    ///
+    /// A file of the same size and mtime is then taken over unread: of what changed in it since, owner, permissions and
+    /// times are seen, but not extended attributes, ACLs and inode flags, nor content whose mtime was set back.
     #[arg(long, help_heading = "What changed")]
     pub ignore_ctime: bool,
 

@@ -5,6 +5,9 @@
 
 mod backup;
 mod filter;
+mod forget;
+mod history;
+mod prune;
 mod restore;
 mod values;
 mod verbs;
@@ -13,6 +16,12 @@ pub use backup::BackupArgs;
 pub use backup::BackupCipher;
 pub use filter::FilterArgs;
 pub use filter::flat_tags;
+pub use forget::ForgetArgs;
+pub use forget::ProtectArgs;
+pub use forget::UnprotectArgs;
+pub use history::CopyArgs;
+pub use history::RewriteArgs;
+pub use prune::PruneArgs;
 pub use restore::RestoreArgs;
 pub use restore::RestoreOverwrite;
 pub use values::Selector;
@@ -28,7 +37,6 @@ pub use verbs::CheckArgs;
 pub use verbs::DiffArgs;
 pub use verbs::DumpArgs;
 pub use verbs::FindArgs;
-pub use verbs::ForgetArgs;
 pub use verbs::InitArgs;
 pub use verbs::Kdf;
 pub use verbs::KeyArgs;
@@ -84,7 +92,7 @@ pub struct Global {
     pub key_file: Option<PathBuf>,
     /// Unlock with the recovery code: asked for, or from env STRONGROOM_RECOVERY_CODE
     #[arg(long, global = true)]
-    pub recovery_code: bool,
+    pub use_recovery_code: bool,
     /// Results, progress and errors as JSON, one value a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -121,7 +129,12 @@ pub enum Verb {
     Tag(TagArgs),
     Key(KeyArgs),
     Cat(CatArgs),
-    Forget(ForgetArgs),
+    Forget(Box<ForgetArgs>),
+    Prune(PruneArgs),
+    Protect(ProtectArgs),
+    Unprotect(UnprotectArgs),
+    Copy(Box<CopyArgs>),
+    Rewrite(RewriteArgs),
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  strongroom completions bash > /etc/bash_completion.d/strongroom")]
     Completions {
@@ -184,12 +197,40 @@ mod tests {
             "passwd",
             "cat",
             "forget",
+            "prune",
+            "protect",
+            "unprotect",
+            "copy",
+            "rewrite",
             "completions",
             "man",
             "version",
         ] {
             assert!(seen.iter().any(|name| name == verb), "{verb} is missing");
         }
+    }
+
+    #[test]
+    fn every_option_and_argument_is_explained() {
+        let mut seen = 0;
+        let mut look = |command: &clap::Command| {
+            for argument in command.get_arguments() {
+                let text = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(text.len() >= 5, "{} {argument} says {text:?}", command.get_name());
+                assert!(!text.ends_with('.'), "{} {argument} ends like a sentence", command.get_name());
+                for value in argument.get_possible_values() {
+                    // Shells and parts of a list speak for themselves.
+                    let named = ["shell", "group_by"].contains(&argument.get_id().as_str());
+                    assert!(named || value.get_help().is_some(), "{argument}: {} is not explained", value.get_name());
+                }
+                seen += 1;
+            }
+        };
+        let mut command = command();
+        command.build();
+        look(&command);
+        each_verb(&command, &mut look);
+        assert!(seen > 100, "{seen}");
     }
 
     #[test]

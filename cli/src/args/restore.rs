@@ -11,7 +11,11 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   strongroom restore latest --target /tmp/back
   strongroom restore latest:/home/ann/documents --target /home/ann/documents --overwrite if-changed
-  strongroom restore ab12cd34 --target / --include /etc/nginx --dry-run -v")]
+  strongroom restore ab12cd34 --target / --include /etc/nginx --dry-run -v
+
+Stopped midway, a restore leaves whole files: the old one or the new one of each. Only files from 64 MiB on that are
+there already are changed in place. Such a file is then a mix of both; it is marked (attribute
+user.strongroom.unfinished), and the next restore of it finishes it, whatever --overwrite says.")]
 pub struct RestoreArgs {
     /// Which snapshot; with PATH only that part of it, whose content lands directly in the target
     #[arg(value_name = "SNAPSHOT[:PATH]")]
@@ -19,7 +23,7 @@ pub struct RestoreArgs {
     /// Where to; only what differs is written
     #[arg(short, long, value_name = "FOLDER")]
     pub target: PathBuf,
-    /// Only what matches
+    /// Only what matches; it is an error when nothing does
     #[arg(short, long, value_name = "PATTERN", help_heading = "What to restore")]
     pub include: Vec<String>,
     /// Only what matches, whatever the case
@@ -40,7 +44,7 @@ pub struct RestoreArgs {
     /// What to do with files that are there
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub overwrite: RestoreOverwrite,
-    /// In restored folders, delete what the snapshot does not have
+    /// In restored folders, delete what the snapshot does not have; nothing if that is not wholly known
     #[arg(long)]
     pub delete: bool,
     /// Read back what was restored and compare

@@ -4,6 +4,7 @@ use crate::args::FilterArgs;
 use crate::args::Selector;
 use crate::args::parse_read_data;
 use crate::args::parse_time;
+use clap::ArgGroup;
 use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
@@ -132,9 +133,10 @@ pub struct DiffArgs {
     /// The newer snapshot
     #[arg(value_name = "SNAPSHOT", required_unless_present = "disk", conflicts_with = "disk")]
     pub after: Option<Selector>,
-    /// Against the disk, where ROOT stands for the top of the snapshot (or of the part named)
-    #[arg(long, value_name = "ROOT", num_args = 0..=1, default_missing_value = "/")]
-    pub disk: Option<PathBuf>,
+    /// Against the disk, where ROOT stands for the top of the snapshot, or of the part named
+    /// [default: where it was]
+    #[arg(long, value_name = "ROOT", num_args = 0..=1)]
+    pub disk: Option<Option<PathBuf>>,
     /// With --disk: read the files and compare their content too
     #[arg(long, requires = "disk")]
     pub content: bool,
@@ -230,6 +232,7 @@ pub enum StatsMode {
 
 /// Change the tags of snapshots
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("change").args(["set", "add", "remove"]).required(true).multiple(true)))]
 #[command(after_help = "A changed snapshot gets a new ID.
 Examples:
   strongroom tag --add keep,monthly latest
@@ -240,7 +243,7 @@ pub struct TagArgs {
     #[arg(value_name = "SNAPSHOT")]
     pub ids: Vec<String>,
     /// These tags in place of those there are; '' for none
-    #[arg(long, value_name = "TAG[,TAG]", conflicts_with_all = ["add", "remove"], required_unless_present_any = ["add", "remove"])]
+    #[arg(long, value_name = "TAG[,TAG]", conflicts_with_all = ["add", "remove"])]
     pub set: Vec<String>,
     /// These tags too
     #[arg(long, value_name = "TAG[,TAG]")]
@@ -338,21 +341,6 @@ pub enum CatWhat {
     Index,
     /// A pack's table
     Pack,
-}
-
-/// Remove snapshots by ID
-#[derive(Args, Debug)]
-#[command(after_help = "What only they needed stays stored: this version cannot give the space back yet.
-Examples:
-  strongroom forget ab12cd34
-  strongroom forget --dry-run latest~3")]
-pub struct ForgetArgs {
-    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required = true)]
-    pub ids: Vec<String>,
-    /// Remove nothing; tell what would be removed
-    #[arg(short = 'n', long)]
-    pub dry_run: bool,
 }
 
 /// Print the manual page, or write all of them into a folder

@@ -5,6 +5,7 @@ use crate::args::CatWhat;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::message;
 use crate::show::snapshot as json_of;
 use crate::show::time;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use strongroom::Repository;
 use strongroom::SegmentView;
 use strongroom::SnapshotFilter;
 
-/// Prints one object, indented.
+/// Prints one object: indented for people, on one line for scripts.
 pub async fn run(context: &Context, args: CatArgs) -> Result<Exit, Failure> {
     let id = match (args.what, &args.id) {
         (CatWhat::Config, None) => "",
@@ -26,30 +27,37 @@ pub async fn run(context: &Context, args: CatArgs) -> Result<Exit, Failure> {
         _ => return Err(Failure::usage("the ID is missing")),
     };
     let repository: Repository = context.open().await?;
-    let value = match args.what {
-        CatWhat::Config => config(&repository),
+    let (kind, value) = match args.what {
+        CatWhat::Config => ("config", config(&repository)),
         CatWhat::Snapshot => {
-            let snapshot = repository.resolve(id, &SnapshotFilter::default()).await?;
+            let snapshot = context.resolve(&repository, id, &SnapshotFilter::default()).await?;
             let mut value = json_of(&snapshot);
             value["session"] = snapshot.session.to_string().into();
-            value["packs"] = snapshot.packs.iter().map(ToString::to_string).collect::<Vec<_>>().into();
             value["seal_bytes"] = snapshot.seal.as_ref().map(Vec::len).into();
-            value
+            ("snapshot", value)
         }
         CatWhat::Index => {
             let Name::Index(id) = repository.find_object(Area::Index, id).await? else {
                 return Err(Failure::failed("there is no such index object"));
             };
             let packs = repository.inspect_index(id).await?;
-            json!({ "id": id.to_string(), "packs": packs.iter().map(pack).collect::<Vec<_>>() })
+            ("index", json!({ "id": id.to_string(), "packs": packs.iter().map(pack).collect::<Vec<_>>() }))
         }
         CatWhat::Pack => {
             let Name::Pack(id) = repository.find_object(Area::Packs, id).await? else {
                 return Err(Failure::failed("there is no such pack"));
             };
-            pack(&repository.inspect_pack(id).await?)
+            ("pack", pack(&repository.inspect_pack(id).await?))
         }
     };
+    if context.show.json {
+        let mut line = message(kind);
+        if let Value::Object(fields) = value {
+            line.extend(fields);
+        }
+        context.show.json(&Value::Object(line))?;
+        return Ok(Exit::Done);
+    }
     let pretty = serde_json::to_string_pretty(&value);
     context.show.line(&pretty.map_err(|why| Failure::failed("cannot write JSON").because(why))?)?;
     Ok(Exit::Done)

@@ -5,9 +5,11 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
+use crate::show::counted;
 use crate::show::drive;
 use crate::show::elapsed;
 use crate::show::message;
+use crate::show::told;
 use crate::show::unless_closed;
 use serde_json::Value;
 use strongroom::CheckReport;
@@ -27,12 +29,19 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         builder = builder.threads(threads.into());
     }
     let report = drive(builder.start(), &context.show, &context.interrupt, false).await?;
-    unless_closed(if context.show.json { json(context, &report) } else { lines(context, &report) })?;
+    let shown = if context.show.json { json(context, &report) } else { lines(context, &report) };
     if report.problems_total == 0 {
+        told(shown, || "the repository is sound".into())?;
         return Ok(Exit::Done);
     }
-    Err(Failure::new(Exit::Damaged, format!("the repository is damaged: {} problems", report.problems_total))
-        .hint("restore what you can, and look at the disk: a backup stores again what is still in the source"))
+    let problems = counted(report.problems_total, "problem");
+    let failure = Failure::new(Exit::Damaged, format!("the repository is damaged: {problems}"));
+    // What is damaged must not look like a full log disk.
+    let failure = match unless_closed(shown) {
+        Ok(()) => failure,
+        Err(why) => failure.because(format!("not all of them could be written: {}", why.because.join(": "))),
+    };
+    Err(failure.hint("restore what you can, and look at the disk: a backup stores again what is still in the source"))
 }
 
 fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
@@ -42,17 +51,37 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     }
     let shown = u64::try_from(report.problems.len()).unwrap_or(u64::MAX);
     if report.problems_total > shown {
-        show.line(&format!("{} more problems not shown", report.problems_total - shown))?;
+        show.line(&format!("{} not shown", counted(report.problems_total - shown, "more problem")))?;
     }
-    show.say(&format!("checked {} snapshots: {} chunks in {} packs", report.snapshots, report.chunks, report.packs))?;
+    show.say(&format!(
+        "checked {}: {} in {}",
+        counted(report.snapshots, "snapshot"),
+        counted(report.chunks, "chunk"),
+        counted(report.packs, "pack")
+    ))?;
     if report.bytes_read > 0 {
         let (read, time) = (bytes(report.bytes_read), elapsed(report.seconds));
-        show.say(&format!("read and verified {read} of data in {} segments in {time}", report.segments))?;
+        show.say(&format!("read and verified {read} of data in {} in {time}", counted(report.segments, "segment")))?;
     } else {
         show.say("the data itself was not read: --read-data reads it")?;
     }
     if report.packs_unreferenced > 0 {
-        show.say(&format!("{} packs belong to no snapshot: leftovers, no damage", report.packs_unreferenced))?;
+        let packs = counted(report.packs_unreferenced, "pack");
+        let belong = if report.packs_unreferenced == 1 { "belongs" } else { "belong" };
+        show.say(&format!("{packs} {belong} to no snapshot: leftovers, no damage"))?;
+    }
+    if report.packs_condemned > 0 {
+        let packs = counted(report.packs_condemned, "pack");
+        show.say(&format!("{packs} condemned by {}: a prune goes on with that", counted(report.marks, "mark")))?;
+    } else if report.marks > 0 {
+        show.say(&format!("{} of a prune: the next one takes away what is done with", counted(report.marks, "mark")))?;
+    }
+    if report.tombs > 0 {
+        show.say(&format!("{} of prunes of the last weeks", counted(report.tombs, "tomb")))?;
+    }
+    if report.pending > 0 {
+        let records = counted(report.pending, "pending record");
+        show.say(&format!("{records}: of backups that run or were interrupted, no damage"))?;
     }
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }
 }
@@ -69,6 +98,10 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("snapshots".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());
+    value.insert("packs_condemned".into(), report.packs_condemned.into());
+    value.insert("marks".into(), report.marks.into());
+    value.insert("tombs".into(), report.tombs.into());
+    value.insert("pending".into(), report.pending.into());
     value.insert("segments".into(), report.segments.into());
     value.insert("chunks".into(), report.chunks.into());
     value.insert("bytes_read".into(), report.bytes_read.into());

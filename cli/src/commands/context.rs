@@ -1,6 +1,5 @@
 //! What every verb gets: options, environment, and how to open the repository with them.
 
-use crate::args::FilterArgs;
 use crate::args::Global;
 use crate::environment::Environment;
 use crate::exit::Exit;
@@ -10,8 +9,12 @@ use crate::location::Place;
 use crate::secret;
 use crate::show::Failure;
 use crate::show::Show;
+use crate::show::clock;
+use crate::show::short;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use strongroom::Backend;
 use strongroom::Kind;
 use strongroom::Location;
@@ -25,12 +28,30 @@ pub struct Context {
     pub environment: Environment,
     pub show: Show,
     pub interrupt: Interrupt,
+    /// Whether something could not be read that the answer may lack: the exit code then says so.
+    pub incomplete: AtomicBool,
+    /// Set once somebody was warned of a snapshot dated in the future.
+    warned: OnceLock<()>,
 }
 
 impl Context {
+    pub fn new(global: Global, environment: Environment, show: Show, interrupt: Interrupt) -> Self {
+        Self { global, environment, show, interrupt, incomplete: AtomicBool::new(false), warned: OnceLock::new() }
+    }
+
     /// Where the repository is.
     pub fn place(&self) -> Result<Place, Failure> {
-        location::find(&self.global, &self.environment)
+        let place = location::find(&self.global, &self.environment)?;
+        if let Some(own) = &place.own
+            && let Some(name) = RESTIC_PLACES.into_iter().find(|name| self.environment.raw(name).is_some())
+        {
+            self.show.warn(&format!(
+                "{name} is set, but not read by strongroom: this is about the repository at {}; -r or {} names another",
+                own.folder.display(),
+                name.replacen("RESTIC", "STRONGROOM", 1),
+            ));
+        }
+        Ok(place)
     }
 
     /// Opens the repository that is configured, or the user's own.
@@ -50,9 +71,7 @@ impl Context {
         }
         // Nobody is asked for the password of what is not there.
         if !exists(backend.as_ref()).await? {
-            let missing = format!("there is no repository at {}", backend.describe());
-            let failure = Failure::from(strongroom::Error::new(Kind::NoRepository, missing));
-            return Err(if place.own.is_some() { failure.hint(NO_OWN_YET) } else { failure });
+            return Err(missing(place, backend.as_ref()));
         }
         let key = secret::read(&from, &self.environment, false)?;
         Repository::open(backend, key).await.map_err(|error| {
@@ -75,7 +94,7 @@ impl Context {
         let file = place.own.as_ref().map(|own| own.key_file.display().to_string()).unwrap_or_default();
         Ok(Failure::new(Exit::WrongKey, format!("the key of the repository at {} is gone", backend.describe()))
             .because(format!("there is no key file {file}"))
-            .hint("copy the key file back, or use '--recovery-code' and the code printed at the first backup"))
+            .hint("copy the key file back, or use '--use-recovery-code' and the code printed at the first backup"))
     }
 
     /// Where caches go; `None` when they are not wanted or have no place.
@@ -89,31 +108,37 @@ impl Context {
             .or_else(|| self.environment.cache_folder().map(|folder| folder.join("strongroom")))
     }
 
-    /// The snapshots named, or all that match the filter when none is; oldest first.
-    pub async fn select(
-        &self,
-        repository: &Repository,
-        ids: &[String],
-        filter: &FilterArgs,
-    ) -> Result<Vec<Snapshot>, Failure> {
-        let filter = filter.filter();
-        if ids.is_empty() {
-            let all = repository.snapshots().await?;
-            return Ok(all.into_iter().filter(|snapshot| filter.matches(snapshot)).collect());
+    /// Warns, once, when a snapshot is dated in the future.
+    pub fn warn_of_future(&self, snapshot: &Snapshot) {
+        let now = jiff::Timestamp::now().as_second();
+        if snapshot.started.seconds > now.saturating_add(CLOCKS_DIFFER_SECONDS) && self.warned.set(()).is_ok() {
+            let (id, date) = (short(&snapshot.id), clock(snapshot.started));
+            self.show.warn(&format!(
+                "snapshot {id} is dated {date}, in the future: until then it counts as 'latest' before all others"
+            ));
         }
-        let mut chosen: Vec<Snapshot> = Vec::new();
-        for id in ids {
-            let snapshot = repository.resolve(id, &filter).await?;
-            if !chosen.iter().any(|other| other.id == snapshot.id) {
-                chosen.push(snapshot);
-            }
-        }
-        Ok(chosen)
     }
 }
 
+/// Where restic would look for its repository.
+const RESTIC_PLACES: [&str; 2] = ["RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE"];
+/// The clocks of two hosts may differ by so much without anybody having made a mistake.
+const CLOCKS_DIFFER_SECONDS: i64 = 600;
 /// The advice where a user's own repository does not exist yet.
 const NO_OWN_YET: &str = "'strongroom backup FOLDER' makes one there, or name another with -r";
+
+/// The failure where there is no repository.
+fn missing(place: &Place, backend: &dyn Backend) -> Failure {
+    let missing = format!("there is no repository at {}", backend.describe());
+    let failure = Failure::from(strongroom::Error::new(Kind::NoRepository, missing));
+    match Location::parse(&place.location) {
+        _ if place.own.is_some() => failure.hint(NO_OWN_YET),
+        Ok(Location::Local(folder)) if folder.is_file() => failure
+            .because("it is a file, and a repository is a folder")
+            .hint("--repository-file reads the location from a file"),
+        _ => failure,
+    }
+}
 
 /// The backend at a place.
 pub fn backend(place: &Place) -> Result<Arc<dyn Backend>, Failure> {

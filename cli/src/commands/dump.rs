@@ -7,6 +7,7 @@ use crate::args::Archive;
 use crate::args::DumpArgs;
 use crate::args::entry_path;
 use crate::commands::Context;
+use crate::commands::Gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::show::Failure;
@@ -20,34 +21,36 @@ use strongroom::FileKind;
 use strongroom::Repository;
 use strongroom::Snapshot;
 
-/// Writes what was asked for. A file that could not be written to its end is removed.
+/// Writes what was asked for. A file that could not be written to its end is removed; an archive that only lacks what
+/// the catalog has lost is kept.
 pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
     let below = path_of(&args)?;
     let repository: Repository = context.open().await?;
-    let snapshot = repository.resolve(&args.selector.snapshot, &args.filter.filter()).await?;
+    let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
     let entry = match &below {
         Some(below) => Some(repository.entry(&snapshot, below).await?.ok_or_else(|| ls::missing(below, &snapshot))?),
         None => None,
     };
+    let mut gaps = Gaps::new(&context.show);
     let Some(target) = &args.target else {
         if entry.as_ref().is_none_or(|entry| !entry.metadata.has_content()) && std::io::stdout().is_terminal() {
             return Err(Failure::usage("an archive is nothing for a terminal")
                 .hint("name a file with --target, or use '> FILE'"));
         }
         let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout());
-        write(&repository, &snapshot, entry.as_ref(), &mut out, args.archive).await?;
-        return Ok(Exit::Done);
+        write(&mut gaps, &repository, &snapshot, entry.as_ref(), &mut out, args.archive).await?;
+        return Ok(gaps.exit());
     };
     let failed = |why: std::io::Error| Failure::failed(format!("cannot write {}", target.display())).because(why);
     let file = OpenOptions::new().write(true).create_new(true).open(target).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let result = write(&repository, &snapshot, entry.as_ref(), &mut out, args.archive).await;
+    let result = write(&mut gaps, &repository, &snapshot, entry.as_ref(), &mut out, args.archive).await;
     if let Err(failure) = result.and_then(|()| out.get_ref().sync_all().map_err(failed)) {
         // Half an archive under a good name is worse than none.
         let _ = std::fs::remove_file(target);
         return Err(failure);
     }
-    Ok(Exit::Done)
+    Ok(gaps.exit())
 }
 
 /// The path below the part the selector names.
@@ -63,6 +66,7 @@ fn path_of(args: &DumpArgs) -> Result<Option<EntryPath>, Failure> {
 }
 
 async fn write(
+    gaps: &mut Gaps<'_>,
     repository: &Repository,
     snapshot: &Snapshot,
     entry: Option<&Entry>,
@@ -82,8 +86,8 @@ async fn write(
         _ => {
             let below = entry.map(|entry| &entry.path);
             match archive {
-                Archive::Tar => pack(repository, snapshot, below, TarPack::new(&mut *out)).await?,
-                Archive::Zip => pack(repository, snapshot, below, ZipPack::new(&mut *out)).await?,
+                Archive::Tar => pack(gaps, repository, snapshot, below, TarPack::new(&mut *out)).await?,
+                Archive::Zip => pack(gaps, repository, snapshot, below, ZipPack::new(&mut *out)).await?,
             }
         }
     }
@@ -93,13 +97,14 @@ async fn write(
 
 /// All entries below a folder, with their paths in the snapshot.
 async fn pack(
+    gaps: &mut Gaps<'_>,
     repository: &Repository,
     snapshot: &Snapshot,
     below: Option<&EntryPath>,
     mut archive: impl Pack,
 ) -> Result<(), Failure> {
     let mut entries = repository.entries(snapshot, below).await?;
-    while let Some(entry) = entries.next().await? {
+    while let Some(entry) = gaps.next(&mut entries).await? {
         if !archive.begin(&entry)? {
             continue;
         }

@@ -1,35 +1,181 @@
-//! `forget`: removes snapshots by their IDs.
+//! `forget`: removes snapshots by their IDs, or those that no rule keeps.
 
-use crate::args::FilterArgs;
 use crate::args::ForgetArgs;
 use crate::commands::Context;
+use crate::commands::prune;
+use crate::commands::select::Doomed;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::clock;
+use crate::show::lossy;
 use crate::show::message;
 use crate::show::short;
+use crate::show::table;
+use crate::show::told;
+use crate::show::unless_closed;
+use jiff::tz::TimeZone;
 use serde_json::Value;
+use serde_json::json;
+use strongroom::Decision;
+use strongroom::ForgetGroup;
+use strongroom::GroupKey;
+use strongroom::Kind;
 use strongroom::Repository;
+use strongroom::Snapshot;
 use strongroom::SnapshotId;
+use strongroom::Timestamp;
 
-/// Removes the snapshots named; all of them exist, or none is removed.
+/// Removes the snapshots named, all of which exist, or none; or what the rules do not keep.
 pub async fn run(context: &Context, args: ForgetArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let snapshots = context.select(&repository, &args.ids, &FilterArgs::default()).await?;
-    let ids: Vec<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
+    if args.ids.is_empty() {
+        by_rules(context, &repository, &args).await
+    } else {
+        by_id(context, &repository, &args).await
+    }
+}
+
+async fn by_id(context: &Context, repository: &Repository, args: &ForgetArgs) -> Result<Exit, Failure> {
+    let doomed = context.select_doomed(repository, &args.ids).await?;
+    let ids: Vec<SnapshotId> = doomed.snapshots.iter().map(|snapshot| snapshot.id).collect();
     if !args.dry_run {
         repository.forget(&ids).await?;
+        repository.forget_unreadable(&doomed.unreadable).await?;
     }
-    if context.show.json {
-        let mut value = message("forgotten");
-        value.insert("dry_run".into(), args.dry_run.into());
-        value.insert("snapshots".into(), ids.iter().map(ToString::to_string).collect::<Vec<_>>().into());
-        context.show.json(&Value::Object(value))?;
-        return Ok(Exit::Done);
-    }
-    let what = if args.dry_run { "would remove" } else { "removed" };
-    for snapshot in &snapshots {
-        context.show.say(&format!("{what} snapshot {} of {}", short(&snapshot.id), clock(snapshot.started)))?;
+    done(tell(context, &doomed, args.dry_run), args.dry_run)?;
+    then_prune(context, repository, args, &doomed.snapshots).await
+}
+
+/// What was removed stays removed when nobody can be told.
+fn done(shown: Result<(), Failure>, dry_run: bool) -> Result<(), Failure> {
+    if dry_run { unless_closed(shown) } else { told(shown, || "the snapshots are removed".into()) }
+}
+
+/// The space is given back where that is asked for and anything was forgotten in earnest.
+async fn then_prune(
+    context: &Context,
+    repository: &Repository,
+    args: &ForgetArgs,
+    forgotten: &[Snapshot],
+) -> Result<Exit, Failure> {
+    if args.prune && !args.dry_run {
+        return prune::after_forget(context, repository, forgotten).await;
     }
     Ok(Exit::Done)
+}
+
+fn tell(context: &Context, doomed: &Doomed, dry_run: bool) -> Result<(), Failure> {
+    if context.show.json {
+        let mut value = message("forgotten");
+        value.insert("dry_run".into(), dry_run.into());
+        let ids: Vec<String> = doomed.snapshots.iter().map(|snapshot| snapshot.id.to_string()).collect();
+        value.insert("snapshots".into(), ids.into());
+        let unreadable: Vec<String> = doomed.unreadable.iter().map(ToString::to_string).collect();
+        value.insert("unreadable".into(), unreadable.into());
+        return context.show.json(&Value::Object(value));
+    }
+    let what = if dry_run { "would remove" } else { "removed" };
+    for snapshot in &doomed.snapshots {
+        context.show.say(&format!("{what} snapshot {} of {}", short(&snapshot.id), clock(snapshot.started)))?;
+    }
+    for id in &doomed.unreadable {
+        context.show.say(&format!("{what} snapshot {}, which could not be read", short(id)))?;
+    }
+    Ok(())
+}
+
+async fn by_rules(context: &Context, repository: &Repository, args: &ForgetArgs) -> Result<Exit, Failure> {
+    let zone = TimeZone::system();
+    let offset_at =
+        |time: Timestamp| jiff::Timestamp::new(time.seconds, 0).map_or(0, |at| zone.to_offset(at).seconds());
+    let (rules, filter) = (args.keep.rules(), args.which.filter().filter());
+    let plan = repository.plan_forget(&rules, &filter, args.which.group_by(), &offset_at).await?;
+    let groups = plan.groups().to_vec();
+    let forgotten: Vec<Snapshot> = plan.removals().cloned().collect();
+    let ids: Vec<SnapshotId> = forgotten.iter().map(|snapshot| snapshot.id).collect();
+    let kept = groups.iter().map(|group| group.decisions.len()).sum::<usize>() - ids.len();
+    if !args.dry_run {
+        repository.apply_forget(plan, args.which.unsafe_allow_remove_all).await.map_err(|error| {
+            match error.kind() {
+                Kind::Protected => Failure::from(error)
+                    .hint("nothing was removed; give other rules, or --unsafe-allow-remove-all if that is meant"),
+                _ => error.into(),
+            }
+        })?;
+    }
+    let shown = groups.iter().try_for_each(|group| show(context, group));
+    let shown = shown.and_then(|()| tell_count(context, &ids, kept, args.dry_run));
+    done(shown, args.dry_run)?;
+    then_prune(context, repository, args, &forgotten).await
+}
+
+fn tell_count(context: &Context, ids: &[SnapshotId], kept: usize, dry_run: bool) -> Result<(), Failure> {
+    if context.show.json {
+        let mut value = message("forgotten");
+        value.insert("dry_run".into(), dry_run.into());
+        value.insert("snapshots".into(), ids.iter().map(ToString::to_string).collect::<Vec<_>>().into());
+        value.insert("kept".into(), kept.into());
+        return context.show.json(&Value::Object(value));
+    }
+    let what = if dry_run { "would be removed" } else { "removed" };
+    context.show.say(&format!("snapshots kept: {kept}, {what}: {}", ids.len()))
+}
+
+/// One group: every snapshot, and why it stays.
+fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
+    if context.show.json {
+        let mut value = message("forget_group");
+        value.extend(common(&group.key).into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let ids = |kept: bool| {
+            let of = group.decisions.iter().filter(move |decision| decision.is_kept() == kept);
+            of.map(|decision| Value::from(decision.snapshot.id.to_string())).collect::<Vec<_>>()
+        };
+        value.insert("keep".into(), ids(true).into());
+        value.insert("remove".into(), ids(false).into());
+        let reasons = group.decisions.iter().filter(|decision| decision.is_kept());
+        let reasons =
+            reasons.map(|decision| json!({ "id": decision.snapshot.id.to_string(), "matches": words(decision) }));
+        value.insert("reasons".into(), reasons.collect::<Vec<_>>().into());
+        return context.show.json(&Value::Object(value));
+    }
+    let common = common(&group.key);
+    if !common.is_empty() {
+        let common: Vec<String> = common.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+        context.show.line(&format!("snapshots of {}:", common.join(", ")))?;
+    }
+    let row = |decision: &Decision| {
+        let snapshot = &decision.snapshot;
+        let what = if decision.is_kept() { "keep" } else { "remove" };
+        let tags = lossy(snapshot.tags.join(",").as_bytes());
+        let host = lossy(snapshot.host.as_bytes());
+        vec![what.to_owned(), short(&snapshot.id), clock(snapshot.started), host, tags, words(decision).join(", ")]
+    };
+    let rows = group.decisions.iter().map(row).collect();
+    context.show.line(&format!("{}\n", table(&["", "ID", "Time", "Host", "Tags", "Because of"], rows, &[])))
+}
+
+fn words(decision: &Decision) -> Vec<String> {
+    decision.reasons.iter().map(ToString::to_string).collect()
+}
+
+/// What the snapshots of a group have in common, for what they were grouped by.
+fn common(key: &GroupKey) -> Vec<(&'static str, Value)> {
+    let paths = |paths: &Vec<Vec<u8>>| paths.iter().map(|path| lossy(path)).collect::<Vec<_>>();
+    let all = [
+        ("host", key.host.as_ref().map(|host| json!(lossy(host.as_bytes())))),
+        ("paths", key.paths.as_ref().map(|list| json!(paths(list)))),
+        ("tags", key.tags.as_ref().map(|tags| json!(tags))),
+        ("label", key.label.as_ref().map(|label| json!(label))),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// A value as people read it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => lossy(text.as_bytes()),
+        Value::Array(list) if list.is_empty() => "none".into(),
+        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
+        _ => "none".into(),
+    }
 }

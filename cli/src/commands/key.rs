@@ -14,6 +14,7 @@ use crate::show::lossy;
 use crate::show::message;
 use crate::show::table;
 use crate::show::time;
+use crate::show::told;
 use serde_json::Value;
 use serde_json::json;
 use strongroom::Key;
@@ -32,7 +33,9 @@ pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
         KeyVerb::Passwd { new_password_file, label, kdf: cost } => {
             let new = secret::new_password(new_password_file.as_deref())?;
             let id = repository.change_passphrase(new, kdf(cost), label.as_deref().unwrap_or_default()).await?;
-            done(context, "changed", "changed the password: the new key is", id)?;
+            told(done(context, "changed", "changed the password: the new key is", id), || {
+                "the password is changed".into()
+            })?;
         }
     }
     Ok(Exit::Done)
@@ -70,14 +73,11 @@ fn list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
 async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Result<(), Failure> {
     if args.new_recovery_code {
         let (id, code) = repository.add_recovery().await?;
-        if context.show.json {
-            let mut value = message("added");
-            value.insert("id".into(), id.to_string().into());
-            value.insert("recovery_code".into(), code.into());
-            return context.show.json(&Value::Object(value));
-        }
-        context.show.line(&format!("the new recovery code is  {code}"))?;
-        return context.show.line("Write it down and keep it somewhere else: this is the only time it is shown.");
+        // A code that nobody saw is lost: its end is never quiet.
+        let shown = show_code(context, id, code).map_err(|failure| Failure { closed: false, ..failure });
+        return told(shown, || "a recovery code is added that nobody has seen".into()).map_err(|failure| {
+            failure.hint(format!("'strongroom key remove {id}' removes it again; then add another"))
+        });
     }
     let key = match &args.new_key_file {
         Some(file) if file.exists() => secret::read(&secret::From::KeyFile(file.clone()), &context.environment, true)?,
@@ -85,7 +85,18 @@ async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Re
         None => Key::Passphrase(secret::new_password(args.new_password_file.as_deref())?),
     };
     let id = repository.add_key(key, kdf(args.kdf), args.label.as_deref().unwrap_or_default()).await?;
-    done(context, "added", "added the key", id)
+    told(done(context, "added", "added the key", id), || "the key is added".into())
+}
+
+fn show_code(context: &Context, id: SlotId, code: String) -> Result<(), Failure> {
+    if context.show.json {
+        let mut value = message("added");
+        value.insert("id".into(), id.to_string().into());
+        value.insert("recovery_code".into(), code.into());
+        return context.show.json(&Value::Object(value));
+    }
+    context.show.line(&format!("the new recovery code is  {code}"))?;
+    context.show.line("Write it down and keep it somewhere else: this is the only time it is shown.")
 }
 
 async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Result<(), Failure> {
@@ -100,7 +111,7 @@ async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Res
             .hint("unlock with another key to remove it, or use 'strongroom key passwd'"));
     }
     repository.remove_key(slot.id).await?;
-    done(context, "removed", "removed the key", slot.id)
+    told(done(context, "removed", "removed the key", slot.id), || "the key is removed".into())
 }
 
 fn done(context: &Context, kind: &str, text: &str, id: SlotId) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 use crate::args::LsArgs;
 use crate::args::entry_path;
 use crate::commands::Context;
+use crate::commands::Gaps;
+use crate::commands::gaps;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::Show;
@@ -25,7 +27,7 @@ use strongroom::Snapshot;
 /// Lists a snapshot: all of it, or the folders named.
 pub async fn run(context: &Context, args: LsArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let snapshot = repository.resolve(&args.selector.snapshot, &args.filter.filter()).await?;
+    let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
     let mut folders = Vec::new();
     for folder in &args.folders {
         folders.push(entry_path(folder).map_err(Failure::usage)?);
@@ -45,13 +47,15 @@ pub async fn run(context: &Context, args: LsArgs) -> Result<Exit, Failure> {
     } else {
         context.show.note(&format!("snapshot {} of {}", short(&snapshot.id), clock(snapshot.started)));
     }
+    let mut gaps = Gaps::new(&context.show);
     for folder in folders {
-        list(context, &repository, &snapshot, folder.as_ref(), recursive, &args).await?;
+        list(&mut gaps, context, &repository, &snapshot, folder.as_ref(), recursive, &args).await?;
     }
-    Ok(Exit::Done)
+    Ok(gaps.exit())
 }
 
 async fn list(
+    gaps: &mut Gaps<'_>,
     context: &Context,
     repository: &Repository,
     snapshot: &Snapshot,
@@ -60,14 +64,14 @@ async fn list(
     args: &LsArgs,
 ) -> Result<(), Failure> {
     if let Some(below) = below
-        && repository.entry(snapshot, below).await?.is_none()
+        && gaps::is_missing(repository, snapshot, below).await?
     {
         return Err(missing(below, snapshot));
     }
     let depth = |path: &EntryPath| path.components().count();
     let deepest = if recursive { usize::MAX } else { below.map_or(0, depth) + 1 };
     let mut entries = repository.entries(snapshot, below).await?;
-    while let Some(entry) = entries.next().await? {
+    while let Some(entry) = gaps.next(&mut entries).await? {
         if depth(&entry.path) <= deepest {
             show(&context.show, &entry, args.long, args.human_readable)?;
         }

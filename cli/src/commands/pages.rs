@@ -11,8 +11,16 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     // Written to memory first: the generator panics where nobody reads to the end.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut args::command(), "strongroom", &mut script);
-    std::io::stdout().lock().write_all(&script)?;
+    print(&script)?;
     Ok(Exit::Done)
+}
+
+/// Writes all of it, also what does not end with a line end.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
 }
 
 /// Prints the main page, or writes one page for each verb.
@@ -21,7 +29,7 @@ pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
-        std::io::stdout().lock().write_all(&page)?;
+        print(&page)?;
         return Ok(Exit::Done);
     };
     let failed = |why| Failure::failed(format!("cannot write manual pages into {}", folder.display())).because(why);

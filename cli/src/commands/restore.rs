@@ -3,16 +3,19 @@
 use crate::args::RestoreArgs;
 use crate::args::RestoreOverwrite;
 use crate::commands::Context;
+use crate::commands::gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::files_from;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::bytes;
+use crate::show::counted;
 use crate::show::drive;
 use crate::show::elapsed;
 use crate::show::message;
 use crate::show::short;
+use crate::show::told;
 use crate::show::unless_closed;
 use serde_json::Value;
 use std::path::Path;
@@ -29,10 +32,11 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
     include.extend(files_from::patterns(&args.include_file)?);
     exclude.extend(files_from::patterns(&args.exclude_file)?);
     let repository: Repository = context.open().await?;
-    let snapshot = repository.resolve(&args.selector.snapshot, &args.filter.filter()).await?;
+    let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
+    let is_asked = !(include.is_empty() && args.iinclude.is_empty());
     let mut builder = repository.restore(&snapshot, args.target.clone());
     if let Some(below) = &args.selector.below {
-        if repository.entry(&snapshot, below).await?.is_none() {
+        if gaps::is_missing(&repository, &snapshot, below).await? {
             return Err(ls::missing(below, &snapshot));
         }
         builder = builder.path(below.clone());
@@ -59,7 +63,14 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
     context.show.note(&format!("restoring snapshot {} to {}", short(&snapshot.id), args.target.display()));
     let list = context.show.verbose > 0 || args.dry_run;
     let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
-    tell(context, &report, args.dry_run)
+    let exit = tell(context, &report, args.dry_run)?;
+    if is_asked && report.entries_selected == 0 {
+        // Whoever names what to restore counts on it being there afterwards.
+        let snapshot = short(&snapshot.id);
+        return Err(Failure::failed(format!("nothing in snapshot {snapshot} matches what is to be included"))
+            .hint(format!("'strongroom ls {snapshot}' lists what is in it; a leading / stands for its top")));
+    }
+    Ok(exit)
 }
 
 /// Deleting everything a whole system has beside the snapshot is never what somebody means.
@@ -98,15 +109,21 @@ fn owner(args: &RestoreArgs) -> OwnerMap {
 fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit, Failure> {
     let show = &context.show;
     show.warnings("restore", &report.failures, report.failures_total);
-    unless_closed(summary(show, report, dry_run))?;
+    let shown = summary(show, report, dry_run);
     if report.owners_refused > 0 {
-        let many = report.owners_refused;
-        show.note(&format!("the owner or group of {many} entries could not be set: that takes root, or --no-owner"));
+        let many = counted(report.owners_refused, "entry");
+        show.note(&format!("the owner or group of {many} could not be set: that takes root, or --no-owner"));
     }
     if report.failures_total == 0 {
+        if dry_run {
+            unless_closed(shown)?
+        } else {
+            told(shown, || "everything was restored".into())?
+        }
         return Ok(Exit::Done);
     }
-    show.warn(&format!("{} things could not be restored", report.failures_total));
+    show.warn(&format!("{} could not be restored", counted(report.failures_total, "thing")));
+    told(shown, || "what could be restored was".into())?;
     Ok(Exit::Partial)
 }
 
@@ -127,9 +144,13 @@ fn summary(show: &Show, report: &RestoreReport, dry_run: bool) -> Result<(), Fai
     }
     let what = if dry_run { "would restore" } else { "restored" };
     show.say(&format!(
-        "{what} {} entries ({} unchanged, {} skipped, {} deleted)",
-        report.entries_restored, report.entries_unchanged, report.entries_skipped, report.entries_deleted
+        "{what} {} ({} unchanged, {} skipped, {} deleted)",
+        counted(report.entries_restored, "entry"),
+        report.entries_unchanged,
+        report.entries_skipped,
+        report.entries_deleted
     ))?;
     let (written, total) = (bytes(report.bytes_written), bytes(report.bytes_total));
-    show.say(&format!("wrote {written} of {total} in {}", elapsed(report.seconds)))
+    let wrote = if dry_run { "would write" } else { "wrote" };
+    show.say(&format!("{wrote} {written} of {total} in {}", elapsed(report.seconds)))
 }

@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
 use crate::show::clock;
+use crate::show::counted;
 use crate::show::lossy;
 use crate::show::short;
 use crate::show::snapshot as json;
@@ -45,7 +46,7 @@ pub async fn run(context: &Context, args: SnapshotsArgs) -> Result<Exit, Failure
             context.show.line(&format!("snapshots of {}:", common.join(", ")))?;
         }
         context.show.line(&lines(snapshots, args.compact))?;
-        context.show.say(&format!("{} snapshots\n", snapshots.len()))?;
+        context.show.say(&format!("{}\n", counted(snapshots.len() as u64, "snapshot")))?;
     }
     Ok(Exit::Done)
 }
@@ -104,9 +105,11 @@ fn lines(snapshots: &[Snapshot], compact: bool) -> String {
         head.push("Paths");
     }
     let row = |snapshot: &Snapshot| {
-        let state = match snapshot.verdict {
-            Verdict::Whole => "",
-            Verdict::Partial(_) => "PARTIAL",
+        let state = match (&snapshot.verdict, snapshot.is_protected) {
+            (Verdict::Whole, false) => "",
+            (Verdict::Whole, true) => "protected",
+            (Verdict::Partial(_), false) => "PARTIAL",
+            (Verdict::Partial(_), true) => "PARTIAL, protected",
         };
         let mut row = vec![
             short(&snapshot.id),

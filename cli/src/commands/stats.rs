@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
 use crate::show::clock;
+use crate::show::counted;
 use crate::show::message;
 use crate::show::short;
 use crate::show::table;
@@ -19,8 +20,7 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
     let snapshots = context.select(&repository, &args.ids, &args.filter).await?;
     if args.mode == StatsMode::BySnapshot {
-        by_snapshot(context, &repository, &snapshots).await?;
-        return Ok(Exit::Done);
+        return by_snapshot(context, &repository, &snapshots).await;
     }
     let mut value = message("stats");
     let mut lines: Vec<(&str, String)> = Vec::new();
@@ -44,12 +44,16 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
         value.insert("total_catalog_size".into(), stats.bytes_catalog.into());
         value.insert("total_stored_size".into(), stats.bytes_stored.into());
         value.insert("objects".into(), stats.objects.into());
-        lines.push(("without duplicates", format!("{} in {} chunks", bytes(stats.bytes_unique), stats.chunks)));
-        lines.push(("stored", format!("{} in {} packs", bytes(stats.bytes_stored), stats.packs)));
+        lines.push((
+            "without duplicates",
+            format!("{} in {}", bytes(stats.bytes_unique), counted(stats.chunks, "chunk")),
+        ));
+        lines.push(("stored", format!("{} in {}", bytes(stats.bytes_stored), counted(stats.packs, "pack"))));
         if plain > 0
             && stats.bytes_stored > 0
             && args.mode == StatsMode::All
             && snapshots.len() as u64 == stats.snapshots
+            && stats.snapshots_unreadable == 0
         {
             let ratio = plain as f64 / stats.bytes_stored as f64;
             value.insert("ratio".into(), ratio.into());
@@ -66,10 +70,18 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn by_snapshot(context: &Context, repository: &Repository, snapshots: &[Snapshot]) -> Result<(), Failure> {
+async fn by_snapshot(context: &Context, repository: &Repository, snapshots: &[Snapshot]) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
+    let mut exit = Exit::Done;
     for snapshot in snapshots {
         let stats = repository.snapshot_stats(snapshot).await?;
+        if stats.pages_unreadable > 0 {
+            let (id, pages) = (short(&snapshot.id), stats.pages_unreadable);
+            context
+                .show
+                .warn(&format!("{pages} catalog pages of snapshot {id} cannot be read: not all of it is counted"));
+            exit = Exit::Partial;
+        }
         if context.show.json {
             let mut value = message("snapshot_stats");
             value.insert("id".into(), snapshot.id.to_string().into());
@@ -79,6 +91,7 @@ async fn by_snapshot(context: &Context, repository: &Repository, snapshots: &[Sn
             value.insert("chunks".into(), stats.chunks.into());
             value.insert("total_uncompressed_size".into(), stats.bytes_unique.into());
             value.insert("total_stored_size".into(), stats.bytes_stored.into());
+            value.insert("pages_unreadable".into(), stats.pages_unreadable.into());
             value.insert("data_added".into(), snapshot.counts.bytes_new.into());
             value.insert("data_added_packed".into(), snapshot.counts.bytes_stored.into());
             context.show.json(&Value::Object(value))?;
@@ -95,8 +108,9 @@ async fn by_snapshot(context: &Context, repository: &Repository, snapshots: &[Sn
         ]);
     }
     if context.show.json {
-        return Ok(());
+        return Ok(exit);
     }
     let head = ["ID", "Time", "Files", "Plain", "Without duplicates", "Stored", "Added then"];
-    context.show.line(&table(&head, rows, &[2, 3, 4, 5, 6]))
+    context.show.line(&table(&head, rows, &[2, 3, 4, 5, 6]))?;
+    Ok(exit)
 }

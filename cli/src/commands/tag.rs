@@ -5,8 +5,10 @@ use crate::args::flat_tags;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::counted;
 use crate::show::message;
 use crate::show::short;
+use crate::show::told;
 use serde_json::Value;
 use strongroom::Repository;
 use strongroom::SnapshotId;
@@ -20,10 +22,15 @@ pub async fn run(context: &Context, args: TagArgs) -> Result<Exit, Failure> {
         remove: flat_tags(&args.remove),
     };
     let repository: Repository = context.open().await?;
-    let snapshots = context.select(&repository, &args.ids, &args.filter).await?;
+    let snapshots = context.select_surely(&repository, &args.ids, &args.filter).await?;
     let ids: Vec<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
     let changed = repository.tag(&ids, &change).await?;
-    for (old, new) in &changed {
+    told(tell(context, &changed), || "the tags are changed".into())?;
+    Ok(Exit::Done)
+}
+
+fn tell(context: &Context, changed: &[(SnapshotId, SnapshotId)]) -> Result<(), Failure> {
+    for (old, new) in changed {
         if context.show.json {
             let mut value = message("changed");
             value.insert("old_snapshot_id".into(), old.to_string().into());
@@ -36,9 +43,7 @@ pub async fn run(context: &Context, args: TagArgs) -> Result<Exit, Failure> {
     if context.show.json {
         let mut value = message("summary");
         value.insert("changed_snapshots".into(), changed.len().into());
-        context.show.json(&Value::Object(value))?;
-    } else {
-        context.show.say(&format!("changed the tags of {} snapshots", changed.len()))?;
+        return context.show.json(&Value::Object(value));
     }
-    Ok(Exit::Done)
+    context.show.say(&format!("changed the tags of {}", counted(changed.len() as u64, "snapshot")))
 }

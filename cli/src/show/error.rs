@@ -6,6 +6,7 @@ use crate::show::lossy;
 use crate::show::message;
 use serde_json::Value;
 use std::io::Write;
+use strongroom::EmptyStream;
 use strongroom::Error;
 use strongroom::Kind;
 
@@ -93,9 +94,12 @@ impl From<Error> for Failure {
             if failure.because.last() != Some(&text) && failure.message != text {
                 failure.because.push(text);
             }
+            if why.is::<EmptyStream>() {
+                failure.hint = Some("no snapshot was stored; with --allow-empty one is".to_owned());
+            }
             cause = why.source();
         }
-        failure.hint = hint(error.kind()).map(str::to_owned);
+        failure.hint = failure.hint.or_else(|| hint(error.kind()).map(str::to_owned));
         failure
     }
 }
@@ -109,7 +113,16 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// What was done stays done when nobody reads about it: only other failures to show it count.
+/// What was done stays done when it cannot be told: that is a failure of its own, which says what `done` says.
+pub fn told(shown: Result<(), Failure>, done: impl FnOnce() -> String) -> Result<(), Failure> {
+    unless_closed(shown).map_err(|failure| Failure {
+        exit: Exit::Partial,
+        message: format!("{}, but the result could not be written", done()),
+        ..failure
+    })
+}
+
+/// Nobody reads any more: that is no failure, and what goes on goes on. Other failures to show something count.
 pub fn unless_closed(shown: Result<(), Failure>) -> Result<(), Failure> {
     match shown {
         Err(failure) if !failure.closed => Err(failure),
@@ -121,7 +134,7 @@ pub fn unless_closed(shown: Result<(), Failure>) -> Result<(), Failure> {
 fn hint(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
-        Kind::WrongKey => "'--recovery-code' unlocks with the code that was printed when the repository was made",
+        Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
         Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged",
         Kind::Unsupported => "this strongroom is too old for it, or another program made it",
         Kind::SourceFailed => "no snapshot was stored",
@@ -129,6 +142,7 @@ fn hint(kind: Kind) -> Option<&'static str> {
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",
         Kind::NoSpace => "free some space and run the same command again; the repository is still good",
         Kind::NotFound => "'strongroom snapshots' and 'strongroom ls SNAPSHOT' list what there is",
+        Kind::Protected => "'strongroom unprotect' takes the protection of a snapshot away",
         Kind::Bug => "this should not happen: please report it, with the output of 'strongroom version'",
         _ => return None,
     })

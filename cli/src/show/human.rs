@@ -39,6 +39,16 @@ pub fn elapsed(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.1} s") } else { duration(seconds as u64) }
 }
 
+/// How many of what: `1 snapshot`, `2 snapshots`, `3 entries`.
+pub fn counted(count: impl Into<u64>, one: &str) -> String {
+    let count = count.into();
+    match (count, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        _ => format!("{count} {one}s"),
+    }
+}
+
 /// Local date and time, to the second.
 pub fn clock(time: Timestamp) -> String {
     match jiff::Timestamp::new(time.seconds, 0) {
@@ -145,6 +155,19 @@ mod tests {
             (u64::MAX, "16.000 EiB"),
         ] {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        for (count, one, text) in [
+            (0_u64, "file", "0 files"),
+            (1, "file", "1 file"),
+            (2, "file", "2 files"),
+            (1, "entry", "1 entry"),
+            (5, "entry", "5 entries"),
+        ] {
+            assert_eq!(counted(count, one), text);
         }
     }
 

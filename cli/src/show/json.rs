@@ -64,6 +64,7 @@ pub fn snapshot(snapshot: &Snapshot) -> Value {
         "program_version": snapshot.program,
         "partial": matches!(snapshot.verdict, Verdict::Partial(_)),
         "partial_reasons": reasons(&snapshot.verdict),
+        "protected": snapshot.is_protected,
         "summary": {
             "entries": counts.entries,
             "entries_new": counts.entries_new,

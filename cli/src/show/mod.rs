@@ -11,9 +11,11 @@ mod json;
 mod progress;
 
 pub use error::Failure;
+pub use error::told;
 pub use error::unless_closed;
 pub use human::bytes;
 pub use human::clock;
+pub use human::counted;
 pub use human::duration;
 pub use human::elapsed;
 pub use human::lossy;

@@ -4,6 +4,7 @@ use crate::interrupt::Interrupt;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::bytes;
+use crate::show::counted;
 use crate::show::duration;
 use crate::show::message;
 use crate::show::path;
@@ -50,10 +51,12 @@ impl Bar {
         }
         let percent = fraction(progress).map(|part| format!("{:5.1} %  ", part * 100.0)).unwrap_or_default();
         let of = |total: u64, text: String| if total > 0 { format!(" / {text}") } else { String::new() };
-        let warnings = if progress.warnings > 0 { format!(", {} warnings", progress.warnings) } else { String::new() };
+        let warnings =
+            if progress.warnings > 0 { format!(", {}", counted(progress.warnings, "warning")) } else { String::new() };
         let eta = self.seconds_remaining(progress).map(|left| format!("  ETA {}", duration(left))).unwrap_or_default();
+        let entries = if progress.entries_done.max(progress.entries_total) == 1 { "entry" } else { "entries" };
         self.bar.set_message(format!(
-            "{percent}{}{} entries, {}{}{warnings}{eta}",
+            "{percent}{}{} {entries}, {}{}{warnings}{eta}",
             progress.entries_done,
             of(progress.entries_total, progress.entries_total.to_string()),
             bytes(progress.bytes_done),
@@ -99,28 +102,36 @@ pub async fn drive<T>(mut job: Job<T>, show: &Show, interrupt: &Interrupt, list:
     let mut ticks = tokio::time::interval(Duration::from_millis(period));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     ticks.tick().await;
+    let mut shown = Ok(());
     let result = loop {
         tokio::select! {
             result = &mut job => break result,
             Some(event) = next(&mut events) => {
-                unless_closed(tell(&event, show, &bar))?;
+                shown = tell(&event, show, &bar);
             }
             _ = ticks.tick() => {
                 bar.update(&progress.latest());
-                if show.json && !show.quiet {
-                    unless_closed(show.json(&status(&progress.latest(), &bar)))?;
+                if show.json && !show.quiet && shown.is_ok() {
+                    shown = show.json(&status(&progress.latest(), &bar));
                 }
             }
         }
+        // A job is not given up because its story cannot be told: whoever wrote `> log` wants it done.
+        events = events.filter(|_| shown.is_ok());
     };
     // What the job told before it ended is still in the channel. The job's own end of it lives as
     // long as the job, so take only what is there.
     if let Some(events) = &mut events {
-        while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-            unless_closed(tell(&event, show, &bar))?;
+        while shown.is_ok()
+            && let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await
+        {
+            shown = tell(&event, show, &bar);
         }
     }
     bar.clear();
+    if let Err(failure) = unless_closed(shown) {
+        show.warn(&format!("not all of the output could be written: {}", failure.because.join(": ")));
+    }
     Ok(result?)
 }
 
@@ -165,7 +176,9 @@ fn tell(event: &Event, show: &Show, bar: &Bar) -> Result<(), Failure> {
         Event::Skipped { path: at, reason, .. } => {
             bar.above(show, &format!("{:<9}  {} ({reason})", "excluded", path(at)))
         }
-        Event::Missed { count, .. } if !show.json => bar.above(show, &format!("... {count} more entries")),
+        Event::Missed { count, .. } if !show.json => {
+            bar.above(show, &format!("... and {} more", counted(*count, "entry")))
+        }
         // Warnings are in the report, which is shown at the end.
         _ => Ok(()),
     }

@@ -1,7 +1,11 @@
 //! What `backup` leaves out, what it takes for changed, and what it writes on the snapshot.
 
 use crate::harness::House;
+use rustix::fs::XattrFlags;
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::UNIX_EPOCH;
 
 /// Paths of a snapshot's files below `in/`.
 fn taken(house: &House, arguments: &[&str]) -> Vec<String> {
@@ -69,18 +73,63 @@ fn a_dry_run_tells_what_would_be_taken_and_why_not_and_writes_nothing() {
     let before = house.objects();
     let top = house.text("in");
     let outcome = house.run(["backup", "--dry-run", "--exclude", "*.tmp", &top]).done();
-    let outcome = outcome.says("new").says("skip.tmp").says("by a pattern").says("nothing was stored");
+    let outcome = outcome.says("new").says("skip.tmp").says("by --exclude '*.tmp'").says("nothing was stored");
     assert!(!outcome.out.contains("saved"));
     let json = house.run(["--json", "backup", "--dry-run", "-e", "*.tmp", &top]).done();
     let messages = json.messages();
     let excluded: Vec<&Value> = messages.iter().filter(|value| value["action"] == "excluded").collect();
     assert!(
-        excluded.len() == 1 && excluded[0]["reason"].as_str().is_some_and(|why| why.contains("a pattern")),
+        excluded.len() == 1 && excluded[0]["reason"].as_str().is_some_and(|why| why == "by --exclude '*.tmp'"),
         "{json}"
     );
     assert_eq!(json.message("summary")["snapshot_id"], Value::Null);
     assert_eq!(house.objects(), before);
     assert!(house.snapshots().is_empty());
+}
+
+#[test]
+fn a_dry_run_names_the_very_rule_that_leaves_each_thing_out() {
+    let house = House::new();
+    for name in ["a.tmp", "b.TMP", "c.log", "d.LOG", "cache/x", "marked/y", "git/z.o", "git/deep/w.o", "kept"] {
+        house.write(&format!("in/{name}"), name);
+    }
+    house.write("in/large", vec![1; 5000]);
+    house.write("in/cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
+    house.write("in/marked/.nobackup", "");
+    house.write("in/git/.gitignore", "*.o\n");
+    house.write("lists/sensitive", "*.log\n");
+    house.write("lists/any-case", "*.LOG\n");
+    let (top, list, any_case) = (house.text("in"), house.text("lists/sensitive"), house.text("lists/any-case"));
+    let options = [
+        ["--exclude", "*.tmp", "--iexclude", "*.tMp"].as_slice(),
+        &["--exclude-file", &list, "--iexclude-file", &any_case],
+        &["--exclude-if-present", ".nobackup", "--exclude-caches", "--gitignore"],
+        &["--exclude-larger-than", "4K", "--exclude", "no-such-thing", &top],
+    ];
+    let outcome = house.run([&["backup", "--dry-run"], options.concat().as_slice()].concat()).done();
+    for (name, reason) in [
+        ("a.tmp", "by --exclude '*.tmp'".to_owned()),
+        ("b.TMP", "by --iexclude '*.tMp'".to_owned()),
+        ("c.log", format!("by --exclude-file {list}, '*.log'")),
+        ("d.LOG", format!("by --iexclude-file {any_case}, '*.LOG'")),
+        ("cache/x", "beside CACHEDIR.TAG".to_owned()),
+        ("marked/y", "beside .nobackup".to_owned()),
+        ("git/z.o", format!("by {top}/git/.gitignore, '*.o'")),
+        ("git/deep/w.o", format!("by {top}/git/.gitignore, '*.o'")),
+        ("large", "larger than 4 KiB".to_owned()),
+    ] {
+        let line = format!("excluded   {top}/{name} ({reason})");
+        assert!(outcome.out.lines().any(|one| one == line), "{line}: {outcome}");
+    }
+}
+
+#[test]
+fn strongrooms_own_folders_are_left_out_by_name() {
+    let house = House::new();
+    house.write("home/file", "x");
+    let everything = house.path(".").canonicalize().expect("it is there");
+    let outcome = house.run(["backup", "--dry-run", everything.to_str().expect("UTF-8")]).done();
+    outcome.says("/repository (it belongs to strongroom)");
 }
 
 #[test]
@@ -123,6 +172,28 @@ fn inode_and_ctime_may_be_ignored() {
     assert_eq!(changed(&["--ignore-ctime"]), 1);
 }
 
+#[test]
+fn without_the_ctime_a_new_mode_is_seen_but_new_attributes_are_not() {
+    let house = House::new();
+    let file = house.write("in/file", "same bytes");
+    let set = |value: &[u8]| rustix::fs::setxattr(&file, "user.colour", value, XattrFlags::empty());
+    set(b"red").expect("attributes on this file system");
+    std::fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(UNIX_EPOCH)).expect("a time");
+    let top = house.text("in");
+    house.backup(&[&top]);
+    set(b"blue").expect("another value");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("permissions");
+    let restored = |options: &[&str], target: &str| {
+        house.backup(&[options, &[&top]].concat());
+        let copy = house.restore(&house.path("in"), target).join("file");
+        let mut value = [0; 8];
+        let length = rustix::fs::getxattr(&copy, "user.colour", &mut value).expect("the attribute");
+        (std::fs::metadata(&copy).expect("restored").permissions().mode() & 0o777, value[..length].to_vec())
+    };
+    assert_eq!(restored(&["--ignore-ctime"], "one"), (0o640, b"red".to_vec()));
+    assert_eq!(restored(&["--force"], "two"), (0o640, b"blue".to_vec()));
+}
+
 fn filetime(file: &std::path::Path) -> std::time::SystemTime {
     std::fs::metadata(file).and_then(|metadata| metadata.modified()).expect("a time")
 }
@@ -139,6 +210,51 @@ fn nothing_new_may_mean_no_snapshot() {
     house.write("in/file", "other");
     house.run(skipping).done().says("saved");
     assert_eq!(house.snapshots().len(), 2);
+}
+
+#[test]
+fn what_happens_above_and_beside_the_source_is_no_change_of_it() {
+    let house = House::new();
+    house.write("above/in/file", "x");
+    let top = house.text("above/in");
+    let skipping = ["backup", "--skip-if-unchanged", &top];
+    house.run(skipping).done().says("saved");
+    let nothing = "nothing changed: no snapshot was stored";
+    // Another time and another mode for a folder that only leads to the source.
+    house.write("above/neighbour", "y");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(house.path("above"), mode).expect("a mode");
+    house.run(skipping).done().says(nothing);
+    // Whatever happens in the source itself counts.
+    type Change = fn(&House);
+    let changes: [(&str, Change); 5] = [
+        ("added", |house| drop(house.write("above/in/new", "n"))),
+        ("changed", |house| drop(house.write("above/in/new", "other"))),
+        ("removed", |house| std::fs::remove_file(house.path("above/in/new")).expect("removed")),
+        ("made executable", |house| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(house.path("above/in/file"), mode).expect("a mode");
+        }),
+        ("closed the folder", |house| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            std::fs::set_permissions(house.path("above/in"), mode).expect("a mode");
+        }),
+    ];
+    for (what, change) in changes {
+        change(&house);
+        let outcome = house.run(skipping).done();
+        assert!(outcome.out.contains("saved"), "{what}: {outcome}");
+        house.run(skipping).done().says(nothing);
+    }
+    let before = house.snapshots().len();
+    // A source within another source is no mere way to it.
+    let both = ["backup", "--skip-if-unchanged", &house.text("above"), &top];
+    house.run(both).done().says("saved");
+    house.run(both).done().says(nothing);
+    house.write("above/other", "z");
+    house.run(both).done().says("saved");
+    assert_eq!(house.snapshots().len(), before + 2);
+    house.assert_sound();
 }
 
 #[test]

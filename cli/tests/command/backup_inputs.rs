@@ -22,8 +22,6 @@ fn standard_input_becomes_a_file_with_the_name_asked_for() {
     assert_eq!(house.run(["dump", "latest", "stdin"]).done().out, "from a pipe");
     house.run_with(b"other", ["backup", "--stdin", "--stdin-filename", "db/shop.sql"]).done();
     assert_eq!(house.run(["dump", "latest", "/db/shop.sql"]).done().out, "other");
-    house.run_with(b"", ["backup", "--stdin"]).done();
-    assert_eq!(house.run(["dump", "latest", "stdin"]).done().out, "");
 }
 
 #[test]
@@ -74,7 +72,7 @@ fn lists_of_paths_come_from_files() {
     ]);
     assert_eq!(all, 5);
     let list = house.run_with(at("in/c.bin").as_bytes(), ["backup", "--files-from", "-"]);
-    list.done().says("processed 1 files");
+    list.done().says("processed 1 file,");
     house.run(["backup", "--files-from", "missing"]).refused(2, &["cannot read the list missing"]);
 }
 
@@ -86,6 +84,38 @@ fn a_repository_inside_the_source_is_left_out() {
     house.backup(&[everything.to_str().expect("UTF-8")]);
     let listed = house.run(["ls", "latest"]).done().out;
     assert!(listed.contains("/home/file") && !listed.contains("repository/config"), "{listed}");
+}
+
+#[test]
+fn a_repository_is_not_backed_up_into_itself() {
+    let house = House::new();
+    std::os::unix::fs::symlink(house.repository(), house.path("link")).expect("a link");
+    for path in ["repository", "repository/packs", "./in/../repository", "link/packs", "repository/config"] {
+        std::fs::create_dir_all(house.path("in")).expect("a folder");
+        house.run(["backup", path]).refused(2, &["it belongs to the repository", "hint: "]);
+    }
+    assert!(house.snapshots().is_empty());
+    // As a shell gives it for `*`: what else there is counts, and a link is but a link.
+    house.write("in/file", "x");
+    let outcome = house.run(["backup", "in", "link", "repository"]).done();
+    assert!(outcome.err.contains("leaving out repository: it belongs to the repository"), "{outcome}");
+    assert_eq!(house.snapshots()[0]["paths"].as_array().map(Vec::len), Some(2));
+    let listed = house.run(["-q", "ls", "latest"]).done().out;
+    assert_eq!(listed, "/in\n/in/file\n/link\n");
+}
+
+#[test]
+fn a_source_without_any_file_is_stored_with_a_warning() {
+    let house = House::new();
+    house.write("in/deep/file", "x");
+    std::fs::create_dir(house.path("unmounted")).expect("a folder");
+    let warning = "warning: not a single file was found";
+    for arguments in [vec!["-q", "backup", "unmounted"], vec!["backup", "-e", "file", "in"]] {
+        let outcome = house.run(arguments).done();
+        assert!(outcome.err.contains(warning), "{outcome}");
+    }
+    let outcome = house.run(["backup", "in"]).done();
+    assert!(!outcome.err.contains("warning"), "{outcome}");
 }
 
 #[test]
@@ -105,8 +135,8 @@ fn without_configuration_there_is_a_repository_of_ones_own() {
     let mut lines = first.out.lines().filter_map(|line| line.trim().strip_prefix("its recovery code is"));
     let code = lines.next().expect("the code was printed").trim();
     std::fs::remove_file(&key).expect("the key was there");
-    bare(&["snapshots"]).refused(12, &["the key of the repository", "--recovery-code"]);
+    bare(&["snapshots"]).refused(12, &["the key of the repository", "--use-recovery-code"]);
     let mut command = house.bare();
-    command.env("STRONGROOM_RECOVERY_CODE", code).args(["snapshots", "--recovery-code"]);
+    command.env("STRONGROOM_RECOVERY_CODE", code).args(["snapshots", "--use-recovery-code"]);
     crate::harness::run(&mut command).done().says("2 snapshots");
 }

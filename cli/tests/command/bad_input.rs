@@ -26,7 +26,7 @@ fn a_wrong_password_or_key_writes_nothing() {
     writes_nothing(&house, || {
         let mut command = house.command(["-p", "wrong", "backup", &top]);
         let outcome = run(command.env_remove("STRONGROOM_KEY_FILE"));
-        outcome.refused(12, &["error: the password does not open this repository", "hint: '--recovery-code'"]);
+        outcome.refused(12, &["error: the password does not open this repository", "hint: '--use-recovery-code'"]);
         house.run(["--key-file", "wrong-key", "backup", &top]).refused(12, &["the key file does not open"]);
         house.run(["--key-file", "no-key", "backup", &top]).refused(12, &["key file"]);
         house.run(["--key-file", "missing", "backup", &top]).refused(1, &["cannot read the key file from missing"]);
@@ -92,8 +92,14 @@ fn a_damaged_object_is_named() {
         let check = house.run(["check", "--read-data"]).refused(13, &[]);
         assert!(names.iter().any(|name| check.out.contains(name) || check.err.contains(name)), "{area}: {check}");
         let restore = house.run(["restore", "latest", "--target", "out"]);
-        assert!([3, 13].contains(&restore.code) && !restore.err.is_empty(), "{area}: {restore}");
         let restored = std::fs::read(house.path("out").join(house.text("in/file").trim_start_matches('/')));
+        if area == "keys/data" {
+            // Packs hold the data keys too.
+            let says_what_helps = [&check.out, &check.err].iter().any(|text| text.contains("nothing is lost"));
+            assert!(says_what_helps && restore.code == 0 && restored.is_ok_and(|found| found == bytes), "{restore}");
+            continue;
+        }
+        assert!([3, 13].contains(&restore.code) && !restore.err.is_empty(), "{area}: {restore}");
         assert!(restored.is_err(), "{area}: nothing wrong is restored");
     }
 }
@@ -133,7 +139,7 @@ fn a_repository_that_cannot_be_written_is_refused_before_the_source_is_read() {
         }
     };
     mode(0o555);
-    let touch = format!("touch {}", house.text("home/was-read"));
+    let touch = format!("echo read | tee {}", house.text("home/was-read"));
     let outcome = house.run(["backup", "--stdin-from-command", "--", "sh", "-c", &touch]);
     let outcome = outcome.refused(1, &["cannot write to", "because: Permission denied", "hint: check the permissions"]);
     assert!(!house.path("home/was-read").exists(), "{outcome}");
@@ -183,4 +189,20 @@ fn a_path_that_does_not_exist_is_told_before_anything_is_made() {
         house.run(["backup", &house.text("in")]).refused(2, &["cannot back up", "No such file"]);
     });
     assert_eq!(house.snapshots().len(), 1);
+}
+
+#[test]
+fn names_in_errors_do_not_speak_to_the_terminal() {
+    let house = House::new();
+    house.write("in/file", "x");
+    let name = "no\x1b[31msuch\u{202e}thing\n";
+    let outcome = house.run(["backup", name]).refused(2, &["no\\u{1b}[31msuch\\u{202e}thing\\n"]);
+    assert!(!outcome.err.contains(['\x1b', '\u{202e}']), "{outcome}");
+    house.backup(&[&house.text("in")]);
+    let outcome = house.run(["dump", "latest", name]);
+    assert!(outcome.err.contains("no\\u{1b}[31msuch"), "{outcome}");
+    assert!(!outcome.err.contains(['\x1b', '\u{202e}']), "{outcome}");
+    // A command's last words are told as the reason.
+    let words = "printf 'clear\\033[2Jed' >&2; exit 1";
+    house.run(["backup", "--stdin-from-command", "--", "sh", "-c", words]).refused(1, &["because: clear\\u{1b}[2Jed"]);
 }

@@ -61,6 +61,15 @@ fn cat_shows_objects_as_json() {
     assert!(cat(&["index", &name("index")]).done().json()["packs"].as_array().is_some_and(|packs| packs.len() == 2));
     let pack = name("packs");
     assert_eq!(cat(&["pack", &pack[..10]]).done().json()["id"], pack.as_str());
+    // For people it is indented, for scripts a message like all others.
+    assert!(cat(&["config"]).done().out.lines().count() > 5);
+    for (what, id) in [("config", None), ("snapshot", Some("latest")), ("index", Some("")), ("pack", Some(""))] {
+        let id = id.map(|id| if id.is_empty() { name(if what == "pack" { "packs" } else { what }) } else { id.into() });
+        let words: Vec<&str> = [Some(what), id.as_deref()].into_iter().flatten().collect();
+        let outcome = house.run([&["--json", "cat"], words.as_slice()].concat()).done();
+        assert_eq!(outcome.out.lines().count(), 1, "{outcome}");
+        assert_eq!(outcome.message(what)["id"].as_str().map(str::is_empty), Some(false));
+    }
     cat(&["config", "x"]).refused(2, &["there is one config"]);
     cat(&["pack"]).refused(2, &["the ID is missing"]);
     cat(&["pack", "ffffffffffff"]).refused(1, &["ffffffffffff"]);
@@ -72,14 +81,15 @@ fn tags_are_set_added_and_removed() {
     let tags = || house.snapshots()[0]["tags"].clone();
     house.run(["tag", "--add", "a,b", "latest"]).done().says("is now");
     assert_eq!(tags(), serde_json::json!(["a", "b"]));
-    house.run(["tag", "--remove", "a", "--add", "c", "--tag", "b"]).done().says("changed the tags of 1 snapshots");
+    house.run(["tag", "--remove", "a", "--add", "c", "--tag", "b"]).done().says("changed the tags of 1 snapshot\n");
     assert_eq!(tags(), serde_json::json!(["b", "c"]));
     let json = house.run(["--json", "tag", "--set", "only"]).done();
     assert_eq!(json.message("summary")["changed_snapshots"], 1);
     assert_eq!(tags(), serde_json::json!(["only"]));
     house.run(["tag", "--set", ""]).done();
     assert_eq!(tags(), serde_json::json!([]));
-    house.run(["tag", "latest"]).ended(2);
+    let asked = house.run(["tag", "latest"]).ended(2);
+    assert!(["--set", "--add", "--remove"].iter().all(|option| asked.err.contains(option)), "{asked}");
     assert_eq!(house.snapshots().len(), 1);
     house.assert_sound();
 }
@@ -99,4 +109,33 @@ fn forget_removes_what_is_named_or_nothing() {
     assert!(house.snapshots().is_empty());
     house.run(["snapshots"]).done().says("no snapshots");
     house.assert_sound();
+}
+
+#[test]
+fn one_thing_is_not_called_many() {
+    let house = House::new();
+    house.write("in/a", "x");
+    let backup = house.run(["backup", "in"]).done().says("processed 1 file, 1 B in");
+    assert!(!backup.out.contains("1 files"), "{backup}");
+    house.run(["snapshots"]).done().says("1 snapshot\n");
+    house.run(["check", "--read-data"]).done().says("checked 1 snapshot: 2 chunks in 2 packs");
+    house.run(["restore", "latest:in", "--target", "out"]).done().says("restored 1 entry (");
+    house.run(["forget", "latest"]).done();
+    house.run(["check"]).done().says("checked 0 snapshots: 2 chunks in 2 packs");
+}
+
+#[test]
+fn finding_nothing_is_said() {
+    let house = house();
+    let outcome = house.run(["find", "no-such-name"]).done();
+    assert_eq!((outcome.out.as_str(), outcome.err.as_str()), ("", "nothing was found in 1 snapshot\n"));
+    assert_eq!(house.run(["-q", "find", "no-such-name"]).done().err, "");
+}
+
+#[test]
+fn a_rehearsed_restore_does_not_claim_to_have_written() {
+    let house = house();
+    let outcome = house.run(["restore", "--dry-run", "latest", "--target", "out"]).done();
+    assert!(outcome.out.contains("would write") && !outcome.out.contains("\nwrote"), "{outcome}");
+    assert!(!house.path("out").exists());
 }

@@ -21,9 +21,9 @@ fn init_tells_everything_its_owner_must_keep() {
     house.run(["init"]).refused(1, &["there is a repository at", "already"]);
     house.run(["key", "list"]).done().says("laptop").says("recovery code");
     let typed = code.to_lowercase().replace('-', " ");
-    let outcome = with(&house, &[("STRONGROOM_RECOVERY_CODE", &typed)], &["--recovery-code", "snapshots"]);
+    let outcome = with(&house, &[("STRONGROOM_RECOVERY_CODE", &typed)], &["--use-recovery-code", "snapshots"]);
     outcome.done().says("no snapshots");
-    let wrong = with(&house, &[("STRONGROOM_RECOVERY_CODE", "ABCD-EFGH")], &["--recovery-code", "snapshots"]);
+    let wrong = with(&house, &[("STRONGROOM_RECOVERY_CODE", "ABCD-EFGH")], &["--use-recovery-code", "snapshots"]);
     wrong.refused(12, &["check the code for typing mistakes"]);
 }
 
@@ -81,7 +81,7 @@ fn keys_are_added_changed_and_removed_but_never_the_last() {
     with(&house, &[], &["-p", &new, "snapshots"]).done();
     let code = house.run(["--json", "key", "add", "--new-recovery-code"]).done().message("added");
     let code = code["recovery_code"].as_str().expect("a code");
-    with(&house, &[("STRONGROOM_RECOVERY_CODE", code)], &["--recovery-code", "snapshots"]).done();
+    with(&house, &[("STRONGROOM_RECOVERY_CODE", code)], &["--use-recovery-code", "snapshots"]).done();
 }
 
 #[test]
@@ -100,4 +100,49 @@ fn the_repositorys_place_comes_from_options_variables_or_a_file() {
     somewhere(&["-r", "repository", "--repository-file", "where"], &[]).refused(2, &["both say where"]);
     somewhere(&["-r", "s3:bucket"], &[]).refused(2, &["cannot open s3: locations"]);
     assert!(!house.path("s3:bucket").exists());
+}
+
+#[test]
+fn what_editors_add_to_a_password_file_is_no_part_of_the_password() {
+    let house = House::empty();
+    house.write("plain", "correct horse");
+    with(&house, &[], &["-p", "plain", "init", "--no-recovery-code"]).done();
+    house.write("windows", "\u{feff}correct horse\r\n");
+    with(&house, &[], &["-p", "windows", "snapshots"]).done();
+    // Nothing else is touched: blanks may be meant.
+    house.write("blank", "correct horse \n");
+    with(&house, &[], &["-p", "blank", "snapshots"]).refused(12, &["password"]);
+    // A byte order mark alone is an empty password.
+    house.write("empty", "\u{feff}\n");
+    with(&house, &[], &["-p", "empty", "snapshots"]).refused(1, &["the password is empty"]);
+}
+
+#[test]
+fn a_password_with_a_nul_byte_is_refused() {
+    let house = House::empty();
+    let wide: Vec<u8> = "\u{feff}horse\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    house.write("wide", wide);
+    let refused = with(&house, &[], &["-p", "wide", "init"]).refused(1, &["NUL", "hint: ", "UTF-8"]);
+    assert!(!house.repository().exists(), "{refused}");
+    house.write("plain", "horse");
+    with(&house, &[], &["-p", "plain", "init", "--no-recovery-code"]).done();
+    with(&house, &[], &["-p", "plain", "key", "add", "--new-password-file", "wide"]).refused(1, &["NUL"]);
+    with(&house, &[], &["--password-command", "printf 'a\\0b'", "snapshots"]).refused(1, &["NUL"]);
+}
+
+#[test]
+fn using_a_recovery_code_and_making_one_are_not_confused() {
+    let house = House::new();
+    for arguments in [vec!["key", "add", "--recovery-code"], vec!["--recovery-code", "snapshots"]] {
+        let outcome = house.run(arguments).ended(2);
+        assert!(outcome.err.contains("--use-recovery-code unlocks with the code there is"), "{outcome}");
+        assert!(outcome.err.contains("'key add --new-recovery-code' makes a new one"), "{outcome}");
+    }
+    let made = house.run(["--json", "key", "add", "--new-recovery-code"]).done().message("added");
+    let code = made["recovery_code"].as_str().expect("a code");
+    // Who has lost everything else gets in with it and adds a password in the same go.
+    house.write("password", "correct horse");
+    let add = ["--use-recovery-code", "key", "add", "--new-password-file", "password"];
+    with(&house, &[("STRONGROOM_RECOVERY_CODE", code)], &add).done();
+    with(&house, &[], &["-p", "password", "snapshots"]).done();
 }

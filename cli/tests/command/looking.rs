@@ -159,3 +159,40 @@ fn diff_tells_a_snapshot_from_the_disk() {
     assert_eq!(against(&[]), "");
     assert!(against(&["--content"]).starts_with("M "));
 }
+
+#[test]
+fn diff_takes_the_root_of_the_disk_at_its_word() {
+    let house = House::new();
+    house.write("in/file", "x");
+    // Stored as `in`: it was at home in this folder, and there is no /in.
+    house.backup(&["in"]);
+    let told = |options: &[&str]| {
+        let outcome = house.run([&["diff", "latest", "--disk"], options].concat()).done();
+        (outcome.out, outcome.err.lines().next().unwrap_or_default().to_owned())
+    };
+    let (differences, compared) = told(&[]);
+    assert_eq!(differences, "");
+    assert!(
+        compared.ends_with(&format!(" to {}", house.path(".").canonicalize().expect("there").display())),
+        "{compared}"
+    );
+    let (differences, compared) = told(&["/"]);
+    assert!(compared.ends_with(" to /"), "{compared}");
+    assert!(differences.starts_with("-    /in/\n"), "{differences}");
+}
+
+#[test]
+fn diff_with_the_disk_asks_where_a_snapshot_was_rather_than_guess() {
+    let house = House::new();
+    house.write("in/file", "x");
+    house.write("other/file", "y");
+    let other = house.text("other");
+    house.backup(&["in", &other]);
+    let unknown = ["cannot tell where on the disk snapshot", "hint: say with --disk FOLDER"];
+    house.run(["diff", "latest", "--disk"]).refused(2, &unknown);
+    assert_eq!(house.run(["diff", "latest:in", "--disk"]).done().out, "");
+    assert_eq!(house.run(["diff", &format!("latest:{other}"), "--disk"]).done().out, "");
+    assert!(house.run(["diff", "latest", "--disk", "."]).done().out.contains("-    /"));
+    house.run_with(b"dump", ["backup", "--stdin"]).done();
+    house.run(["diff", "latest", "--disk"]).refused(2, &unknown);
+}

@@ -1,8 +1,11 @@
 //! Every option of `restore`, by what is in the target afterwards.
 
+use crate::full_disk::Mounted;
 use crate::harness::House;
+use crate::harness::NOBODY;
 use crate::support::walker;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -21,6 +24,10 @@ fn house() -> (House, String) {
 fn names(folder: &Path) -> Vec<String> {
     let all = crate::harness::files(folder).into_iter();
     all.map(|(path, _)| path.strip_prefix(folder).expect("below").to_str().expect("UTF-8").to_owned()).collect()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
 fn read(house: &House, name: &str) -> String {
@@ -180,4 +187,87 @@ fn what_cannot_be_restored_is_listed_and_the_rest_goes_on() {
     let json = house.run(["--json", "restore", &selector, "--target", "out"]).ended(3);
     assert_eq!(json.message("error")["during"], "restore");
     house.run(["restore", &selector, "--target", "in/a.txt"]).refused(1, &["in/a.txt"]);
+}
+
+#[test]
+fn patterns_that_nothing_matches_are_an_error() {
+    let (house, selector) = house();
+    for option in ["--include", "--iinclude"] {
+        let none = house.run(["restore", &selector, "--target", "out", option, "/no/such/*.txt"]);
+        none.refused(1, &["nothing in snapshot", "matches", "hint: "]);
+    }
+    house.write("list", "*.nothing\n");
+    house
+        .run(["restore", &selector, "--target", "out", "--include-file", "list", "--dry-run"])
+        .refused(1, &["matches"]);
+    assert!(names(&house.path("out")).is_empty());
+    // One that matches is enough.
+    house.run(["restore", &selector, "--target", "out", "--include", "*.none", "--include", "a.txt"]).done();
+    assert_eq!(names(&house.path("out")), ["a.txt"]);
+    house.run(["restore", &selector, "--target", "empty", "--exclude", "*"]).done();
+}
+
+#[test]
+fn deleting_is_refused_after_a_partial_snapshot() {
+    let house = House::of_nobody();
+    house.write("in/secret", "x");
+    set_mode(&house.path("in/secret"), 0o000);
+    house.write("in/a.txt", "aaa");
+    house.run(["backup", &house.text("in")]).ended(3);
+    let selector = format!("latest:{}", house.text("in"));
+    house.run(["restore", &selector, "--target", "out"]).done();
+    house.write("out/secret", "only here now");
+    house.run(["restore", &selector, "--target", "out", "--delete"]).refused(2, &["refusing to delete", "partial"]);
+    assert_eq!(read(&house, "out/secret"), "only here now");
+}
+
+#[test]
+fn attributes_are_set_before_a_mode_that_would_refuse_them() {
+    let house = House::of_nobody();
+    let file = house.write("in/locked", "aaa");
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(&file, "user.note", b"kept", flags).expect("an attribute");
+    set_mode(&file, 0o444);
+    house.backup(&[&house.text("in")]);
+    // New the first time, written beside the old one the second time.
+    for is_there in [false, true] {
+        if is_there {
+            std::fs::remove_file(house.path("out/locked")).expect("removed");
+            house.write("out/locked", "zzz");
+        }
+        house.restore(&house.path("in"), "out");
+        let mut value = [0; 10];
+        let length = rustix::fs::getxattr(house.path("out/locked"), "user.note", &mut value).expect("an attribute");
+        assert_eq!(&value[..length], b"kept");
+        let metadata = std::fs::metadata(house.path("out/locked")).expect("it is there");
+        assert_eq!((metadata.mode() & 0o7777, read(&house, "out/locked").as_str()), (0o444, "aaa"));
+    }
+}
+
+#[test]
+fn a_shut_folder_beside_what_is_restored_is_shut_again() {
+    let house = House::of_nobody();
+    house.write("in/deep/a.txt", "aaa");
+    house.write("in/deep/large", crate::kill::noise(3, 8 << 20));
+    house.backup(&[&house.text("in")]);
+    let selector = format!("latest:{}", house.text("in"));
+    let mode = |path: &str| std::fs::metadata(house.path(path)).expect("it is there").mode() & 0o7777;
+    house.run(["restore", &selector, "--target", "out"]).done();
+    std::fs::remove_file(house.path("out/deep/a.txt")).expect("removed");
+    set_mode(&house.path("out/deep"), 0o500);
+    house.run(["restore", &selector, "--target", "out", "--include", "a.txt"]).done();
+    assert_eq!((read(&house, "out/deep/a.txt").as_str(), mode("out/deep")), ("aaa", 0o500));
+    if !crate::harness::is_root() {
+        eprintln!("NOT TESTED: only root can mount a small file system, on which a restore ends midway");
+        return;
+    }
+    let small = Mounted::new(&house.path("small"), "4m");
+    std::fs::create_dir(small.path().join("deep")).expect("a folder");
+    std::os::unix::fs::chown(small.path().join("deep"), Some(NOBODY), Some(NOBODY)).expect("an owner");
+    set_mode(&small.path().join("deep"), 0o500);
+    for options in [&["--include", "large"][..], &[]] {
+        let restore = ["restore", &selector, "--target", "small"];
+        house.run([&restore, options].concat()).refused(1, &["No space left on device"]);
+        assert_eq!(mode("small/deep"), 0o500, "{options:?}");
+    }
 }

@@ -22,11 +22,13 @@ use strongroom::BackupBuilder;
 use strongroom::Cipher;
 use strongroom::Parent;
 use strongroom::Repository;
-use strongroom::SnapshotFilter;
 
 /// Takes a snapshot. Whatever is wrong with the request is found before anything is made or asked.
 pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let place = context.place()?;
+    if args.allow_empty && !args.stdin && !args.stdin_from_command {
+        return Err(Failure::usage("--allow-empty is about --stdin and --stdin-from-command"));
+    }
     if args.stdin || args.stdin_from_command {
         let name = entry_path(&args.stdin_filename).map_err(Failure::usage)?;
         let name = name.ok_or_else(|| Failure::usage("--stdin-filename names nothing"))?;
@@ -65,7 +67,7 @@ async fn finish(
         .user(context.environment.user())
         .program(format!("strongroom {}", env!("CARGO_PKG_VERSION")))
         .parent(match (&args.parent, args.force) {
-            (Some(id), _) => Parent::Snapshot(repository.resolve(id, &SnapshotFilter::default()).await?.id),
+            (Some(id), _) => Parent::Snapshot(context.resolve_parent(repository, id).await?.id),
             (None, true) => Parent::Nothing,
             (None, false) => Parent::Automatic,
         })
@@ -89,5 +91,14 @@ async fn finish(
     builder = context.cache_folder().into_iter().fold(builder, BackupBuilder::cache_folder);
     let list = context.show.verbose > 0 || args.dry_run;
     let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
+    // The one just stored, or else the one it was compared with, and will be again.
+    if let Some(snapshot) = &report.snapshot {
+        context.warn_of_future(snapshot);
+    }
+    if let Some(parent) = &report.parent
+        && let Ok(parent) = repository.snapshot(parent).await
+    {
+        context.warn_of_future(&parent);
+    }
     report::tell(context, &report, args.dry_run)
 }

@@ -4,9 +4,11 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
+use crate::show::counted;
 use crate::show::elapsed;
 use crate::show::message;
 use crate::show::short;
+use crate::show::told;
 use crate::show::unless_closed;
 use serde_json::Value;
 use strongroom::BackupReport;
@@ -16,15 +18,32 @@ use strongroom::Verdict;
 pub fn tell(context: &Context, report: &BackupReport, dry_run: bool) -> Result<Exit, Failure> {
     let show = &context.show;
     show.warnings("archival", &report.warnings, report.warnings_total);
-    unless_closed(if show.json { show.json(&json(report, dry_run)) } else { lines(context, report, dry_run) })?;
+    let shown = if show.json { show.json(&json(report, dry_run)) } else { lines(context, report, dry_run) };
+    let exit = judge(context, report);
+    match &report.snapshot {
+        Some(snapshot) => told(shown, || format!("snapshot {} is stored", short(&snapshot.id)))?,
+        None if dry_run => unless_closed(shown)?,
+        None => told(shown, || "nothing has changed and no snapshot was stored".into())?,
+    }
+    Ok(exit)
+}
+
+/// How the run ends; a partial snapshot is said to be one.
+fn judge(context: &Context, report: &BackupReport) -> Exit {
+    let show = &context.show;
+    let directories = report.directories_new + report.directories_changed + report.directories_unchanged;
+    if report.entries == directories {
+        // A disk that is not mounted, or a pattern that matches all, looks just like this.
+        show.warn("not a single file was found: there is nothing but folders to restore");
+    }
     match &report.verdict {
-        Verdict::Whole => Ok(Exit::Done),
+        Verdict::Whole => Exit::Done,
         Verdict::Partial(reasons) => {
             for reason in reasons.iter().filter(|_| report.warnings.is_empty()) {
                 show.warn(reason);
             }
             show.warn("the snapshot is partial: some of the source could not be read");
-            Ok(Exit::Partial)
+            Exit::Partial
         }
     }
 }
@@ -48,7 +67,12 @@ fn lines(context: &Context, report: &BackupReport, dry_run: bool) -> Result<(), 
         show.say(&format!("verified before upload: {}", elapsed(report.verify_seconds)))?;
     }
     show.say("")?;
-    show.say(&format!("processed {} files, {} in {}", files(report), bytes(report.bytes), elapsed(report.seconds)))?;
+    show.say(&format!(
+        "processed {}, {} in {}",
+        counted(files(report), "file"),
+        bytes(report.bytes),
+        elapsed(report.seconds)
+    ))?;
     match &report.snapshot {
         Some(snapshot) => show.say(&format!("snapshot {} saved", short(&snapshot.id))),
         None if dry_run => show.say("dry run: nothing was stored"),

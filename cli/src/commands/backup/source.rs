@@ -2,6 +2,7 @@
 
 use crate::args::BackupArgs;
 use crate::commands::Context;
+use crate::environment::SECRETS;
 use crate::files_from;
 use crate::location::Place;
 use crate::show::Failure;
@@ -16,11 +17,12 @@ use strongroom_process::CommandSource;
 /// The builder around a stream.
 pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Result<BackupBuilder, Failure> {
     if args.stdin {
-        return Ok(repository.backup(ReaderSource::new(name, std::io::stdin())));
+        return Ok(repository.backup(ReaderSource::new(name, std::io::stdin()).refuse_empty(!args.allow_empty)));
     }
     let mut words = args.paths.iter().map(|word| word.clone().into_os_string());
     let program = words.next().ok_or_else(|| Failure::usage("the command is missing after --stdin-from-command --"))?;
-    Ok(repository.backup(CommandSource::new(program, words).path(name)))
+    let source = CommandSource::new(program, words).path(name).refuse_empty(!args.allow_empty);
+    Ok(repository.backup(SECRETS.into_iter().fold(source, CommandSource::withhold)))
 }
 
 /// The folders to read, with everything that is left out.
@@ -32,32 +34,61 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
             Failure::usage("nothing to back up").hint("name files or folders, or see 'strongroom backup --help'")
         );
     }
-    let mut exclude = args.exclude.clone();
-    exclude.extend(files_from::patterns(&args.exclude_file)?);
-    let mut iexclude = args.iexclude.clone();
-    iexclude.extend(files_from::patterns(&args.iexclude_file)?);
     // A repository inside what is backed up would grow by itself with every snapshot.
     let own = match Location::parse(&place.location) {
         Ok(Location::Local(folder)) => Some(folder),
         _ => None,
     };
+    if let Some(own) = &own {
+        let (own, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| files_from::is_within(path, own));
+        if let (Some(path), true) = (own.first(), others.is_empty()) {
+            return Err(Failure::usage(format!("cannot back up {}: it belongs to the repository", path.display()))
+                .because("a repository inside itself would grow with every snapshot, and save nothing")
+                .hint("copy the repository to another disk with tools for files"));
+        }
+        for path in own {
+            context.show.note(&format!("leaving out {}: it belongs to the repository", path.display()));
+        }
+        paths = others;
+    }
+    let here =
+        std::env::current_dir().map_err(|cause| Failure::usage(format!("cannot tell the current folder: {cause}")))?;
+    let mut source = excluding(FolderSource::new(paths.clone()).relative_to(here), args)?;
     for folder in own.into_iter().chain(context.cache_folder()) {
         if let Some(pattern) = files_from::inside(&folder, &paths) {
             if context.show.verbose > 0 {
                 context.show.note(&format!("leaving out {}: it belongs to strongroom", folder.display()));
             }
-            exclude.push(pattern);
+            source = source.exclude_because(pattern, "it belongs to strongroom".to_owned());
         }
     }
-    let here =
-        std::env::current_dir().map_err(|cause| Failure::usage(format!("cannot tell the current folder: {cause}")))?;
-    let source = FolderSource::new(paths)
-        .relative_to(here)
-        .exclude(exclude)
-        .iexclude(iexclude)
+    source = source
         .exclude_if_present(args.exclude_if_present.clone())
         .exclude_caches(args.exclude_caches)
         .gitignore(args.gitignore)
         .one_file_system(args.one_file_system);
     Ok(args.exclude_larger_than.into_iter().fold(source, FolderSource::exclude_larger_than))
+}
+
+/// The source without what patterns leave out; each pattern is told by the option it came with.
+fn excluding(mut source: FolderSource, args: &BackupArgs) -> Result<FolderSource, Failure> {
+    for pattern in &args.exclude {
+        source = source.exclude_because(pattern.clone(), format!("by --exclude '{pattern}'"));
+    }
+    for file in &args.exclude_file {
+        for pattern in files_from::patterns(std::slice::from_ref(file))? {
+            let reason = format!("by --exclude-file {}, '{pattern}'", file.display());
+            source = source.exclude_because(pattern, reason);
+        }
+    }
+    for pattern in &args.iexclude {
+        source = source.iexclude_because(pattern.clone(), format!("by --iexclude '{pattern}'"));
+    }
+    for file in &args.iexclude_file {
+        for pattern in files_from::patterns(std::slice::from_ref(file))? {
+            let reason = format!("by --iexclude-file {}, '{pattern}'", file.display());
+            source = source.iexclude_because(pattern, reason);
+        }
+    }
+    Ok(source)
 }

@@ -5,34 +5,53 @@
 
 use crate::args::DiffArgs;
 use crate::commands::Context;
+use crate::commands::Gaps;
 use crate::commands::diff::line;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::clock;
 use crate::show::path;
 use crate::show::short;
-use std::path::Path;
 use strongroom::CompareOptions;
 use strongroom::DiskChange;
 use strongroom::FileKind;
+use strongroom::Kind;
 use strongroom::Repository;
 
 /// Compares a snapshot with the disk; nothing is written anywhere.
 pub async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let snapshot = repository.resolve(&args.before.snapshot, &args.filter.filter()).await?;
+    let snapshot = context.resolve(&repository, &args.before.snapshot, &args.filter.filter()).await?;
     let below = args.before.below.clone();
     // A relative path was stored as it was given: without a word from the user it is looked for where it was.
-    let root = args.disk.clone().filter(|asked| asked != Path::new("/") || below.is_some());
+    let root = args.disk.clone().flatten();
     let options = CompareOptions { root, path: below, read_content: args.content };
-    let mut differences = repository.compare(&snapshot, options).await?;
+    let is_told = options.root.is_some();
+    let mut differences = repository.compare(&snapshot, options).await.map_err(|error| {
+        let unknown = error.kind() == Kind::Invalid && !is_told;
+        let failure = Failure::from(error);
+        if unknown {
+            failure.hint("say with --disk FOLDER what to compare with, and name a part with :PATH")
+        } else {
+            failure
+        }
+    })?;
     context.show.note(&format!(
         "comparing snapshot {} of {} to {}",
         short(&snapshot.id),
         clock(snapshot.started),
         differences.root().display()
     ));
-    while let Some(difference) = differences.next().await? {
+    let mut gaps = Gaps::new(&context.show);
+    loop {
+        let difference = match differences.next().await {
+            Ok(Some(difference)) => difference,
+            Ok(None) => return Ok(gaps.exit()),
+            Err(error) => {
+                gaps.pass(differences.pass_gap().await?, error)?;
+                continue;
+            }
+        };
         let mark = match &difference.change {
             DiskChange::Missing => '-',
             DiskChange::Extra => '+',
@@ -48,7 +67,6 @@ pub async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
             line(&context.show, mark, &difference.path, difference.kind == FileKind::Directory)?;
         }
     }
-    Ok(Exit::Done)
 }
 
 /// `T` another type, `M` other content, `U` only other metadata.

@@ -4,6 +4,7 @@ mod disk;
 
 use crate::args::DiffArgs;
 use crate::commands::Context;
+use crate::commands::Gaps;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::Show;
@@ -29,13 +30,22 @@ pub async fn run(context: &Context, args: DiffArgs) -> Result<Exit, Failure> {
     }
     let repository: Repository = context.open().await?;
     let filter = args.filter.filter();
-    let old = repository.resolve(&args.before.snapshot, &filter).await?;
-    let new = repository.resolve(&after.snapshot, &filter).await?;
+    let old = context.resolve(&repository, &args.before.snapshot, &filter).await?;
+    let new = context.resolve(&repository, &after.snapshot, &filter).await?;
     context.show.note(&format!("comparing snapshot {} to {}", short(&old.id), short(&new.id)));
     let wanted = |entry: &Entry| after.below.as_ref().is_none_or(|below| entry.path.is_within(below));
     let mut tally = Tally::default();
     let mut differences = repository.diff(&old, &new).await?;
-    while let Some(difference) = differences.next().await? {
+    let mut gaps = Gaps::new(&context.show);
+    loop {
+        let difference = match differences.next().await {
+            Ok(Some(difference)) => difference,
+            Ok(None) => break,
+            Err(error) => {
+                gaps.pass(differences.pass_gap(), error)?;
+                continue;
+            }
+        };
         match difference {
             Difference::Added(entry) if wanted(&entry) => {
                 tally.added.count(&entry);
@@ -58,7 +68,7 @@ pub async fn run(context: &Context, args: DiffArgs) -> Result<Exit, Failure> {
         }
     }
     tally.show(&context.show, &old.id.to_string(), &new.id.to_string())?;
-    Ok(Exit::Done)
+    Ok(gaps.exit())
 }
 
 /// `T` another type, `M` other content, `U` only other metadata.

@@ -1,0 +1,101 @@
+//! The options of what carries snapshots elsewhere, or changes them afterwards.
+
+use crate::args::FilterArgs;
+use crate::args::Global;
+use clap::Args;
+use std::path::PathBuf;
+use strongroom::Compression;
+
+/// Copy snapshots from another repository into this one
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Everything is decrypted, cut and sealed anew under this repository's keys; what it has already is not
+stored again, and a snapshot that was copied before is not copied again. Without an option of its own the other
+repository is unlocked as this one is.
+
+Examples:
+  strongroom -r /mnt/second copy --from-repo /mnt/first --all
+  strongroom -r /mnt/second copy --from-repo /mnt/first --from-password-file first.pass --host web1"
+)]
+pub struct CopyArgs {
+    /// Which snapshots of the other repository: IDs or their beginnings, 'latest', 'latest~2'
+    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
+    pub ids: Vec<String>,
+    /// All that match; without filters all there are
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Where the other repository is
+    #[arg(long, value_name = "LOCATION")]
+    pub from_repo: String,
+    /// The other repository's password is all of FILE but the line end
+    #[arg(long, value_name = "FILE", group = "from_key")]
+    pub from_password_file: Option<PathBuf>,
+    /// Run COMMAND in a shell and take the other repository's password from its output
+    #[arg(long, value_name = "COMMAND", group = "from_key")]
+    pub from_password_command: Option<String>,
+    /// Unlock the other repository with a key file
+    #[arg(long, value_name = "FILE", group = "from_key")]
+    pub from_key_file: Option<PathBuf>,
+    /// Store nothing; tell what would be copied
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// off, fast, auto, max or a zstd level from 1 to 22 [default: auto]
+    #[arg(long, help_heading = "Effort", value_name = "MODE")]
+    pub compression: Option<Compression>,
+    /// Threads that compress and encrypt [default: one for each core; never more than 6]
+    #[arg(long, help_heading = "Effort", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Send at most this many KiB a second
+    #[arg(long, help_heading = "Effort", value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit_upload: Option<u32>,
+}
+
+impl CopyArgs {
+    /// Global options that open the other repository.
+    pub fn from(&self, global: &Global) -> Global {
+        let mut from = global.clone();
+        from.repo = Some(self.from_repo.clone());
+        from.repository_file = None;
+        let has_own =
+            self.from_password_file.is_some() || self.from_password_command.is_some() || self.from_key_file.is_some();
+        if has_own {
+            from.password_file.clone_from(&self.from_password_file);
+            from.password_command.clone_from(&self.from_password_command);
+            from.key_file.clone_from(&self.from_key_file);
+            from.use_recovery_code = false;
+        }
+        from
+    }
+}
+
+/// Write snapshots anew without some of their files
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The new snapshots keep host, time, label and tags, and get the tag 'rewrite' unless --forget removes the old
+ones. What was left out takes space until its snapshots are forgotten and pruned.
+
+Examples:
+  strongroom rewrite --exclude /home/ann/secret --dry-run --all
+  strongroom rewrite --exclude '*.iso' --forget --host web1"
+)]
+pub struct RewriteArgs {
+    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
+    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
+    pub ids: Vec<String>,
+    /// All that match; without filters all there are
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// Leave out what matches, with all below it (repeatable)
+    #[arg(short, long, value_name = "PATTERN", required = true)]
+    pub exclude: Vec<String>,
+    /// Remove the old snapshots once the new ones are stored
+    #[arg(long)]
+    pub forget: bool,
+    /// Store nothing; tell what would be left out
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}

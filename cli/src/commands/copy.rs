@@ -1,0 +1,68 @@
+//! `copy`: snapshots of another repository, stored in this one.
+
+use crate::args::CopyArgs;
+use crate::commands::Context;
+use crate::exit::Exit;
+use crate::show::Failure;
+use crate::show::bytes;
+use crate::show::drive;
+use crate::show::message;
+use crate::show::short;
+use serde_json::Value;
+use strongroom::CopyReport;
+use strongroom::Repository;
+
+/// Copies the snapshots named, or all that match.
+pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
+    let (environment, show) = (context.environment.clone(), context.show.clone());
+    let other = Context::new(args.from(&context.global), environment, show, context.interrupt.clone());
+    let from: Repository = other.open().await?;
+    let to: Repository = context.open().await?;
+    let snapshots = other.select(&from, &args.ids, &args.filter).await?;
+    let mut copy = from.copy_to(&to, snapshots).dry_run(args.dry_run);
+    copy = args.compression.into_iter().fold(copy, strongroom::CopyBuilder::compression);
+    copy = args.threads.into_iter().fold(copy, |copy, count| copy.threads(count.into()));
+    copy = args.limit_upload.into_iter().fold(copy, |copy, kib| copy.limit_upload(u64::from(kib) * 1024));
+    let report = drive(copy.start(), &context.show, &context.interrupt, false).await?;
+    tell(context, &report, args.dry_run)?;
+    Ok(Exit::Done)
+}
+
+fn tell(context: &Context, report: &CopyReport, dry_run: bool) -> Result<(), Failure> {
+    let show = &context.show;
+    if show.json {
+        for (from, to, copied) in pairs(report) {
+            let mut value = message(if copied { "copied" } else { "present" });
+            value.insert("from_snapshot_id".into(), from.to_string().into());
+            value.insert("snapshot_id".into(), (!(copied && dry_run)).then(|| to.to_string()).into());
+            show.json(&Value::Object(value))?;
+        }
+        let mut value = message("summary");
+        value.insert("dry_run".into(), dry_run.into());
+        value.insert("snapshots_copied".into(), report.copied.len().into());
+        value.insert("snapshots_present".into(), report.present.len().into());
+        value.insert("data_added".into(), report.bytes_new.into());
+        value.insert("data_added_packed".into(), report.bytes_stored.into());
+        return show.json(&Value::Object(value));
+    }
+    for (from, to, copied) in pairs(report) {
+        show.say(&match (copied, dry_run) {
+            (true, true) => format!("would copy snapshot {}", short(&from)),
+            (true, false) => format!("snapshot {} copied as {}", short(&from), short(&to)),
+            (false, _) => format!("snapshot {} is there already, as {}", short(&from), short(&to)),
+        })?;
+    }
+    let what = if dry_run { "to be copied" } else { "copied" };
+    let line = format!("snapshots {what}: {}, there already: {}", report.copied.len(), report.present.len());
+    show.say(&line)?;
+    if dry_run {
+        return Ok(());
+    }
+    show.say(&format!("added to the repository: {} ({} stored)", bytes(report.bytes_new), bytes(report.bytes_stored)))
+}
+
+/// Every snapshot: its id there and here, and whether it was copied now.
+fn pairs(report: &CopyReport) -> impl Iterator<Item = (strongroom::SnapshotId, strongroom::SnapshotId, bool)> {
+    let present = report.present.iter().map(|(from, to)| (*from, *to, false));
+    present.chain(report.copied.iter().map(|(from, to)| (*from, *to, true)))
+}

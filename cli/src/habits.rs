@@ -1,0 +1,47 @@
+//! Habits from other tools, and from names that sound alike: one line about what was probably meant.
+
+use clap::error::ContextKind;
+use clap::error::ContextValue;
+
+/// What was typed, and what to say about it.
+const ADVICE: &[(&str, &str)] = &[
+    ("unlock", "there are no locks: nothing has to be unlocked, whatever was interrupted"),
+    ("mount", "snapshots cannot be mounted yet: 'ls', 'find', 'dump' and 'restore' look into them"),
+    ("--no-lock", "there are no locks: leave it out"),
+    ("--insecure-no-password", "every repository has a key: '--key-file' unlocks without a password"),
+    ("--repo-file", "it is called --repository-file"),
+    (
+        "--recovery-code",
+        "--use-recovery-code unlocks with the code there is, 'key add --new-recovery-code' makes a new one",
+    ),
+];
+
+/// Advice about a command line that was not understood.
+pub fn advice(wrong: &clap::Error) -> Option<&'static str> {
+    [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| {
+        let Some(ContextValue::String(typed)) = wrong.get(kind) else { return None };
+        ADVICE.iter().find(|(word, _)| word == typed).map(|(_, advice)| *advice)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_out_of_habit_is_answered() {
+        for (word, _) in ADVICE {
+            for words in [["strongroom", word, "snapshots"], ["strongroom", "snapshots", word]] {
+                let verb = !word.starts_with('-');
+                if verb && words[1] != *word {
+                    continue;
+                }
+                let wrong = crate::args::command().try_get_matches_from(words).expect_err("it is not known");
+                assert!(advice(&wrong).is_some(), "{words:?}: {wrong}");
+            }
+        }
+        let plain =
+            crate::args::command().try_get_matches_from(["strongroom", "nonsense"]).expect_err("it is not known");
+        assert_eq!(advice(&plain), None);
+    }
+}

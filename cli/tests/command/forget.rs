@@ -1,0 +1,126 @@
+//! Rules that thin snapshots out, and what protects one from them.
+
+use crate::harness::House;
+use std::time::Duration;
+use std::time::SystemTime;
+
+/// Backs up as if at that moment: the host claims it, and the store's time bears it out.
+fn backup_at(house: &House, time: &str, more: &[&str]) {
+    let source = house.text("in");
+    let words = [&["--time", time], more, &[&source]].concat();
+    let id = house.backup(&words)["snapshot_id"].as_str().expect("an id").to_owned();
+    let seconds: jiff::Timestamp = format!("{time}Z").replace(' ', "T").parse().expect("a time");
+    let stored = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds.as_second()).expect("after 1970"));
+    let record = house.repository().join("snapshots").join(id);
+    std::fs::File::open(record).and_then(|file| file.set_modified(stored)).expect("a time can be set");
+}
+
+/// Four days, two snapshots each.
+fn house() -> House {
+    let house = House::new();
+    house.write("in/file", b"content");
+    for day in ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"] {
+        backup_at(&house, &format!("{day} 08:00:00"), &[]);
+        backup_at(&house, &format!("{day} 20:00:00"), &["--tag", "evening"]);
+    }
+    house
+}
+
+fn times(house: &House) -> Vec<String> {
+    let time = |snapshot: &serde_json::Value| snapshot["time"].as_str().expect("a time")[..13].to_owned();
+    house.snapshots().iter().map(time).collect()
+}
+
+#[test]
+fn rules_keep_what_they_count_and_nothing_else() {
+    let house = house();
+    let told = house.run(["forget", "--dry-run", "--keep-last", "1", "--keep-daily", "2"]).done();
+    told.says("kept: 2, would be removed: 6").says("last, daily");
+    assert_eq!(house.snapshots().len(), 8);
+    house.run(["forget", "-l", "1", "-d", "2"]).done().says("kept: 2, removed: 6");
+    assert_eq!(times(&house), ["2026-03-03T20", "2026-03-04T20"]);
+    house.assert_sound();
+}
+
+#[test]
+fn every_rule_can_be_typed() {
+    let house = house();
+    let rules = "--keep-hourly 1 --keep-weekly 1 --keep-monthly unlimited --keep-yearly -1 --keep-within 1h \
+                 --keep-within-hourly 2h --keep-within-daily 1d --keep-within-weekly 1w --keep-within-monthly 1m \
+                 --keep-within-yearly 1y --keep-tag none,here --keep-id ffff --group-by host,label";
+    let words: Vec<&str> = ["forget", "--dry-run"].into_iter().chain(rules.split_whitespace()).collect();
+    let out = house.run(&words).done().out;
+    for reason in ["hourly", "weekly", "monthly", "yearly", "within 1h", "hourly within 2h", "daily within 1d"] {
+        assert!(out.contains(reason), "{reason}: {out}");
+    }
+    house.run(["forget", "--keep-within", "soon"]).refused(2, &["1y6m"]);
+    house.run(["forget", "--keep-last", "0"]).refused(2, &["leave it out"]);
+}
+
+#[test]
+fn groups_are_thinned_apart() {
+    let house = house();
+    house.write("other/file", b"content");
+    house.backup(&[&house.text("other")]);
+    let json = house.run(["--json", "forget", "--keep-last", "1"]).done();
+    assert_eq!(json.message("forgotten")["kept"], 2);
+    assert_eq!(house.snapshots().len(), 2);
+    house.run(["forget", "--keep-last", "1", "--group-by", ""]).done();
+    assert_eq!(house.snapshots().len(), 1);
+}
+
+#[test]
+fn filters_leave_other_snapshots_alone() {
+    let house = house();
+    house.run(["forget", "--keep-last", "1", "--tag", "evening"]).done().says("kept: 1, removed: 3");
+    assert_eq!(house.snapshots().len(), 5);
+    house.run(["forget", "--keep-last", "1", "--host", "elsewhere"]).done().says("kept: 0, removed: 0");
+    assert_eq!(house.snapshots().len(), 5);
+}
+
+#[test]
+fn nothing_goes_without_a_rule_and_never_everything() {
+    let house = house();
+    house.run(["forget"]).refused(2, &[]);
+    house.run(["forget", "latest", "--keep-last", "1"]).refused(2, &[]);
+    house.run(["forget", "--keep-tag", "nowhere"]).refused(1, &["keep none", "--unsafe-allow-remove-all"]);
+    assert_eq!(house.snapshots().len(), 8);
+    house.run(["forget", "--keep-tag", "nowhere", "--unsafe-allow-remove-all"]).done();
+    assert!(house.snapshots().is_empty());
+}
+
+#[test]
+fn a_protected_snapshot_stays_until_it_is_unprotected() {
+    let house = house();
+    house.run(["protect", "latest~7"]).done().says("is protected, and is now");
+    let first = || house.snapshots()[0].clone();
+    assert_eq!(first()["protected"], true);
+    house.run(["snapshots"]).done().says("protected");
+    let id = first()["id"].as_str().expect("an id").to_owned();
+    house.run(["protect", &id]).done().says("was protected already");
+    house.run(["forget", &id]).refused(1, &["it is protected", "unprotect"]);
+    house.run(["forget", "--keep-last", "2"]).done().says("kept: 3");
+    assert_eq!(first()["id"], id.as_str());
+    house.run(["tag", "--add", "kept", &id]).done();
+    assert_eq!(first()["protected"], true);
+    house.run(["unprotect", "latest~2"]).done();
+    house.run(["forget", "latest~2"]).done();
+    assert_eq!(house.snapshots().len(), 2);
+    house.assert_sound();
+}
+
+#[test]
+fn snapshots_that_lie_about_their_time_push_nothing_out() {
+    let house = house();
+    for forged in ["2026-03-01 23:59:00", "2026-03-02 23:59:00", "2026-03-03 23:59:00", "2099-01-01 00:00:00"] {
+        house.backup(&["--time", forged, &house.text("in")]);
+    }
+    let json = house.run(["--json", "forget", "--dry-run", "--keep-daily", "4"]).done().message("forget_group");
+    let kept = json["keep"].as_array().expect("ids").clone();
+    let real: Vec<_> =
+        house.snapshots().into_iter().filter(|one| one["tags"] == serde_json::json!(["evening"])).collect();
+    for snapshot in &real[1..] {
+        assert!(kept.contains(&snapshot["id"]), "{} was pushed out", snapshot["time"]);
+    }
+    house.run(["forget", "--dry-run", "--keep-daily", "4"]).done().says("by the time it was stored");
+}

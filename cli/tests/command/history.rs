@@ -1,0 +1,83 @@
+//! Snapshots carried into another repository, and written anew without some of their files.
+
+use crate::harness::House;
+use crate::harness::Outcome;
+use std::path::Path;
+
+/// Two snapshots, and a second repository with a password of its own.
+fn house() -> House {
+    let house = House::new();
+    house.write("in/file", b"content");
+    house.write("in/secret/key", b"hidden");
+    house.backup(&[&house.text("in"), "--tag", "first"]);
+    house.write("in/file", b"other content");
+    house.backup(&[&house.text("in")]);
+    house.write("second.pass", b"open sesame\n");
+    second(&house, &["init", "--no-recovery-code"]).done();
+    house
+}
+
+/// The command on the second repository.
+fn second(house: &House, words: &[&str]) -> Outcome {
+    let mut command = house.bare();
+    command.args(["-r", &house.text("second"), "--password-file", &house.text("second.pass")]).args(words);
+    crate::harness::run(&mut command)
+}
+
+fn copy(house: &House, words: &[&str]) -> Outcome {
+    let first =
+        ["copy", "--from-repo", &house.text("repository"), "--from-key-file", &house.text("key")].map(str::to_owned);
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    second(house, &[first, words.to_vec()].concat())
+}
+
+#[test]
+fn a_copy_restores_as_its_origin_does() {
+    let house = house();
+    copy(&house, &["--dry-run", "--all"]).done().says("to be copied: 2");
+    copy(&house, &["--tag", "first"]).done().says("copied: 1");
+    let told = copy(&house, &["--all"]).done();
+    told.says("there already, as").says("copied: 1, there already: 1");
+    let there = second(&house, &["--json", "snapshots"]).done().json();
+    let here = house.snapshots();
+    for (one, other) in here.iter().zip(there.as_array().expect("snapshots")) {
+        for field in ["time", "paths", "hostname", "tags"] {
+            assert_eq!(one[field], other[field]);
+        }
+        assert_ne!(one["id"], other["id"]);
+    }
+    let target = house.path("out");
+    second(&house, &["restore", "latest", "--target", target.to_str().expect("UTF-8")]).done();
+    let file = |root: &Path| std::fs::read(root.join(house.path("in/file").strip_prefix("/").expect("absolute")));
+    assert_eq!(file(&target).expect("restored"), b"other content");
+    second(&house, &["check", "--read-data"]).done();
+}
+
+#[test]
+fn a_copy_says_what_is_missing_or_wrong() {
+    let house = house();
+    copy(&house, &[]).refused(2, &[]);
+    let wrong =
+        ["copy", "--all", "--from-repo", &house.text("repository"), "--from-password-file", &house.text("second.pass")];
+    second(&house, &wrong).refused(12, &[]);
+    second(&house, &["copy", "--all", "--from-repo", &house.text("nowhere")]).refused(10, &["nowhere"]);
+    second(&house, &["copy", "--all", "--from-repo", &house.text("second")]).refused(2, &["the same repository"]);
+}
+
+#[test]
+fn a_rewrite_leaves_out_what_it_was_told_to() {
+    let house = house();
+    house.run(["rewrite", "--exclude", "secret", "--dry-run", "--all"]).done().says("to be rewritten: 2");
+    house.run(["rewrite", "--exclude", "secret"]).refused(2, &[]);
+    house.run(["rewrite", "--exclude", "secret", "--forget", "--all"]).done().says("entries left out: 2");
+    assert_eq!(house.snapshots().len(), 2);
+    assert!(!house.run(["ls", "latest"]).done().out.contains("secret"));
+    assert!(!house.run(["find", "key"]).done().out.contains("secret"));
+    house.run(["rewrite", "--exclude", "secret", "--all"]).done().says("without a match: 2");
+    house.run(["protect", "latest"]).done();
+    house.run(["rewrite", "--exclude", "file", "--forget", "latest"]).refused(1, &["protected", "unprotect"]);
+    house.run(["rewrite", "--exclude", "file", "latest"]).done();
+    assert_eq!(house.snapshots().len(), 3);
+    assert!(house.run(["snapshots", "--tag", "rewrite"]).done().out.contains("rewrite"));
+    house.assert_sound();
+}
