@@ -11,5 +11,7 @@ mod format_document;
 mod fuzzed;
 mod golden;
 mod machine;
+mod model;
+mod prunes;
 mod support;
 mod tidy;

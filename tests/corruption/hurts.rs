@@ -82,6 +82,11 @@ impl Hurt {
         }
     }
 
+    /// Packs hold each data key too, so that its object may come to any harm.
+    pub fn is_made_up_for(&self) -> bool {
+        matches!(self.name, Name::DataKey(_))
+    }
+
     /// A pack under a second name is one that no index object names.
     pub fn adds_a_pack(&self) -> bool {
         matches!((&self.way, self.name), (Way::Duplicate(_), Name::Pack(_)))

@@ -31,8 +31,17 @@ use strongroom::MemoryBackend;
 use strongroom::Name;
 
 /// Flows that write.
-const FLOWS: [Flow; 8] =
-    [Flow::Init, Flow::First, Flow::Second, Flow::Resume, Flow::Again, Flow::Forget, Flow::Tag, Flow::Keys];
+const FLOWS: [Flow; 9] = [
+    Flow::Init,
+    Flow::First,
+    Flow::Second,
+    Flow::Resume,
+    Flow::Again,
+    Flow::Forget,
+    Flow::Prune,
+    Flow::Tag,
+    Flow::Keys,
+];
 /// Seeds tried at every cut; those that leave what another one left are no cases.
 const SEEDS: u64 = 300;
 /// Times each flow is played, with other data.

@@ -60,8 +60,16 @@ fn hides(fault: Fault) -> bool {
 fn judge(case: &Case, struck: u64, outcome: &Result<Done, Error>) -> Result<(), String> {
     match outcome {
         Err(error) if struck == 0 => Err(format!("it failed without a fault: {}", told(error))),
-        // A key that cannot be found makes the other one the last, and the last one is not removed.
-        Err(error) if case.flow == Flow::Keys && hides(case.plan.fault) && error.kind() == Kind::Invalid => Ok(()),
+        // A key that cannot be found makes the other one the last, and the last one is not removed, or put back.
+        Err(error)
+            if case.flow == Flow::Keys
+                && hides(case.plan.fault)
+                && matches!(error.kind(), Kind::Invalid | Kind::Conflict) =>
+        {
+            Ok(())
+        }
+        // Where no snapshot is listed, nothing is pruned.
+        Err(error) if case.flow == Flow::Prune && hides(case.plan.fault) && error.kind() == Kind::Invalid => Ok(()),
         Err(error) if !fits(case.plan.fault, error.kind()) => {
             Err(format!("an error of the wrong sort: {}", told(error)))
         }

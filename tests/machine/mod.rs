@@ -16,6 +16,7 @@ use strongroom::EntryPath;
 use strongroom::FolderSource;
 use strongroom::KdfChoice;
 use strongroom::Key;
+use strongroom::MaxUnused;
 use strongroom::MemoryBackend;
 use strongroom::Overwrite;
 use strongroom::ReadData;
@@ -77,7 +78,7 @@ impl Machine {
     }
 
     async fn step(&mut self) {
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=4 => self.write(),
             5..=7 => self.modify(),
             8 => self.delete(),
@@ -85,7 +86,8 @@ impl Machine {
             11..=14 => self.backup().await,
             15 => self.forget().await,
             16 => self.tag().await,
-            17..=18 => self.restore().await,
+            17 => self.prune().await,
+            18..=19 => self.restore().await,
             _ => self.check().await,
         }
     }
@@ -182,6 +184,33 @@ impl Machine {
         let gone = self.kept.remove(at);
         assert_eq!(self.repository.forget(&[gone.id]).await.expect("forgotten"), 1);
         self.compare_lists().await;
+    }
+
+    /// With limits and graces of all sorts; what later runs have to finish stays for them.
+    async fn prune(&mut self) {
+        let max_unused = match self.dice.below(3) {
+            0 => MaxUnused::Unlimited,
+            1 => MaxUnused::Percent(5.0),
+            _ => MaxUnused::Bytes(0),
+        };
+        let (small, hours) = (self.dice.below(2) == 0, 24 * (self.dice.below(3) / 2));
+        self.done.push(format!("prune to {max_unused:?}, small packs too: {small}, in {hours} hours"));
+        let builder = self.repository.prune().max_unused(max_unused).repack_small(small).allow_no_snapshots(true);
+        let builder = builder.min_age(Duration::ZERO).grace(Duration::from_secs(hours * 3600));
+        let plan = builder.plan().await.unwrap_or_else(|error| panic!("{error} after {:?}", self.done));
+        plan.apply().await.unwrap_or_else(|error| panic!("{error} after {:?}", self.done));
+        for at in 0..self.kept.len() {
+            let snapshot = self.snapshot(at).await;
+            let mut entries = self.repository.entries(&snapshot, None).await.expect("entries");
+            let mut bytes = 0;
+            while let Some(entry) = entries.next().await.expect("an entry") {
+                let mut content = entries.content(&entry);
+                while let Some(part) = content.next().await.expect("its bytes") {
+                    bytes += part.len();
+                }
+            }
+            assert_eq!(bytes, self.kept[at].files.values().map(Vec::len).sum::<usize>(), "{:?}", self.done);
+        }
     }
 
     async fn tag(&mut self) {

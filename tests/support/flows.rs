@@ -8,9 +8,11 @@ use super::scene::check;
 use super::scene::shared;
 use super::scene::store;
 use std::sync::Arc;
+use std::time::Duration;
 use strongroom::Backend;
 use strongroom::KdfChoice;
 use strongroom::Key;
+use strongroom::MaxUnused;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Result;
@@ -31,6 +33,8 @@ pub enum Flow {
     /// A backup of what is there already.
     Again,
     Forget,
+    /// What a forgotten snapshot needed is removed, and what others need of its packs is copied.
+    Prune,
     Tag,
     /// A second passphrase is added, and removed again.
     Keys,
@@ -39,13 +43,14 @@ pub enum Flow {
 }
 
 impl Flow {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Init,
         Self::First,
         Self::Second,
         Self::Resume,
         Self::Again,
         Self::Forget,
+        Self::Prune,
         Self::Tag,
         Self::Keys,
         Self::Read,
@@ -61,6 +66,7 @@ pub enum Done {
     Stored(SnapshotId),
     /// This one was removed.
     Forgotten(SnapshotId),
+    Pruned,
     /// The first was replaced by the second.
     Tagged(SnapshotId, SnapshotId),
     /// So many ways in are left.
@@ -80,6 +86,7 @@ pub struct Stage {
     one: MemoryBackend,
     two: MemoryBackend,
     died: MemoryBackend,
+    forgotten: MemoryBackend,
     /// The older snapshot of `two`.
     older: SnapshotId,
 }
@@ -101,7 +108,10 @@ impl Stage {
         let repository = scene.open(shared(second.clone())).await.expect("opened");
         store(&repository, &two).await.expect("stored");
         let died = Self::dead(&scene, &created, &one).await;
-        Self { trees: Trees(vec![one, two, three]), created, one: first, two: second, died, older }
+        let forgotten = second.fork();
+        let repository = scene.open(shared(forgotten.clone())).await.expect("opened");
+        repository.forget(&[older]).await.expect("forgotten");
+        Self { trees: Trees(vec![one, two, three]), created, one: first, two: second, died, forgotten, older }
     }
 
     /// What a backup leaves that died just before its commit.
@@ -122,6 +132,7 @@ impl Stage {
             Flow::First => self.created.fork(),
             Flow::Second => self.one.fork(),
             Flow::Resume => self.died.fork(),
+            Flow::Prune => self.forgotten.fork(),
             _ => self.two.fork(),
         }
     }
@@ -131,7 +142,7 @@ impl Stage {
         match flow {
             Flow::Init | Flow::First | Flow::Resume => &[],
             Flow::Second => &["one"],
-            Flow::Forget => &["two"],
+            Flow::Forget | Flow::Prune => &["two"],
             _ => &["one", "two"],
         }
     }
@@ -151,6 +162,11 @@ impl Stage {
                 Ok(Done::Stored(report.snapshot.expect("a backup that succeeds makes a snapshot").id))
             }
             Flow::Forget => repository.forget(&[self.older]).await.map(|_| Done::Forgotten(self.older)),
+            Flow::Prune => {
+                let builder = repository.prune().min_age(Duration::ZERO).grace(Duration::ZERO);
+                let plan = builder.max_unused(MaxUnused::Bytes(0)).plan().await?;
+                plan.apply().await.map(|_| Done::Pruned)
+            }
             Flow::Tag => {
                 let change = TagChange { add: vec!["kept".into()], ..TagChange::default() };
                 let changed = repository.tag(&[self.older], &change).await?;
@@ -189,6 +205,7 @@ impl Stage {
                 let tagged = snapshots.iter().find(|snapshot| snapshot.id == *new);
                 !has(old) && tagged.is_some_and(|snapshot| snapshot.tags == ["kept"])
             }
+            Done::Pruned => snapshots.len() == 1,
             Done::Rekeyed(_) | Done::Read(_) | Done::Checked(_) => true,
             Done::Wrong(_) => false,
         };

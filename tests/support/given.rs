@@ -95,6 +95,15 @@ impl Tree {
         Self { name, items: Arc::new(items) }
     }
 
+    /// Files of `sizes` bytes that do not squeeze, each with a seed of its own: trees share the files they share.
+    pub fn of_files(name: &'static str, files: &[(u64, usize)]) -> Self {
+        let file = |(seed, size): &(u64, usize)| {
+            let bytes = random(&SeededRng::new(*seed), *size);
+            item(&format!("file {seed:06}"), FileKind::File, bytes, *seed)
+        };
+        Self { name, items: Arc::new(files.iter().map(file).collect()) }
+    }
+
     /// `count` little files.
     pub fn of_many(name: &'static str, seed: u64, count: u64) -> Self {
         let dice = SeededRng::new(seed);

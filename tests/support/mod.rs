@@ -1,6 +1,7 @@
 //! What tests need around the engine: backends that misbehave on purpose, nasty trees, and a walker that shares
 //! no code with the engine.
 
+pub mod between;
 pub mod counting;
 pub mod crash;
 pub mod crowd;

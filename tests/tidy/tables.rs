@@ -23,6 +23,7 @@ pub const CONFINED: &[(&str, &[&str])] = &[
     ("crc32c", &["format/pack.rs"]),
     ("fastcdc", &["backup/cut.rs"]),
     ("getrandom", &["random.rs"]),
+    ("jiff", &["retention/"]),
     ("rusqlite", &["cache/"]),
     ("unicode_normalization", &["crypto/"]),
     ("zstd", &["squeeze.rs"]),

@@ -1,0 +1,161 @@
+//! What waits for time to pass: the grace of condemned packs, old tombs, pending records of dead writers.
+
+use super::bytes_in_packs;
+use super::is_sound;
+use super::names;
+use super::stored;
+use super::tree;
+use crate::support::crash::Crash;
+use crate::support::crash::Event;
+use crate::support::crash::Mode;
+use crate::support::scene::Scene;
+use crate::support::scene::Trees;
+use crate::support::scene::shared;
+use crate::support::scene::store;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use strongroom::Area;
+use strongroom::Clock;
+use strongroom::MaxUnused;
+use strongroom::MemoryBackend;
+use strongroom::Name;
+use strongroom::PruneReport;
+use strongroom::Repository;
+use strongroom::Timestamp;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// The store's clock, set by hand.
+#[derive(Clone, Default)]
+struct Hands(Arc<AtomicI64>);
+
+impl Hands {
+    fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp { seconds: 1_800_000_000 + self.0.load(Ordering::SeqCst), nanoseconds: 0 }
+    }
+}
+
+async fn made(seed: u64) -> (Scene, Hands, MemoryBackend, Repository) {
+    let (scene, hands) = (Scene::new(seed), Hands::default());
+    let memory = MemoryBackend::with_clock(Arc::new(hands.clone()));
+    let (repository, _) = scene.create(shared(memory.clone()), false).await.expect("created");
+    (scene, hands, memory, repository)
+}
+
+/// A prune as on a store whose listings may be a day old.
+async fn patient(repository: &Repository) -> PruneReport {
+    let grace = Duration::from_secs(24 * 3600);
+    let builder = repository.prune().min_age(Duration::ZERO).max_unused(MaxUnused::Bytes(0)).grace(grace);
+    builder.plan().await.expect("planned").apply().await.expect("pruned")
+}
+
+#[tokio::test]
+async fn condemned_packs_stay_until_their_grace_is_over() {
+    let (_, hands, memory, repository) = made(31).await;
+    let one = tree("one", &[(1, 400_000), (2, 300_000), (3, 200_000)]);
+    let two = tree("two", &[(2, 300_000), (4, 1000)]);
+    let first = stored(&repository, &one).await;
+    stored(&repository, &two).await;
+    repository.forget(&[first]).await.expect("forgotten");
+    let before = names(&memory, Area::Packs).await;
+    let report = patient(&repository).await;
+    assert!(report.packs_condemned > 0 && report.packs_deleted == 0 && report.packs_waiting > 0, "{report:?}");
+    let after = names(&memory, Area::Packs).await;
+    assert!(before.iter().all(|pack| after.contains(pack)));
+    let trees = Trees(vec![two]);
+    is_sound(&repository, &trees, 1).await;
+    // Too early: by the time of the store, whatever the host's clock says.
+    hands.pass(DAY - 2 * HOUR);
+    assert_eq!(patient(&repository).await.packs_deleted, 0);
+    hands.pass(3 * HOUR);
+    let report = patient(&repository).await;
+    assert!(report.packs_deleted > 0 && report.packs_waiting == 0, "{report:?}");
+    assert!(!names(&memory, Area::Marks).await.is_empty(), "whoever lists old tombs must still see the mark");
+    is_sound(&repository, &trees, 1).await;
+    hands.pass(DAY + HOUR);
+    patient(&repository).await;
+    assert!(names(&memory, Area::Marks).await.is_empty());
+    assert!(bytes_in_packs(&memory).await < 400_000);
+}
+
+#[tokio::test]
+async fn tombs_stay_for_thirty_days() {
+    let (_, hands, memory, repository) = made(32).await;
+    let first = stored(&repository, &tree("one", &[(1, 400_000)])).await;
+    let two = tree("two", &[(2, 300_000)]);
+    stored(&repository, &two).await;
+    repository.forget(&[first]).await.expect("forgotten");
+    super::prune(&repository).await.expect("pruned");
+    let tombs = names(&memory, Area::Tombs).await;
+    assert!(!tombs.is_empty());
+    hands.pass(29 * DAY);
+    super::prune(&repository).await.expect("pruned");
+    assert_eq!(names(&memory, Area::Tombs).await, tombs);
+    hands.pass(2 * DAY);
+    let report = super::prune(&repository).await.expect("pruned");
+    assert_eq!(report.tombs_removed as usize, tombs.len());
+    assert!(names(&memory, Area::Tombs).await.is_empty() && names(&memory, Area::Marks).await.is_empty());
+    is_sound(&repository, &Trees(vec![two]), 1).await;
+}
+
+/// The repository as a backup leaves it that dies between its pending record and its commit.
+async fn with_a_dead_writer(scene: &Scene, memory: &MemoryBackend, hands: &Hands) -> MemoryBackend {
+    let crash = Crash::new(memory);
+    let repository = scene.open(shared(crash.clone())).await.expect("opened");
+    store(&repository, &tree("dead", &[(7, 500_000)])).await.expect("stored");
+    let is_commit = |event: &Event| matches!(event, Event::Put { name: Name::Snapshot(_), .. });
+    let at = crash.trace().iter().position(is_commit).expect("a commit");
+    let left = MemoryBackend::with_clock(Arc::new(hands.clone()));
+    for (name, bytes) in crash.at(at, Mode::Kept).contents() {
+        left.replace(name, bytes);
+    }
+    left
+}
+
+#[tokio::test]
+async fn a_pending_record_keeps_its_data_until_its_writer_is_surely_dead() {
+    let (scene, hands, memory, repository) = made(33).await;
+    let one = tree("one", &[(1, 100_000)]);
+    stored(&repository, &one).await;
+    let left = with_a_dead_writer(&scene, &memory, &hands).await;
+    let repository = scene.open(shared(left.clone())).await.expect("opened");
+    let full = bytes_in_packs(&left).await;
+    for (days, pending, freed) in
+        [(0, 1, false), (13, 1, false), (2, 1, false), (0, 1, false), (1, 0, false), (0, 0, true)]
+    {
+        hands.pass(days * DAY + HOUR);
+        super::prune(&repository).await.expect("pruned");
+        assert_eq!(names(&left, Area::Pending).await.len(), pending, "after {days} more days");
+        assert_eq!(bytes_in_packs(&left).await < full - 400_000, freed, "after {days} more days");
+        is_sound(&repository, &Trees(vec![one.clone()]), 1).await;
+    }
+    assert!(names(&left, Area::Marks).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_pending_record_goes_when_its_snapshot_is_there() {
+    let (_, _, memory, repository) = made(34).await;
+    let one = tree("one", &[(1, 100_000)]);
+    let crash = Crash::new(&memory);
+    let scene = Scene::new(35);
+    let open = scene.open(shared(crash.clone())).await.expect("opened");
+    store(&open, &one).await.expect("stored");
+    let is_commit = |event: &Event| matches!(event, Event::Put { name: Name::Snapshot(_), .. });
+    let at = crash.trace().iter().position(is_commit).expect("a commit");
+    let left = crash.at(at + 1, Mode::Kept);
+    drop(repository);
+    let repository = scene.open(shared(left.clone())).await.expect("opened");
+    assert_eq!(names(&left, Area::Pending).await.len(), 1);
+    assert_eq!(super::prune(&repository).await.expect("pruned").pending_removed, 1);
+    assert!(names(&left, Area::Pending).await.is_empty());
+    is_sound(&repository, &Trees(vec![one]), 1).await;
+}
