@@ -90,7 +90,7 @@ pub(crate) async fn run(
         data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
         metadata: store.new_data_key(Class::Metadata, suite, !options.dry_run).await?,
     };
-    let claims = Arc::new(Claims::new(Arc::clone(&index)));
+    let claims = Arc::new(Claims::beside(&store, Arc::clone(&index)));
     let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
     let cache = job.open_cache(source.as_ref());
     let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
