@@ -60,7 +60,7 @@ pub const INDEX_MERGED_CHUNKS: usize = 512 * 1024;
 /// local file: smaller repositories need none.
 pub const SHARD_CHUNKS: usize = 256 * 1024;
 /// Stored bytes of index objects fetched at once, unless one alone has more.
-pub const INDEX_FETCH_BYTES: u64 = 32 * MIB as u64;
+pub const INDEX_FETCH_BYTES: u64 = 8 * MIB as u64;
 
 /// Goal of one encoded catalog page.
 pub const PAGE_BYTES_GOAL: usize = 48 * KIB;

@@ -105,7 +105,7 @@ pub struct Global {
     /// No colours [env: NO_COLOR]
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Where unfinished backups are remembered; may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
+    /// Where unfinished backups and a large index are remembered; may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
     /// Remember nothing here: an interrupted backup is read again, but not uploaded again

@@ -1,7 +1,6 @@
 //! Data keys whose objects are lost: found again in the tables of the packs that were sealed with them.
 
 use super::table::Index;
-use crate::backend::Area;
 use crate::backend::Name;
 use crate::class::Class;
 use crate::crypto::seal::DataKey;
@@ -85,23 +84,13 @@ pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKe
     Ok(lost)
 }
 
-/// Of the keys that the packs name for which `is_whole` holds, those without an object: found in one of the packs, or
-/// not.
-pub(super) async fn missing_keys<I: Iterator<Item = Result<Arc<PackInfo>>>>(
+/// Keys without an object: found in one of the packs for which `is_whole` holds, or not.
+pub(super) async fn find_missing<I: Iterator<Item = Result<Arc<PackInfo>>>>(
     store: &Store,
+    missing: BTreeSet<DataKeyId>,
     packs: impl Fn() -> I,
     is_whole: &impl Fn(&PackInfo) -> bool,
 ) -> Result<(Vec<FoundKey>, HashSet<DataKeyId>)> {
-    let listed = store.list(Area::DataKeys).await?;
-    let there: HashSet<Name> = listed.into_iter().map(|listed| listed.name).collect();
-    let mut missing = BTreeSet::new();
-    for pack in packs() {
-        let pack = pack?;
-        let own = pack.data_keys.iter().filter(|id| !there.contains(&Name::DataKey(**id)));
-        if is_whole(&pack) {
-            missing.extend(own);
-        }
-    }
     let (mut found, mut lost) = (Vec::new(), HashSet::new());
     for id in missing {
         let whole = packs().filter(|pack| pack.as_ref().map_or(true, |pack| is_whole(pack)));

@@ -72,13 +72,23 @@ pub(crate) async fn load_what_is_stored(store: &Arc<Store>) -> Result<Stored> {
         let found = listed.binary_search_by_key(&Name::Pack(pack.id), |listed| listed.name);
         found.ok().and_then(|at| listed.get(at)).is_some_and(|listed| listed.length == u64::from(pack.length))
     };
-    let (found, keyless) = keys::missing_keys(store, || all.packs(), &is_whole).await?;
-    let is_keyless = |pack: &PackInfo| pack.data_keys.iter().any(|key| keyless.contains(key));
-    let mut lost = BTreeSet::new();
+    let keys: HashSet<Name> = store.list(Area::DataKeys).await?.into_iter().map(|listed| listed.name).collect();
+    let (mut lost, mut missing) = (BTreeSet::new(), BTreeSet::new());
     for pack in all.packs() {
         let pack = pack?;
-        if !is_whole(&pack) || is_keyless(&pack) {
+        if is_whole(&pack) {
+            missing.extend(pack.data_keys.iter().filter(|id| !keys.contains(&Name::DataKey(**id))));
+        } else {
             lost.insert(pack.id);
+        }
+    }
+    let (found, keyless) = keys::find_missing(store, missing, || all.packs(), &is_whole).await?;
+    if !keyless.is_empty() {
+        for pack in all.packs() {
+            let pack = pack?;
+            if pack.data_keys.iter().any(|key| keyless.contains(key)) {
+                lost.insert(pack.id);
+            }
         }
     }
     drop(listed);
@@ -156,7 +166,7 @@ async fn readable_once(store: &Arc<Store>, read: Read) -> Result<(Gathered, Vec<
         Read::New => Gatherer::with_kept(store, &listed),
         Read::All => Gatherer::anew(store),
     };
-    let (mut superseded, mut failed) = (HashSet::new(), BTreeMap::new());
+    let (mut superseded, mut failed) = (gatherer.superseded(), BTreeMap::new());
     loop {
         let is_wanted = |object: &&Listed| match object.name {
             Name::Index(id) => !gatherer.has(&id) && !superseded.contains(&id) && !failed.contains_key(&id),

@@ -126,6 +126,11 @@ impl Packs {
         shown
     }
 
+    /// Gives back room that was kept for more.
+    pub(crate) fn settle(&mut self) {
+        self.ids.shrink_to_fit();
+    }
+
     fn add_id(&mut self, id: PackId) -> Option<u32> {
         let number = u32::try_from(self.ids.len()).ok()?;
         if self.number(&id).is_some() {

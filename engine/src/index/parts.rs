@@ -4,6 +4,8 @@ use super::memory::Memory;
 use super::packs::Shown;
 use crate::cache::Rows;
 use crate::cache::Shard;
+use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
@@ -69,12 +71,14 @@ impl Parts {
     }
 
     /// Adds a shard, of which `hidden` rows belong to packs that are not shown.
-    pub(crate) fn add_shard(&mut self, shard: Shard, shown: Shown, hidden: u32) {
-        let Some(end) = self.end.checked_add(shard.rows()) else { return };
+    pub(crate) fn add_shard(&mut self, shard: Shard, shown: Shown, hidden: u32) -> Result<()> {
+        let too_many = || Error::new(Kind::Unsupported, "the repository has more chunks than this program can count");
+        let end = self.end.checked_add(shard.rows()).ok_or_else(too_many)?;
         self.stretches.push(Stretch { first: self.end, place: Place::Shard(self.shards.len()) });
         self.shards.push((shard, shown));
         self.end = end;
         self.hidden = self.hidden.saturating_add(hidden);
+        Ok(())
     }
 
     /// Calls `found` with every copy of a chunk.

@@ -120,7 +120,7 @@ impl Index {
             rest = others;
             covered.push((object.clone(), own.iter().filter_map(|pack| self.packs.number(pack)).collect()));
         }
-        self.records.add_shard(shard, shown, hidden);
+        self.records.add_shard(shard, shown, hidden)?;
         Ok(covered)
     }
 
@@ -150,8 +150,9 @@ impl Index {
         Ok(usable)
     }
 
-    /// Notes what prunes say of the packs added so far.
+    /// Notes what prunes say of the packs added so far, which are all for now.
     pub(crate) fn judge(&mut self, condemned: &Condemned) {
+        self.packs.settle();
         let standing = |pack: &PackId| match () {
             () if condemned.is_deleted(pack) => Standing::Deleted,
             () if condemned.is_condemned(pack) => Standing::Condemned,

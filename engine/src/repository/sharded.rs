@@ -269,7 +269,8 @@ async fn no_chunk_is_new_twice_when_most_of_what_was_claimed_is_in_files() {
     let new: usize = std::thread::scope(|scope| {
         let ask = |worker: u32| {
             let claims = &claims;
-            let asked = (0..2 * CHUNKS).map(move |step| if worker % 2 == 0 { step } else { 2 * CHUNKS - 1 - step });
+            let asked =
+                (0..2 * CHUNKS).map(move |step| if worker.is_multiple_of(2) { step } else { 2 * CHUNKS - 1 - step });
             let is_new = move |step| matches!(claims.claim(&id(step % CHUNKS), 10).expect("asked"), Claim::New(_));
             move || asked.filter(|step| is_new(*step)).count()
         };
