@@ -136,7 +136,9 @@ fn hint(kind: Kind) -> Option<&'static str> {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
         Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
         Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged",
-        Kind::Unsupported => "a newer strongroom opens what a newer one made; what another program made, only that one does",
+        Kind::Unsupported => {
+            "a newer strongroom opens what a newer one made; what another program made, only that one does"
+        }
         Kind::SourceFailed => "no snapshot was stored",
         Kind::BackendDenied => "check the permissions of the repository's location",
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",
