@@ -13,6 +13,7 @@ mod gaps;
 mod habits;
 mod harness;
 mod history;
+mod hosts;
 mod hurt;
 mod inspect;
 mod keys;
