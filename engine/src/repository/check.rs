@@ -35,6 +35,8 @@ use tokio::time::Instant;
 
 mod data;
 
+pub(super) use data::open_segment;
+
 /// Problems kept in the report; more are only counted.
 const PROBLEMS_KEPT: usize = 10_000;
 
