@@ -1,5 +1,6 @@
 //! What a repair adds to the index: packs that are durable, and only then the index object that names them.
 
+use crate::backend::Name;
 use crate::error::Result;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
@@ -31,12 +32,17 @@ impl Additions {
         self.store.put_pack(indexed.pack, indexed.length, parts).await?;
         self.packs += 1;
         self.bytes += u64::from(indexed.length);
-        self.name(indexed).await
+        self.add(indexed).await
     }
 
-    /// Takes a pack that is there. What came together is indexed from time to time, so that a repair that is stopped has
-    /// not worked for nothing.
+    /// Takes a pack that is there. Whoever stored it may have died before it was durable.
     pub(super) async fn name(&mut self, pack: IndexedPack) -> Result<()> {
+        self.store.backend().adopt(&Name::Pack(pack.pack)).await?;
+        self.add(pack).await
+    }
+
+    /// What came together is indexed from time to time, so that a repair that is stopped has not worked for nothing.
+    async fn add(&mut self, pack: IndexedPack) -> Result<()> {
         let chunks: usize = pack.table.segments.iter().map(|segment| segment.chunks.len()).sum();
         self.chunks += u64::try_from(chunks).unwrap_or(u64::MAX);
         self.waiting.push(pack);

@@ -125,8 +125,7 @@ impl RepairPacksBuilder {
                 Some(PackRead::Damaged { bytes, .. } | PackRead::Whole { bytes, .. }) => bytes,
                 Some(PackRead::Unknown(_)) | None => continue,
             };
-            let Salvaged { pack, segments, segments_lost, good } =
-                salvage::salvage(&look, *id, bytes, session).await?;
+            let Salvaged { pack, segments, segments_lost, good } = salvage::salvage(&look, *id, bytes, session).await?;
             let count = |segments: usize| u64::try_from(segments).unwrap_or(u64::MAX);
             let (segments, segments_lost) = (count(segments), count(segments_lost));
             report.damaged.push(DamagedPack { id: *id, why: why.clone(), segments, segments_lost });
