@@ -8,6 +8,7 @@ mod filter;
 mod forget;
 mod history;
 mod prune;
+mod repair;
 mod restore;
 mod values;
 mod verbs;
@@ -20,8 +21,15 @@ pub use forget::ForgetArgs;
 pub use forget::ProtectArgs;
 pub use forget::UnprotectArgs;
 pub use history::CopyArgs;
+pub use history::FromArgs;
 pub use history::RewriteArgs;
 pub use prune::PruneArgs;
+pub use repair::RepairArgs;
+pub use repair::RepairFetchArgs;
+pub use repair::RepairIndexArgs;
+pub use repair::RepairPacksArgs;
+pub use repair::RepairSnapshotsArgs;
+pub use repair::RepairVerb;
 pub use restore::RestoreArgs;
 pub use restore::RestoreOverwrite;
 pub use values::Selector;
@@ -125,6 +133,7 @@ pub enum Verb {
     Restore(Box<RestoreArgs>),
     Dump(DumpArgs),
     Check(CheckArgs),
+    Repair(RepairArgs),
     Stats(StatsArgs),
     Tag(TagArgs),
     Key(KeyArgs),
@@ -188,6 +197,10 @@ mod tests {
             "restore",
             "dump",
             "check",
+            "repair",
+            "index",
+            "packs",
+            "fetch",
             "stats",
             "tag",
             "key",

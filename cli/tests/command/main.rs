@@ -22,6 +22,7 @@ mod looking;
 mod memory;
 mod output;
 mod prune;
+mod repair;
 mod restore;
 mod scale;
 mod streams;

@@ -24,6 +24,8 @@ const SHARDS: usize = 64;
 pub(crate) struct Claims {
     index: Arc<Index>,
     shards: Vec<Mutex<Shard>>,
+    /// `None`: every chunk is wanted.
+    wanted: Option<Arc<HashSet<ChunkId>>>,
     /// One flag a pack of the index: a snapshot of this job needs it.
     leaned_on: Vec<AtomicBool>,
 }
@@ -56,13 +58,22 @@ impl Claims {
     /// Nothing claimed yet.
     pub(crate) fn new(index: Arc<Index>) -> Self {
         let leaned_on = index.packs().map(|_| AtomicBool::new(false)).collect();
-        Self { index, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), leaned_on }
+        Self { index, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), wanted: None, leaned_on }
+    }
+
+    /// Nothing claimed yet, and only these chunks ever will be: all others count as known, so nothing that names them may
+    /// be committed.
+    pub(crate) fn only(index: Arc<Index>, wanted: Arc<HashSet<ChunkId>>) -> Self {
+        Self { wanted: Some(wanted), ..Self::new(index) }
     }
 
     /// Asks about a chunk of `length` bytes. Of all callers with one id, at most one ever gets `New`.
     pub(crate) fn claim(&self, id: &ChunkId, length: u32) -> Claim {
         // An entry of another length is no copy of this chunk, whatever its id says.
         if self.lean_on(&ChunkRef { id: *id, length }) {
+            return Claim::Known;
+        }
+        if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(id)) {
             return Claim::Known;
         }
         match self.shard(id).insert(*id, length) {

@@ -167,6 +167,8 @@ async fn readable_once(store: &Arc<Store>) -> Result<(Vec<Readable>, Vec<Damaged
             // Nothing is lost where its successor is here already, and lists that it stands for this one.
             Err(error) if error.kind() == Kind::NotFound && superseded.contains(&id) => {}
             Err(error) if error.kind() == Kind::NotFound => missing.push(Name::Index(id)),
+            // A repair has named again what this one can have named.
+            Err(error) if error.kind() == Kind::Damaged && superseded.contains(&id) => {}
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => damaged.push((id, error)),
             Err(error) => return Err(error),
         }

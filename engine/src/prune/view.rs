@@ -165,10 +165,11 @@ impl View {
             }
             self.objects.retain(|id, _| listed.contains(id));
             let new: Vec<IndexId> = listed.iter().copied().filter(|id| !self.objects.contains_key(id)).collect();
-            let mut missing = Vec::new();
+            let (mut missing, mut damaged) = (Vec::new(), Vec::new());
             for some in new.chunks(FETCHES_MAX) {
-                missing.extend(self.fetch(some).await?);
+                missing.extend(self.fetch(some, &mut damaged).await?);
             }
+            self.pass_over(damaged)?;
             if missing.is_empty() {
                 return Ok(());
             }
@@ -178,8 +179,20 @@ impl View {
         Err(Error::new(Kind::BackendBusy, "cannot read the index").because("it changes faster than it can be read"))
     }
 
+    /// A damaged index object is an error, unless another one supersedes it: then a repair has named again what it can
+    /// have named, and it goes with what merges have left behind.
+    fn pass_over(&mut self, damaged: Vec<(IndexId, Error)>) -> Result<()> {
+        for (id, error) in damaged {
+            if !self.objects.values().any(|object| object.supersedes.contains(&id)) {
+                return Err(error);
+            }
+            self.objects.insert(id, IndexObject { packs: Vec::new(), supersedes: Vec::new(), chunks: 0 });
+        }
+        Ok(())
+    }
+
     /// Takes in index objects; gives the names of those that are gone by now.
-    async fn fetch(&mut self, ids: &[IndexId]) -> Result<Vec<Name>> {
+    async fn fetch(&mut self, ids: &[IndexId], damaged: &mut Vec<(IndexId, Error)>) -> Result<Vec<Name>> {
         let mut running: JoinSet<(IndexId, Result<IndexRecords>)> = JoinSet::new();
         for id in ids.iter().copied() {
             let store = Arc::clone(&self.store);
@@ -193,6 +206,7 @@ impl View {
             match done.map_err(lost)? {
                 (id, Ok(records)) => self.take_in(id, records)?,
                 (id, Err(error)) if error.kind() == Kind::NotFound => missing.push(Name::Index(id)),
+                (id, Err(error)) if error.kind() == Kind::Damaged => damaged.push((id, error)),
                 (_, Err(error)) => return Err(error),
             }
         }

@@ -29,11 +29,14 @@ use crate::job::Job;
 use crate::limits::CHECK_THREADS_MAX;
 use crate::store::Condemned;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 mod data;
+
+pub(super) use data::open_segment;
 
 /// Problems kept in the report; more are only counted.
 const PROBLEMS_KEPT: usize = 10_000;
@@ -112,6 +115,17 @@ impl CheckReport {
         }
     }
 
+    /// Says of damaged packs that a repair, or a prune, has dealt with them.
+    fn remark(&mut self, condemned: &Condemned) {
+        let packs = condemned.marks().values().flatten();
+        let names: HashSet<String> = packs.map(|pack| Name::Pack(*pack).to_string()).collect();
+        for problem in self.problems.iter_mut().filter(|_| !names.is_empty()) {
+            if problem.object.split(' ').next().is_some_and(|object| names.contains(object)) {
+                problem.message.push_str("; it is condemned: a prune removes it when nothing needs it");
+            }
+        }
+    }
+
     /// Keeps damage as a finding; anything else (no access, a bug) ends the check.
     fn note(&mut self, control: &Control, object: impl fmt::Display, error: Error) -> Result<()> {
         match error.kind() {
@@ -185,6 +199,7 @@ impl CheckBuilder {
             let threads = self.threads.clamp(1, CHECK_THREADS_MAX);
             data::read(&control, &live, index, chosen, threads, &mut report).await?;
         }
+        report.remark(&condemned);
         control.check()?;
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)

@@ -233,7 +233,7 @@ fn open_segments(
 }
 
 #[expect(clippy::too_many_arguments, reason = "one segment is what all of these say together")]
-fn open_segment(
+pub(in crate::repository) fn open_segment(
     decoder: &mut SegmentDecoder,
     names: &NameKey,
     id: PackId,
