@@ -142,6 +142,7 @@ fn hint(kind: Kind) -> Option<&'static str> {
         Kind::SourceFailed => "no snapshot was stored",
         Kind::BackendDenied => "check the permissions of the repository's location",
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",
+        Kind::CacheFailed => "run the same command again: such files are made anew; the repository is not concerned",
         Kind::NoSpace => "free some space and run the same command again; the repository is still good",
         Kind::NotFound => "'strongroom snapshots' and 'strongroom ls SNAPSHOT' list what there is",
         Kind::Protected => "'strongroom unprotect' takes the protection of a snapshot away",

@@ -109,9 +109,9 @@ pub(crate) async fn feed(
 pub(crate) async fn is_present(pages: &Arc<dyn PageSource>, claims: &Arc<Claims>, content: &Content) -> Result<bool> {
     match content {
         Content::Empty => Ok(true),
-        Content::Inline(chunks) => Ok(chunks.iter().all(|chunk| claims.lean_on(chunk))),
+        Content::Inline(chunks) => claims.lean_on_all(chunks),
         Content::Tree { root, length, .. } => {
-            if !claims.lean_on(&ChunkRef { id: *root, length: *length }) {
+            if !claims.lean_on(&ChunkRef { id: *root, length: *length })? {
                 return Ok(false);
             }
             let leaning = Arc::new(Leaning {
@@ -121,7 +121,7 @@ pub(crate) async fn is_present(pages: &Arc<dyn PageSource>, claims: &Arc<Claims>
             });
             let mut walk = ChunkWalk::new(Arc::clone(&leaning) as Arc<dyn PageSource>, content);
             while let Some(placed) = walk.next().await? {
-                if leaning.failed.load(Relaxed) || !claims.lean_on(&placed.chunk) {
+                if leaning.failed.load(Relaxed) || !claims.lean_on(&placed.chunk)? {
                     return Ok(false);
                 }
             }
@@ -140,8 +140,10 @@ struct Leaning {
 
 impl PageSource for Leaning {
     fn page<'a>(&'a self, page: PageRef) -> PageFuture<'a> {
-        if !self.claims.lean_on(&ChunkRef { id: page.id, length: page.length }) {
-            self.failed.store(true, Relaxed);
+        match self.claims.lean_on(&ChunkRef { id: page.id, length: page.length }) {
+            Ok(true) => {}
+            Ok(false) => self.failed.store(true, Relaxed),
+            Err(error) => return Box::pin(async move { Err(error) }),
         }
         self.pages.page(page)
     }

@@ -91,9 +91,10 @@ pub(crate) async fn run(
         data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
         metadata: store.new_data_key(Class::Metadata, suite, !options.dry_run).await?,
     };
+    let claims = Claims::beside(&store, Arc::clone(&index));
     let claims = Arc::new(match &options.fill {
-        Some(Fill::Only(wanted)) => Claims::only(Arc::clone(&index), Arc::clone(wanted)),
-        _ => Claims::new(Arc::clone(&index)),
+        Some(Fill::Only(wanted)) => claims.only(Arc::clone(wanted)),
+        _ => claims,
     });
     let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
     let cache = job.open_cache(source.as_ref());

@@ -14,7 +14,13 @@
 
 pub(crate) mod chunks;
 pub(crate) mod claim;
+pub(crate) mod gather;
 pub(crate) mod keys;
 pub(crate) mod live;
 pub(crate) mod load;
+mod memory;
+mod packs;
+mod parts;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;

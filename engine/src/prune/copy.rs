@@ -45,16 +45,17 @@ pub(super) async fn copy(
     control: &Control,
 ) -> Result<Tally> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for (_, record) in super::count::records(view).filter(|(position, _)| needed.has(*position)) {
-        *counts.entry(record.pack).or_default() += 1;
-    }
+    super::count::for_each_of(view, &needed, |record| *counts.entry(record.pack).or_default() += 1)?;
     let wanted = Wanted { index: Arc::clone(&view.index), positions: Arc::new(needed) };
     let mut out =
         Out { store: Arc::clone(&view.store), waiting: Vec::new(), chunks: 0, bytes: 0, tally: Tally::default() };
     for (class, goal) in [(Class::Data, options.pack_goals.0), (Class::Metadata, options.pack_goals.1)] {
-        let is_of = |number: u32| view.index.pack(number).is_some_and(|pack| pack.class == class);
-        let victims: Vec<(u32, usize)> =
-            counts.iter().map(|(number, count)| (*number, *count)).filter(|(number, _)| is_of(*number)).collect();
+        let mut victims: Vec<(u32, usize)> = Vec::new();
+        for (number, count) in &counts {
+            if view.index.pack(*number)?.is_some_and(|pack| pack.class == class) {
+                victims.push((*number, *count));
+            }
+        }
         if victims.is_empty() {
             continue;
         }
@@ -103,10 +104,10 @@ async fn copy_class(
 /// The whole pack, and those of its keys that can be read or stand in a pack: without them its segments are copied as
 /// they are.
 async fn fetch(view: &View, number: u32, needed: usize) -> Result<Victim> {
-    let pack = view.index.pack(number).ok_or_else(|| Error::new(Kind::Bug, "a victim is not in the index"))?;
+    let pack = view.index.pack(number)?.ok_or_else(|| Error::new(Kind::Bug, "a victim is not in the index"))?;
     let mut keys = HashMap::new();
     for id in &pack.data_keys {
-        match keys::data_key(&view.store, &view.index, pack, id).await {
+        match keys::data_key(&view.store, &view.index, &pack, id).await {
             Ok(key) => drop(keys.insert(*id, key)),
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {}
             Err(error) => return Err(error),

@@ -36,13 +36,12 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn has(&self, chunk: &ChunkRef, pack: u32, segment: u16, offset: u32) -> bool {
-        self.index.positions(&chunk.id).filter(|position| self.positions.has(*position)).any(|position| {
-            let here = |record: &ChunkRecord| {
-                (record.pack, record.segment, record.offset, record.length) == (pack, segment, offset, chunk.length)
-            };
-            self.index.record(position).is_some_and(here)
-        })
+    fn has(&self, chunk: &ChunkRef, pack: u32, segment: u16, offset: u32) -> Result<bool> {
+        let here = |record: &ChunkRecord| {
+            (record.pack, record.segment, record.offset, record.length) == (pack, segment, offset, chunk.length)
+        };
+        let copies = self.index.copies(&chunk.id)?;
+        Ok(copies.iter().any(|(position, record)| self.positions.has(*position) && here(record)))
     }
 }
 
@@ -138,7 +137,7 @@ impl Extractor {
     fn segment(&mut self, victim: &Victim, own: &OwnTable, number: u16, segment: &SegmentRecord) -> Result<usize> {
         let (mut offset, mut wanted, mut wanted_bytes) = (0u32, Vec::new(), 0u32);
         for chunk in &segment.chunks {
-            if self.wanted.has(chunk, victim.number, number, offset) {
+            if self.wanted.has(chunk, victim.number, number, offset)? {
                 wanted.push((offset, *chunk));
                 wanted_bytes += chunk.length;
             }

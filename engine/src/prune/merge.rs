@@ -95,7 +95,7 @@ pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut Pru
         report.index_deleted += 1;
     }
     let current = view.objects.iter().filter(|(id, _)| !superseded.contains(id));
-    let is_going = |number: &u32| view.index.pack(*number).is_some_and(|pack| going.contains(&pack.id));
+    let is_going = |number: &u32| view.index.pack_id(*number).is_some_and(|pack| going.contains(&pack));
     let (mut sizes, mut must) = (BTreeMap::new(), BTreeSet::new());
     for (id, object) in current {
         sizes.insert(*id, object.chunks);

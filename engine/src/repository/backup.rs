@@ -187,7 +187,15 @@ impl BackupBuilder {
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
         let earlier = repository.choose_parent(&mut options, &paths).await?;
-        let load::Stored { index, damaged, lost, found } = load::load_what_is_stored(&store).await?;
+        if let Some(folder) = options.cache_folder.clone() {
+            store.set_local(|local| {
+                local.cache.get_or_insert(folder);
+            });
+        }
+        let load::Stored { index, damaged, lost, found, warning } = load::load_what_is_stored(&store).await?;
+        if let Some(message) = warning {
+            remark(&mut options, message);
+        }
         for key in found {
             let outcome = data_keys::put_back(&store, &key, options.dry_run).await?;
             remark(&mut options, outcome);

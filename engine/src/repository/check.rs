@@ -15,7 +15,6 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
-use crate::format::index::PackInfo;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::PackId;
@@ -23,6 +22,7 @@ use crate::index::chunks::ChunkReader;
 use crate::index::keys;
 use crate::index::live::LiveIndex;
 use crate::index::load;
+use crate::index::load::Read;
 use crate::index::table::Index;
 use crate::job::Control;
 use crate::job::Job;
@@ -188,9 +188,9 @@ impl CheckBuilder {
         let condemned = prunes(repository, &control, &mut report).await?;
         let packs = packs(repository, &control, &live, &mut report).await?;
         let index = live.current();
-        report.packs = u64::try_from(index.packs().count()).unwrap_or(u64::MAX);
-        let is_condemned = |pack: &&PackInfo| condemned.is_condemned(&pack.id);
-        report.packs_condemned = u64::try_from(index.packs().filter(is_condemned).count()).unwrap_or(u64::MAX);
+        report.packs = u64::try_from(index.pack_ids().len()).unwrap_or(u64::MAX);
+        let packs_condemned = index.pack_ids().iter().filter(|pack| condemned.is_condemned(pack)).count();
+        report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
         catalogs(&control, &live, snapshots, &mut report).await?;
@@ -217,7 +217,7 @@ async fn snapshots(repository: &Repository, control: &Control, report: &mut Chec
 
 /// Every index object must open; what cannot be read is a problem, and the others are used.
 async fn index(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Arc<LiveIndex>> {
-    let (index, damaged) = load::load_what_opens(repository.store()).await?;
+    let (index, damaged) = load::load_what_opens(repository.store(), Read::All).await?;
     for (id, error) in damaged {
         report.note(control, format!("index/{id}"), error)?;
     }
@@ -272,6 +272,7 @@ async fn packs(
     let (index, mut there) = indexed_and_stored(repository, live).await?;
     let mut found = Vec::new();
     for pack in index.packs() {
+        let pack = pack?;
         match there.remove(&pack.id) {
             None => report.problem(control, Name::Pack(pack.id), "it is missing"),
             Some(length) if length != u64::from(pack.length) => {
@@ -304,8 +305,8 @@ async fn indexed_and_stored(repository: &Repository, live: &LiveIndex) -> Result
                 there.insert(id, listed.length);
             }
         }
-        if let Some(missing) = index.packs().find(|pack| !there.contains_key(&pack.id)) {
-            live.renew(&missing.id).await?;
+        if let Some(missing) = index.pack_ids().iter().find(|pack| !there.contains_key(pack)) {
+            live.renew(missing).await?;
         }
         // The index is read again once for each missing pack at most: this comes to an end.
         if Arc::ptr_eq(&index, &live.current()) {
@@ -360,15 +361,16 @@ struct Findings<'a> {
 impl Surveyor for Findings<'_> {
     fn chunk(&mut self, chunk: &ChunkRef) {
         match self.index.find(&chunk.id) {
-            Some(place) if place.length == chunk.length => {}
-            Some(_) => {
+            Err(error) => drop(self.fatal.get_or_insert(error)),
+            Ok(Some(place)) if place.length == chunk.length => {}
+            Ok(Some(_)) => {
                 self.report.problem(
                     self.control,
                     format!("chunk {}", chunk.id),
                     "catalog and index disagree on its length",
                 );
             }
-            None => self.report.problem(self.control, format!("chunk {}", chunk.id), "no index object names it"),
+            Ok(None) => self.report.problem(self.control, format!("chunk {}", chunk.id), "no index object names it"),
         }
     }
 

@@ -7,6 +7,7 @@
 mod condemned;
 mod data_keys;
 mod index_object;
+mod local;
 mod new_pack;
 mod pack_object;
 mod segment;
@@ -14,6 +15,7 @@ mod small;
 
 pub(crate) use condemned::Condemned;
 pub(crate) use data_keys::KeyCopy;
+pub(crate) use local::LocalFiles;
 pub(crate) use new_pack::NewPack;
 pub(crate) use segment::SegmentDecoder;
 pub(crate) use segment::StoredSegment;
@@ -34,6 +36,8 @@ use crate::time::Clock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
 /// One opened repository: its backend, its keys, and where time and randomness come from.
 pub(crate) struct Store {
@@ -43,6 +47,7 @@ pub(crate) struct Store {
     data_keys: Mutex<HashMap<DataKeyId, KnownKey>>,
     rng: Arc<dyn Rng>,
     clock: Arc<dyn Clock>,
+    local: RwLock<LocalFiles>,
 }
 
 use data_keys::KnownKey;
@@ -55,7 +60,7 @@ impl Store {
         rng: Arc<dyn Rng>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { backend, repository, keys, data_keys: Mutex::default(), rng, clock }
+        Self { backend, repository, keys, data_keys: Mutex::default(), rng, clock, local: RwLock::default() }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -97,6 +102,15 @@ impl Store {
 
     pub(crate) fn rng(&self) -> &dyn Rng {
         self.rng.as_ref()
+    }
+
+    /// Where files of this machine go.
+    pub(crate) fn local(&self) -> LocalFiles {
+        self.local.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_local(&self, change: impl FnOnce(&mut LocalFiles)) {
+        change(&mut self.local.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

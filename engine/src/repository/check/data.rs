@@ -116,8 +116,13 @@ pub(super) async fn read(
             return Ok(());
         }
         let now = live.current();
-        packs =
-            now.packs().filter(|pack| !index.has_pack(&pack.id)).map(|pack| (pack.id, pack.length.into())).collect();
+        packs = Vec::new();
+        for pack in now.packs() {
+            let pack = pack?;
+            if !index.has_pack(&pack.id) {
+                packs.push((pack.id, pack.length.into()));
+            }
+        }
         index = now;
     }
 }
@@ -131,7 +136,6 @@ async fn read_all(
     threads: usize,
     report: &mut CheckReport,
 ) -> Result<bool> {
-    let numbers: HashMap<PackId, u32> = (0..).zip(index.packs()).map(|(number, pack)| (pack.id, number)).collect();
     let mut running: JoinSet<Result<Verdict>> = JoinSet::new();
     let mut left = packs.into_iter();
     let mut moved = false;
@@ -140,7 +144,7 @@ async fn read_all(
         while running.len() < threads
             && let Some((id, _)) = left.next()
         {
-            let (live, index, number) = (Arc::clone(live), Arc::clone(index), numbers.get(&id).copied());
+            let (live, index, number) = (Arc::clone(live), Arc::clone(index), index.pack_number(&id));
             running.spawn(async move { verify(live, index, id, number).await });
         }
         let Some(done) = running.join_next().await else { return Ok(moved) };
@@ -182,8 +186,8 @@ async fn verify(live: Arc<LiveIndex>, index: Arc<Index>, id: PackId, number: Opt
         Err(error) => return Ok(failed(error)),
     };
     let mut problems = Vec::new();
-    if let Some(pack) = number.and_then(|number| index.pack(number))
-        && !same_segments(pack, &table)
+    if let Some(pack) = number.map(|number| index.pack(number)).transpose()?.flatten()
+        && !same_segments(&pack, &table)
     {
         problems.push((what.clone(), Error::damaged(&what, "its table and the index disagree")));
     }

@@ -85,7 +85,7 @@ impl Judge {
     }
 
     async fn chunk_loss(&self, chunk: &ChunkRef, read: bool) -> Result<Option<String>> {
-        if !read && self.look.has(chunk) {
+        if !read && self.look.has(chunk)? {
             return Ok(None);
         }
         match self.chunks.chunk(&chunk.id).await {
@@ -165,8 +165,10 @@ struct Finder<'a> {
 
 impl Surveyor for Finder<'_> {
     fn chunk(&mut self, chunk: &ChunkRef) {
-        if !self.look.has(chunk) {
-            self.doubtful.push(*chunk);
+        match self.look.has(chunk) {
+            Ok(true) => {}
+            Ok(false) => self.doubtful.push(*chunk),
+            Err(error) => _ = self.failed.get_or_insert(error),
         }
     }
 

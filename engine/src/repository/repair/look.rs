@@ -13,6 +13,7 @@ use crate::id::PackId;
 use crate::index::live::LiveIndex;
 use crate::index::load;
 use crate::index::load::DamagedObject;
+use crate::index::load::Read;
 use crate::index::table::Index;
 use crate::store::Condemned;
 use crate::store::Store;
@@ -49,17 +50,19 @@ impl Look {
     /// Looks. A damaged mark or tomb is an error: what is condemned is then not known.
     pub(super) async fn take(store: &Arc<Store>) -> Result<Self> {
         let condemned = Condemned::read(store).await?;
-        let (index, damaged) = load::load_what_opens(store).await?;
+        let (index, damaged) = load::load_what_opens(store, Read::All).await?;
         let mut there = BTreeMap::new();
         for listed in store.list(Area::Packs).await? {
             if let Name::Pack(id) = listed.name {
                 there.insert(id, listed.length);
             }
         }
-        let is_usable = |pack: &crate::format::index::PackInfo| {
-            there.get(&pack.id) == Some(&u64::from(pack.length)) && !condemned.is_condemned(&pack.id)
-        };
-        let usable = index.packs().map(is_usable).collect();
+        let mut usable = Vec::new();
+        for pack in index.packs() {
+            let pack = pack?;
+            let is_whole = there.get(&pack.id) == Some(&u64::from(pack.length));
+            usable.push(is_whole && !condemned.is_condemned(&pack.id));
+        }
         let index = Arc::new(index);
         let live = LiveIndex::new(store, Arc::clone(&index));
         Ok(Self { store: Arc::clone(store), condemned, index, live, damaged, there, usable })
@@ -79,14 +82,15 @@ impl Look {
     }
 
     /// Whether a usable pack should hold the chunk.
-    pub(super) fn has(&self, chunk: &ChunkRef) -> bool {
-        self.index.find_all(&chunk.id).any(|place| place.length == chunk.length && self.is_usable(place.pack))
+    pub(super) fn has(&self, chunk: &ChunkRef) -> Result<bool> {
+        let places = self.index.find_all(&chunk.id)?;
+        Ok(places.iter().any(|place| place.length == chunk.length && self.is_usable(place.pack)))
     }
 
     /// Packs that the index names and that are not there, although no prune says that it took them.
     pub(super) async fn missing(&self) -> Result<Vec<PackId>> {
-        let gone = self.index.packs().map(|pack| pack.id).filter(|pack| !self.there.contains_key(pack));
-        let mut missing: Vec<PackId> = gone.collect();
+        let named = self.index.pack_ids().iter().copied();
+        let mut missing: Vec<PackId> = named.filter(|pack| !self.there.contains_key(pack)).collect();
         if !missing.is_empty() {
             let now = Condemned::read(&self.store).await?;
             missing.retain(|pack| !self.condemned.is_condemned(pack) && !now.is_condemned(pack));

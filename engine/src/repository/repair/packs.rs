@@ -7,13 +7,13 @@ use super::look::read_pack;
 use super::salvage;
 use super::salvage::Salvaged;
 use crate::backend::Name;
-use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
 use crate::format::gc::Mark;
+use crate::format::index::ChunkRecord;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
@@ -135,7 +135,7 @@ impl RepairPacksBuilder {
             }
         }
         report.chunks_saved = u64::try_from(saved.len()).unwrap_or(u64::MAX);
-        report.chunks_lost = count_lost(&look, &report, &saved);
+        report.chunks_lost = count_lost(&look, &report, &saved)?;
         (report.packs_written, report.bytes_written) = (additions.packs, additions.bytes);
         if !self.dry_run {
             additions.finish(Vec::new()).await?;
@@ -198,30 +198,30 @@ impl RepairPacksBuilder {
 }
 
 /// Chunks that the index has in damaged and missing packs only, and that were not saved.
-fn count_lost(look: &Look, report: &PacksRepaired, saved: &HashSet<ChunkId>) -> u64 {
+fn count_lost(look: &Look, report: &PacksRepaired, saved: &HashSet<ChunkId>) -> Result<u64> {
     let bad = report.damaged.iter().map(|pack| pack.id).chain(report.missing.iter().copied());
     let bad: HashSet<u32> = bad.filter_map(|pack| look.index.pack_number(&pack)).collect();
     if bad.is_empty() {
-        return 0;
+        return Ok(0);
     }
-    let mut lost = HashSet::new();
-    let positions = 0..u32::try_from(look.index.len()).unwrap_or(u32::MAX);
-    for record in positions.filter_map(|position| look.index.record(position)) {
-        if !bad.contains(&record.pack) || saved.contains(&record.id) {
-            continue;
+    // A copy in a pack that a prune has condemned is there as long as anything needs it.
+    let mut fit = HashSet::new();
+    for (number, pack) in (0u32..).zip(look.index.packs()) {
+        let pack = pack?;
+        if !bad.contains(&number) && look.there.get(&pack.id) == Some(&u64::from(pack.length)) {
+            fit.insert(number);
         }
-        // A copy in a pack that a prune has condemned is there as long as anything needs it.
-        let is_there = |number: u32| {
-            let pack = look.index.pack(number);
-            pack.is_some_and(|pack| look.there.get(&pack.id) == Some(&u64::from(pack.length)))
+    }
+    let mut lost = 0;
+    look.index.for_each_chunk(|copies| {
+        let has_copy = |length| copies.iter().any(|(_, other)| other.length == length && fit.contains(&other.pack));
+        let is_lost = |record: &ChunkRecord| {
+            bad.contains(&record.pack) && !saved.contains(&record.id) && !has_copy(record.length)
         };
-        let chunk = ChunkRef { id: record.id, length: record.length };
-        let mut others = look.index.find_all(&chunk.id).filter(|place| !bad.contains(&place.pack));
-        if !others.any(|place| place.length == chunk.length && is_there(place.pack)) {
-            lost.insert(chunk.id);
-        }
-    }
-    u64::try_from(lost.len()).unwrap_or(u64::MAX)
+        lost += u64::from(copies.iter().any(|(_, record)| is_lost(record)));
+        Ok(())
+    })?;
+    Ok(lost)
 }
 
 /// Marks that name these packs: a prune that stopped after its first step.

@@ -3,12 +3,12 @@
 use super::look::Look;
 use super::look::lost;
 use crate::crypto::seal::DataKey;
-use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::index::IndexRecords;
+use crate::format::index::PackInfo;
 use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;
@@ -80,21 +80,23 @@ async fn known(look: &Look, id: PackId, bytes: &Bytes) -> Result<Option<Known>> 
         Err(error) => return Err(error),
     }
     let index = &look.index;
-    let Some((number, pack)) = index.pack_number(&id).and_then(|number| Some((number, index.pack(number)?))) else {
-        return Ok(None);
-    };
+    let Some(number) = index.pack_number(&id) else { return Ok(None) };
+    let Some(pack) = index.pack(number)? else { return Ok(None) };
     let mut keys = HashMap::new();
     for key in &pack.data_keys {
-        match keys::data_key(store, index, pack, key).await {
+        match keys::data_key(store, index, &pack, key).await {
             Ok(opened) => _ = keys.insert(*key, opened),
             Err(error) if error.is_local() => {}
             Err(error) => return Err(error),
         }
     }
-    let positions = 0..u32::try_from(index.len()).unwrap_or(u32::MAX);
-    let records = positions.filter_map(|position| index.record(position)).filter(|record| record.pack == number);
-    let chunks = records.map(|record| ChunkRecord { pack: 0, ..*record }).collect();
-    let records = IndexRecords { supersedes: Vec::new(), packs: vec![pack.clone()], chunks };
+    let mut chunks = Vec::new();
+    index.for_each_chunk(|copies| {
+        let own = copies.iter().filter(|(_, record)| record.pack == number);
+        chunks.extend(own.map(|(_, record)| ChunkRecord { pack: 0, ..*record }));
+        Ok(())
+    })?;
+    let records = IndexRecords { supersedes: Vec::new(), packs: vec![PackInfo::clone(&pack)], chunks };
     let body = records.into_body().map_err(|cause| cause.while_reading(format!("what the index says of pack {id}")));
     let table = body?.packs.into_iter().next().map(|indexed| indexed.table);
     Ok(table.map(|table| Known { table, keys }))
@@ -146,7 +148,11 @@ fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: Snap
             continue;
         }
         salvaged.good.extend(segment.chunks.iter().map(|chunk| chunk.id));
-        if segment.chunks.iter().any(|chunk: &ChunkRef| !look.has(chunk)) {
+        let mut is_needed = false;
+        for chunk in &segment.chunks {
+            is_needed |= !look.has(chunk)?;
+        }
+        if is_needed {
             let start = size(segment.offset);
             parts.push(bytes.slice(start..start + size(segment.stored_length)));
             kept.push(segment.clone());
