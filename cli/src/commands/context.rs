@@ -74,7 +74,7 @@ impl Context {
             return Err(missing(place, backend.as_ref()));
         }
         let key = secret::read(&from, &self.environment, false)?;
-        Repository::open(backend, key).await.map_err(|error| {
+        let opened = Repository::open(backend, key).await.map_err(|error| {
             let kind = error.kind();
             let failure = Failure::from(error);
             match (kind, place.own.is_some(), &from) {
@@ -82,7 +82,8 @@ impl Context {
                 (Kind::WrongKey, _, secret::From::Recovery) => failure.hint("check the code for typing mistakes"),
                 _ => failure,
             }
-        })
+        });
+        opened.inspect(|repository| repository.use_folders(self.cache_folder(), Some(std::env::temp_dir())))
     }
 
     /// Without its key the user's own repository is either not there yet, or locked.

@@ -162,6 +162,13 @@ impl Claims {
         aside + self.maps.iter().map(|map| locked(map).fresh.len()).sum::<usize>()
     }
 
+    /// Claimed ids that are not in files.
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> usize {
+        let count = |map: MutexGuard<'_, Map>| map.fresh.len() + map.leaving.len();
+        self.maps.iter().map(|map| count(locked(map))).sum()
+    }
+
     /// The index behind.
     pub(crate) fn index(&self) -> &Arc<Index> {
         &self.index

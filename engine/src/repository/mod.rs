@@ -34,6 +34,8 @@ mod repair;
 mod reread;
 mod restore;
 mod rewrite;
+#[cfg(test)]
+mod sharded;
 mod snapshots;
 mod stats;
 #[cfg(test)]
@@ -103,6 +105,7 @@ use crate::id::SlotId;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
 use crate::store::Store;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An opened repository.
@@ -131,6 +134,12 @@ impl Repository {
     /// Where it is, for people.
     pub fn describe(&self) -> String {
         self.inner.store.backend().describe()
+    }
+
+    /// Where this program may put files of its own on this machine: in `cache` what helps the next run, in `temporary`
+    /// what goes with the run. With either of them a large index takes little memory. Both may be deleted at any time.
+    pub fn use_folders(&self, cache: Option<PathBuf>, temporary: Option<PathBuf>) {
+        self.store().set_local(|local| (local.cache, local.temporary) = (cache, temporary));
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
