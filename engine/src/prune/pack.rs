@@ -69,7 +69,7 @@ impl OpenPacks {
     }
 
     /// Puts a segment into one of the packs, drawn at random; gives the pack when that fills it.
-    pub(super) fn add(&mut self, parcel: Parcel) -> Result<Option<NewPack>> {
+    fn add(&mut self, parcel: Parcel) -> Result<Option<NewPack>> {
         let [draw] = random::array(self.store.rng())?;
         let count = self.open.len().max(1);
         let (class, session) = (self.class, self.session);
@@ -87,6 +87,15 @@ impl OpenPacks {
             Some(pack) => self.store.lay_out_pack(pack.own, pack.segments).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Puts segments into packs in their order; gives the packs that are full by now.
+    pub(super) fn add_all(&mut self, parcels: Vec<Parcel>) -> Result<Vec<NewPack>> {
+        let mut full = Vec::new();
+        for parcel in parcels {
+            full.extend(self.add(parcel)?);
+        }
+        Ok(full)
     }
 
     /// Closes every pack that holds anything.

@@ -6,6 +6,7 @@
 
 mod condemned;
 mod data_keys;
+mod deletion;
 mod index_object;
 mod local;
 mod new_pack;
