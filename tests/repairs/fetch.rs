@@ -57,7 +57,7 @@ async fn what_is_lost_comes_back_from_a_copy_to_the_byte_and_nothing_else_does()
 #[tokio::test]
 async fn lost_pages_of_the_catalog_come_back_too() {
     let (one, mut two) = (Tree::of_many("one", 1, 3000), Tree::of_many("two", 1, 3000));
-    two.items = two.items[..2000].into();
+    two.items = two.items[..2000].to_vec().into();
     let house = House::of(2, [one, two]).await;
     let other = copied(&house, 420).await;
     for class in [DATA, METADATA] {

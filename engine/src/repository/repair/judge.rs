@@ -43,6 +43,8 @@ pub(super) struct Judgement {
     pub(super) lost: u64,
     /// The first of them, or the gaps that they stand in, and why.
     pub(super) named: Vec<Warning>,
+    /// How many there are to name.
+    pub(super) to_name: u64,
     /// Nothing of it can be read, for this reason.
     pub(super) hopeless: Option<String>,
 }
@@ -149,6 +151,7 @@ pub(in crate::repository) fn told(gap: &Gap, error: &Error) -> String {
 impl Judgement {
     fn note(&mut self, entries: u64, path: Option<crate::entry::EntryPath>, message: String) {
         self.lost += entries;
+        self.to_name += 1;
         if self.named.len() < NAMED {
             self.named.push(Warning { path, message, partial: true });
         }
