@@ -80,9 +80,10 @@ enum Validated {
     Lost(HashSet<ChunkId>, Footing),
 }
 
-/// Whether the snapshot is there whose changed record is to be stored. As it was all the time, prunes have spared its data.
-async fn is_there(store: &Arc<Store>, twin: Option<SnapshotId>) -> Result<bool> {
-    match twin {
+/// Whether the snapshot is there whose changed record is to be stored, so that prunes have spared its data until now: what
+/// it lacks is damage. Where a listing may be stale nobody can tell that from packs that are not listed yet.
+async fn is_damaged(store: &Arc<Store>, twin: Option<SnapshotId>) -> Result<bool> {
+    match twin.filter(|_| store.backend().lists_at_once()) {
         Some(twin) => Ok(store.backend().stat(&Name::Snapshot(twin)).await?.is_some()),
         None => Ok(false),
     }
@@ -129,9 +130,8 @@ async fn validate(
         }
         match rescue::rescue(store, control, snapshot.session, snapshot.root, &needs.packs).await? {
             Rescued::All(found) => *needs = found,
-            // What a snapshot lacks that is still there is damage, which no change of its record makes worse: whoever
-            // could not change it could never unprotect and forget it.
-            Rescued::Lost(_, rest) if is_there(store, twin).await? => *needs = rest,
+            // No change of its record makes it worse, and who could not change it could never unprotect and forget it.
+            Rescued::Lost(_, rest) if is_damaged(store, twin).await? => *needs = rest,
             Rescued::Lost(lost, _) => return Ok(Validated::Lost(lost, footing)),
         }
     }

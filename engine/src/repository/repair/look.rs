@@ -7,6 +7,7 @@ use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::index::PackInfo;
 use crate::format::pack::OwnTable;
 use crate::format::wire::size;
 use crate::id::PackId;
@@ -56,9 +57,8 @@ impl Look {
                 there.insert(id, listed.length);
             }
         }
-        let is_usable = |pack: &crate::format::index::PackInfo| {
-            there.get(&pack.id) == Some(&u64::from(pack.length)) && !condemned.is_condemned(&pack.id)
-        };
+        let is_usable =
+            |pack: &PackInfo| there.get(&pack.id) == Some(&u64::from(pack.length)) && !condemned.is_condemned(&pack.id);
         let usable = index.packs().map(is_usable).collect();
         let index = Arc::new(index);
         let live = LiveIndex::new(store, Arc::clone(&index));
