@@ -2,6 +2,7 @@
 
 mod fetch;
 mod index;
+mod matrix;
 mod packs;
 mod snapshots;
 mod stopped;

@@ -15,6 +15,7 @@ use strongroom::Name;
 use strongroom::Repository;
 use strongroom::Snapshot;
 use strongroom::SnapshotsRepaired;
+use strongroom::TagChange;
 use strongroom::Verdict;
 
 async fn repair(repository: &Repository) -> SnapshotsRepaired {
@@ -160,4 +161,24 @@ async fn whole_snapshots_are_left_alone() {
     let report = repair(&repository).await;
     assert_eq!((report.whole.len(), report.repaired.len(), report.hopeless.len()), (2, 0, 0));
     assert!(house.memory.contents() == before);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_has_lost_data_can_still_be_tagged_unprotected_and_forgotten() {
+    let house = House::new(7).await;
+    let repository = house.open(307).await;
+    let kept = repository.protect(&[house.ids[0]], true).await.expect("protected")[0].1;
+    let (pack, bytes) = house.packs(DATA).into_iter().max_by_key(|(_, bytes)| bytes.len()).expect("a pack");
+    house.flip(Name::Pack(pack), bytes.len() / 2);
+    assert!(repair_packs(&repository).await.chunks_lost > 0);
+    let change = TagChange { add: vec!["hurt".into()], ..TagChange::default() };
+    let tagged = repository.tag(&[kept, house.ids[1]], &change).await.expect("tagged");
+    let free = repository.protect(&[tagged[0].1], false).await.expect("unprotected")[0].1;
+    // What is left of it is left.
+    let all = repository.snapshots().await.expect("listed");
+    let report = repository.repair_snapshots(all).start().await.expect("repaired");
+    assert!(report.repaired.iter().all(|one| one.entries_left_out == 1), "{report:?}");
+    repository.forget(&[free, tagged[1].1]).await.expect("forgotten");
+    prune(&repository).await.expect("pruned");
+    assert_eq!(house.problems().await, Vec::<String>::new());
 }

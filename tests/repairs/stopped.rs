@@ -3,6 +3,8 @@
 use super::DATA;
 use super::House;
 use super::untouched;
+use crate::support::crash::Crash;
+use crate::support::crash::Mode;
 use crate::support::crowd;
 use crate::support::faulty::Fault;
 use crate::support::faulty::Faulty;
@@ -54,9 +56,11 @@ impl Stage {
         let (to, _) = scene.create(shared(other.clone()), false).await.expect("created");
         let from = house.open(502).await;
         from.copy_to(&to, from.snapshots().await.expect("listed")).start().await.expect("copied");
-        let packs = house.packs(DATA);
-        house.delete(Name::Pack(packs[0].0)).await;
-        house.flip(Name::Pack(packs[1].0), packs[1].1.len() / 2);
+        let mut packs = house.packs(DATA);
+        packs.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.len()));
+        // Of the one with most segments something can be saved.
+        house.flip(Name::Pack(packs[0].0), packs[0].1.len() / 2);
+        house.delete(Name::Pack(packs[1].0)).await;
         house.flip(house.names(Area::Index).await[0], 200);
         house.delete(house.names(Area::DataKeys).await[0]).await;
         Self { house, other }
@@ -101,6 +105,52 @@ async fn one(stage: &Stage, before: &MemoryBackend, expected: (usize, usize), ca
     // A repair that was told that more is lost may have left another snapshot behind.
     let enough = found.0 >= expected.0 && found.1 >= expected.1 && found.1 <= expected.1 + 2;
     if enough { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}, after {outcome:?}")) }
+}
+
+struct Cut {
+    form: Form,
+    crash: Crash,
+    at: usize,
+    mode: Mode,
+}
+
+impl std::fmt::Debug for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} cut after write {}, {:?}", self.form, self.at, self.mode)
+    }
+}
+
+async fn goes_on(stage: &Stage, before: &MemoryBackend, expected: (usize, usize), cut: &Cut) -> Result<(), String> {
+    let memory = cut.crash.at(cut.at, cut.mode);
+    untouched(&before.contents(), &memory);
+    let right = stage.comes_to(before).await.0;
+    let now = stage.comes_to(&memory).await.0;
+    in_time(stage.run(cut.form, shared(memory.clone()), 540)).await.map_err(|error| told(&error))?;
+    untouched(&before.contents(), &memory);
+    let found = stage.comes_to(&memory).await;
+    let as_good = now >= right && found.0 >= expected.0 && found.1 == expected.1;
+    if as_good { Ok(()) } else { Err(format!("{right} were right, {now}, then {found:?}, not {expected:?}")) }
+}
+
+#[test]
+fn a_repair_that_is_cut_after_any_write_has_touched_nothing_and_can_be_run_again() {
+    let runtime = crowd::runtime();
+    let stage = runtime.block_on(Stage::new());
+    let mut before = stage.house.memory.fork();
+    let mut cases = 0;
+    for form in FORMS {
+        let crash = Crash::new(&before);
+        runtime.block_on(stage.run(form, shared(crash.clone()), 510)).expect("it works");
+        let done = crash.at(crash.writes(), Mode::Kept);
+        let expected = runtime.block_on(stage.comes_to(&done));
+        let modes = [Mode::Lost, Mode::Kept, Mode::Torn { seed: 1 }, Mode::Torn { seed: 2 }, Mode::Mixed { seed: 3 }];
+        let cut = |at: usize| modes.map(|mode| Cut { form, crash: crash.clone(), at, mode });
+        let all: Vec<Cut> = (0..=crash.writes()).flat_map(cut).collect();
+        crowd::all("cut repairs", &all, async |cut| goes_on(&stage, &before, expected, cut).await);
+        cases += all.len();
+        before = done;
+    }
+    assert!(cases >= 100, "{cases} cases");
 }
 
 #[test]

@@ -151,8 +151,7 @@ pub fn snapshots(context: &Context, report: &SnapshotsRepaired, dry_run: bool, f
         found(context, &Name::Snapshot(*id).to_string(), &format!("nothing of it can be saved: {why}"))?;
     }
     for one in &report.repaired {
-        // An entry that cannot be told from the others in its part of the catalog counts as many as that has.
-        show.warnings("repair", &one.left_out, one.left_out.len() as u64);
+        show.warnings("repair", &one.left_out, one.left_out_total);
         if show.json {
             let mut value = message("repaired");
             value.insert("old_snapshot_id".into(), one.old.to_string().into());

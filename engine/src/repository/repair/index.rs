@@ -149,3 +149,43 @@ impl IndexRepaired {
         objects.chain(packs).chain(keys).map(|name| name.to_string()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Area;
+    use crate::backend::Backend;
+    use crate::backend::MemoryBackend;
+    use crate::crypto::name;
+    use crate::crypto::secret::Secret;
+    use crate::entry::EntryPath;
+    use crate::repository::CreateOptions;
+    use crate::repository::KdfChoice;
+    use crate::repository::Key;
+    use crate::source::ReaderSource;
+
+    #[tokio::test]
+    async fn an_index_object_of_a_newer_program_is_named_and_never_superseded() {
+        let backend = Arc::new(MemoryBackend::new());
+        let options = CreateOptions { kdf: KdfChoice::Minimal, ..CreateOptions::default() };
+        let created = Repository::create(backend.clone(), Key::Passphrase(Secret::new("open")), options).await;
+        let repository = created.expect("a repository").repository;
+        let source = ReaderSource::new(EntryPath::parse(b"f").expect("a path"), &b"content"[..]);
+        repository.backup(source).start().await.expect("a backup");
+        let [old] = backend.list(Area::Index).await.expect("listed")[..] else { panic!("one index object") };
+        let mut bytes = backend.get(&old.name).await.expect("read").to_vec();
+        // Magic, then the version.
+        bytes[8] = 9;
+        let newer = IndexId::from_bytes(name::object_hash([bytes.as_slice()]));
+        backend.delete(&old.name).await.expect("deleted");
+        backend.replace(Name::Index(newer), bytes);
+        let report = repository.repair_index().start().await.expect("repaired");
+        assert_eq!(report.objects_damaged.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [newer]);
+        assert!(!report.packs_named.is_empty());
+        let problems = repository.check().start().await.expect("checked").problems;
+        assert_eq!(
+            problems.iter().map(|problem| problem.object.clone()).collect::<Vec<_>>(),
+            [format!("index/{newer}")]
+        );
+    }
+}

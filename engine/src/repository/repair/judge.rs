@@ -10,6 +10,7 @@ use crate::catalog::Walk;
 use crate::class::Class;
 use crate::entry::ChunkRef;
 use crate::entry::Entry;
+use crate::entry::EntryPath;
 use crate::error::Error;
 use crate::error::Result;
 use crate::event::Warning;
@@ -43,6 +44,8 @@ pub(super) struct Judgement {
     pub(super) lost: u64,
     /// The first of them, or the gaps that they stand in, and why.
     pub(super) named: Vec<Warning>,
+    /// How many there are to name.
+    pub(super) to_name: u64,
     /// Nothing of it can be read, for this reason.
     pub(super) hopeless: Option<String>,
 }
@@ -108,7 +111,7 @@ impl Judge {
                     for entry in entries {
                         match self.loss(&entry).await? {
                             None => found.kept += 1,
-                            Some(why) => found.note(1, entry.path.into(), why),
+                            Some(why) => found.note(1, Some(entry.path), why),
                         }
                     }
                 }
@@ -147,8 +150,9 @@ pub(in crate::repository) fn told(gap: &Gap, error: &Error) -> String {
 }
 
 impl Judgement {
-    fn note(&mut self, entries: u64, path: Option<crate::entry::EntryPath>, message: String) {
+    fn note(&mut self, entries: u64, path: Option<EntryPath>, message: String) {
         self.lost += entries;
+        self.to_name += 1;
         if self.named.len() < NAMED {
             self.named.push(Warning { path, message, partial: true });
         }

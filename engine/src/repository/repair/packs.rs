@@ -22,6 +22,7 @@ use crate::job::Job;
 use crate::limits::MARK_PACKS_MAX;
 use crate::random;
 use crate::repository::Repository;
+use crate::store::Condemned;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -229,7 +230,16 @@ async fn condemn(store: &Arc<Store>, packs: impl Iterator<Item = &PackId>) -> Re
     let all: Vec<PackId> = packs.copied().collect::<BTreeSet<_>>().into_iter().collect();
     for some in all.chunks(MARK_PACKS_MAX) {
         let id = SnapshotId::from_bytes(random::array(store.rng())?);
-        store.put_small(&Name::Mark(id), &Mark { packs: some.to_vec() }.encode()).await?;
+        match store.put_small(&Name::Mark(id), &Mark { packs: some.to_vec() }.encode()).await {
+            // A prune has found it, finished it and taken it away before it was read back here.
+            Err(error) if error.kind() == Kind::NotFound => {
+                let now = Condemned::read(store).await?;
+                if !some.iter().all(|pack| now.is_condemned(pack)) {
+                    return Err(error);
+                }
+            }
+            other => other?,
+        }
     }
     Ok(())
 }

@@ -40,8 +40,10 @@ pub struct SnapshotRepaired {
     pub was_there: bool,
     /// Entries that are left out.
     pub entries_left_out: u64,
-    /// The first of them, or the parts of the catalog that they stood in, and why.
+    /// The first thousand of them, or of the parts of the catalog that they stood in, and why.
     pub left_out: Vec<Warning>,
+    /// How many of these there are.
+    pub left_out_total: u64,
 }
 
 /// What a repair of snapshots found and did.
@@ -105,7 +107,7 @@ impl RepairSnapshotsBuilder {
         let mut report = SnapshotsRepaired::default();
         for snapshot in snapshots {
             control.check()?;
-            let Judgement { kept, lost, named, hopeless } = judge.judge(&control, snapshot).await?;
+            let Judgement { kept, lost, named, to_name, hopeless } = judge.judge(&control, snapshot).await?;
             let hopeless = hopeless.or_else(|| (kept == 0 && lost > 0).then(|| "all its entries are lost".to_owned()));
             if let Some(why) = hopeless {
                 report.hopeless.push((snapshot.id, why));
@@ -121,6 +123,7 @@ impl RepairSnapshotsBuilder {
                 was_there: false,
                 entries_left_out: lost,
                 left_out: named,
+                left_out_total: to_name,
             };
             if let Some(there) = earlier.iter().find(|other| stands_for(other, snapshot, kept)) {
                 (one.new, one.was_there) = (Some(there.id), true);
