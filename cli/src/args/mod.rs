@@ -26,6 +26,7 @@ pub use restore::RestoreArgs;
 pub use restore::RestoreOverwrite;
 pub use values::Selector;
 pub use values::entry_path;
+pub use values::parse_budget;
 pub use values::parse_read_data;
 pub use values::parse_size;
 pub use values::parse_time;

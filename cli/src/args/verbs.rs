@@ -2,6 +2,7 @@
 
 use crate::args::FilterArgs;
 use crate::args::Selector;
+use crate::args::parse_budget;
 use crate::args::parse_read_data;
 use crate::args::parse_time;
 use clap::ArgGroup;
@@ -9,6 +10,7 @@ use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
 use std::path::PathBuf;
+use strongroom::ReadBudget;
 use strongroom::ReadData;
 use strongroom::Timestamp;
 
@@ -186,11 +188,16 @@ pub enum Archive {
   strongroom check
   strongroom check --read-data
   strongroom check --read-data-subset 1/7
-  strongroom check --read-data-subset 10G")]
+  strongroom check --read-data-subset 10G
+  strongroom check --read-data --budget 10%/day")]
 pub struct CheckArgs {
-    /// Read and verify all data
+    /// Read and verify all data, or with --budget a little of it each time
     #[arg(long, conflicts_with = "read_data_subset")]
     pub read_data: bool,
+    /// Read what was verified longest ago, within AMOUNT (10% of what is stored, or 5GiB) for each TIME (run, hour,
+    /// day, week, or so many: 12h, 30d, 2w); what was verified when is remembered in the cache folder
+    #[arg(long, value_name = "AMOUNT/TIME", conflicts_with = "read_data_subset", value_parser = parse_budget)]
+    pub budget: Option<ReadBudget>,
     /// Read and verify a part of the data: 2/7 (the second of seven parts), or a random 10% or 10G
     #[arg(long, value_name = "PART", value_parser = parse_read_data)]
     pub read_data_subset: Option<ReadData>,
