@@ -45,6 +45,7 @@ pub use verbs::KeyVerb;
 pub use verbs::LsArgs;
 pub use verbs::ManArgs;
 pub use verbs::NewKeyArgs;
+pub use verbs::RotateArgs;
 pub use verbs::SnapshotsArgs;
 pub use verbs::StatsArgs;
 pub use verbs::StatsMode;

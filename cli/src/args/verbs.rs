@@ -301,6 +301,37 @@ pub enum KeyVerb {
         #[arg(long, value_enum, default_value_t)]
         kdf: Kdf,
     },
+    /// Make a new root key: what is stored from now on cannot be read with the old one
+    #[command(
+        after_help = "Only the key that this command unlocks with stays, or the new one given in its place, and a
+new recovery code is made if there was one. All other keys are removed: add them again.
+What is stored already stays readable to whoever kept the old root key; to seal it anew,
+copy it into a new repository.
+Examples:
+  strongroom key rotate
+  strongroom key rotate --new-password-file /run/new-password"
+    )]
+    Rotate(RotateArgs),
+}
+
+/// What opens the new root key.
+#[derive(Args, Debug, Default)]
+pub struct RotateArgs {
+    /// Read a new password from FILE [default: what this command unlocks with stays]
+    #[arg(long, value_name = "FILE", conflicts_with = "new_key_file")]
+    pub new_password_file: Option<PathBuf>,
+    /// Unlock with this key file from now on; it is made when it does not exist
+    #[arg(long, value_name = "FILE")]
+    pub new_key_file: Option<PathBuf>,
+    /// Make no recovery code, even if there was one
+    #[arg(long)]
+    pub no_recovery_code: bool,
+    /// A label for the key, which anybody can read [default: as it was]
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Memory that every guess at the password costs, and every unlocking with it
+    #[arg(long, value_enum, default_value_t)]
+    pub kdf: Kdf,
 }
 
 /// The key to add.

@@ -33,6 +33,9 @@ mod record;
 mod reread;
 mod restore;
 mod rewrite;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 mod snapshots;
 mod stats;
 #[cfg(test)]
@@ -43,16 +46,16 @@ pub use backup::BackupBuilder;
 pub use catalog::ContentReader;
 pub use catalog::Differences;
 pub use catalog::Entries;
-pub use check::CheckBuilder;
-pub use check::CheckReport;
-pub use check::Problem;
 pub use check::AtThisPace;
 pub use check::BudgetReport;
 pub use check::BudgetShare;
+pub use check::CheckBuilder;
+pub use check::CheckReport;
+pub use check::Problem;
+pub use check::ReadBudget;
 pub use check::ReadData;
 pub use compare::CompareOptions;
 pub use compare::DiskChange;
-pub use check::ReadBudget;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
 pub use copy::CopyBuilder;
@@ -76,6 +79,8 @@ pub use prune::PrunePlan;
 pub use restore::RestoreBuilder;
 pub use rewrite::RewriteBuilder;
 pub use rewrite::RewriteReport;
+pub use rotate::RotateOptions;
+pub use rotate::Rotation;
 pub use snapshots::SnapshotFilter;
 pub use snapshots::SnapshotList;
 pub use snapshots::UnreadableSnapshot;
@@ -85,7 +90,7 @@ pub use tag::TagChange;
 
 use crate::catalog::PageSource;
 use crate::class::Class;
-use crate::crypto::keys::RootKey;
+use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -106,7 +111,7 @@ pub struct Repository {
 
 struct Inner {
     store: Arc<Store>,
-    root: RootKey,
+    ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
     public: PublicConfig,
