@@ -9,6 +9,7 @@ use std::io::Write;
 use strongroom::EmptyStream;
 use strongroom::Error;
 use strongroom::Kind;
+use strongroom::UnknownKey;
 
 /// Why the command ends early: what to tell, and the exit code.
 #[derive(Debug)]
@@ -96,6 +97,10 @@ impl From<Error> for Failure {
             }
             if why.is::<EmptyStream>() {
                 failure.hint = Some("no snapshot was stored; with --allow-empty one is".to_owned());
+            }
+            if why.is::<UnknownKey>() {
+                failure.hint =
+                    Some("unlock with a key that was made when the root key was changed, or later".to_owned());
             }
             cause = why.source();
         }

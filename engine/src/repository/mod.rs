@@ -34,6 +34,9 @@ mod repair;
 mod reread;
 mod restore;
 mod rewrite;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 #[cfg(test)]
 mod sharded;
 mod snapshots;
@@ -46,9 +49,13 @@ pub use backup::BackupBuilder;
 pub use catalog::ContentReader;
 pub use catalog::Differences;
 pub use catalog::Entries;
+pub use check::AtThisPace;
+pub use check::BudgetReport;
+pub use check::BudgetShare;
 pub use check::CheckBuilder;
 pub use check::CheckReport;
 pub use check::Problem;
+pub use check::ReadBudget;
 pub use check::ReadData;
 pub use compare::CompareOptions;
 pub use compare::DiskChange;
@@ -85,6 +92,8 @@ pub use repair::SnapshotsRepaired;
 pub use restore::RestoreBuilder;
 pub use rewrite::RewriteBuilder;
 pub use rewrite::RewriteReport;
+pub use rotate::RotateOptions;
+pub use rotate::Rotation;
 pub use snapshots::SnapshotFilter;
 pub use snapshots::SnapshotList;
 pub use snapshots::UnreadableSnapshot;
@@ -94,7 +103,7 @@ pub use tag::TagChange;
 
 use crate::catalog::PageSource;
 use crate::class::Class;
-use crate::crypto::keys::RootKey;
+use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -116,7 +125,7 @@ pub struct Repository {
 
 struct Inner {
     store: Arc<Store>,
-    root: RootKey,
+    ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
     public: PublicConfig,
