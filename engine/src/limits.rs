@@ -94,6 +94,8 @@ pub const KDF_MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
 pub const KDF_PASSES_MAX: u32 = 64;
 /// Most lanes a key slot may ask of Argon2id.
 pub const KDF_LANES_MAX: u32 = 64;
+/// Most key slots of one kind: all are read before the newest is tried.
+pub const KEY_SLOTS_MAX: usize = 4096;
 
 /// New chunks after which a checkpoint index object is written.
 pub const CHECKPOINT_CHUNKS: u64 = 50_000;

@@ -8,6 +8,7 @@ mod filter;
 mod forget;
 mod history;
 mod prune;
+mod repair;
 mod restore;
 mod values;
 mod verbs;
@@ -20,12 +21,20 @@ pub use forget::ForgetArgs;
 pub use forget::ProtectArgs;
 pub use forget::UnprotectArgs;
 pub use history::CopyArgs;
+pub use history::FromArgs;
 pub use history::RewriteArgs;
 pub use prune::PruneArgs;
+pub use repair::RepairArgs;
+pub use repair::RepairFetchArgs;
+pub use repair::RepairIndexArgs;
+pub use repair::RepairPacksArgs;
+pub use repair::RepairSnapshotsArgs;
+pub use repair::RepairVerb;
 pub use restore::RestoreArgs;
 pub use restore::RestoreOverwrite;
 pub use values::Selector;
 pub use values::entry_path;
+pub use values::parse_budget;
 pub use values::parse_read_data;
 pub use values::parse_size;
 pub use values::parse_time;
@@ -44,6 +53,7 @@ pub use verbs::KeyVerb;
 pub use verbs::LsArgs;
 pub use verbs::ManArgs;
 pub use verbs::NewKeyArgs;
+pub use verbs::RotateArgs;
 pub use verbs::SnapshotsArgs;
 pub use verbs::StatsArgs;
 pub use verbs::StatsMode;
@@ -125,6 +135,7 @@ pub enum Verb {
     Restore(Box<RestoreArgs>),
     Dump(DumpArgs),
     Check(CheckArgs),
+    Repair(RepairArgs),
     Stats(StatsArgs),
     Tag(TagArgs),
     Key(KeyArgs),
@@ -188,6 +199,10 @@ mod tests {
             "restore",
             "dump",
             "check",
+            "repair",
+            "index",
+            "packs",
+            "fetch",
             "stats",
             "tag",
             "key",

@@ -4,7 +4,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
+use strongroom::BudgetShare;
 use strongroom::EntryPath;
+use strongroom::ReadBudget;
 use strongroom::ReadData;
 use strongroom::Timestamp;
 
@@ -97,15 +100,55 @@ pub fn parse_read_data(text: &str) -> Result<ReadData, String> {
             _ => Err(format!("'{text}' is not a part: write it as n/t with 1 <= n <= t")),
         };
     }
+    Ok(match parse_share(text)? {
+        Share::Percent(percent) => ReadData::Percent(percent),
+        Share::Bytes(bytes) => ReadData::Bytes(bytes),
+    })
+}
+
+/// `AMOUNT/TIME`: `10%/day`, `5GiB/run`, `100%/30d`.
+pub fn parse_budget(text: &str) -> Result<ReadBudget, String> {
+    let wrong = || format!("'{text}' is not a budget: write it as 10%/day, 5GiB/run or 100%/30d");
+    let (amount, time) = text.split_once('/').ok_or_else(wrong)?;
+    let share = match parse_share(amount.trim())? {
+        Share::Percent(percent) => BudgetShare::Percent(percent),
+        Share::Bytes(bytes) => BudgetShare::Bytes(bytes),
+    };
+    let time = time.trim();
+    if time == "run" {
+        return Ok(ReadBudget::each_run(share));
+    }
+    let split = time.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = time.split_at(split);
+    let number: u64 = if number.is_empty() { 1 } else { number.parse().map_err(|_| wrong())? };
+    let unit: u64 = match unit {
+        "h" | "hour" | "hours" => 3600,
+        "d" | "day" | "days" => 86_400,
+        "w" | "week" | "weeks" => 7 * 86_400,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(unit) {
+        Some(seconds) if seconds > 0 => Ok(ReadBudget::every(share, Duration::from_secs(seconds))),
+        _ => Err(wrong()),
+    }
+}
+
+/// An amount of stored data.
+enum Share {
+    Percent(f64),
+    Bytes(u64),
+}
+
+fn parse_share(text: &str) -> Result<Share, String> {
     if let Some(percent) = text.strip_suffix('%') {
         return match percent.trim().parse::<f64>() {
-            Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(ReadData::Percent(percent)),
+            Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Share::Percent(percent)),
             _ => Err(format!("'{text}' is not a percentage above 0 and up to 100")),
         };
     }
     match parse_size(text)? {
         0 => Err("nothing would be read".into()),
-        size => Ok(ReadData::Bytes(size)),
+        size => Ok(Share::Bytes(size)),
     }
 }
 
@@ -174,6 +217,29 @@ mod tests {
         assert_eq!(parse_read_data("1G"), Ok(ReadData::Bytes(1 << 30)));
         for text in ["0/5", "6/5", "1/0", "0%", "101%", "x%", "0", "some"] {
             assert!(parse_read_data(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn budgets_are_an_amount_and_a_time() {
+        let (tenth, gigabytes) = (BudgetShare::Percent(10.0), BudgetShare::Bytes(5 << 30));
+        let every = |share, hours: u64| Ok(ReadBudget::every(share, Duration::from_secs(hours * 3600)));
+        for (text, budget) in [
+            ("10%/run", Ok(ReadBudget::each_run(tenth))),
+            ("5GiB/run", Ok(ReadBudget::each_run(gigabytes))),
+            ("10%/day", every(tenth, 24)),
+            ("10 % / 1d", every(tenth, 24)),
+            ("5G/12h", every(gigabytes, 12)),
+            ("5G/hour", every(gigabytes, 1)),
+            ("10%/2weeks", every(tenth, 336)),
+            ("100%/30d", every(BudgetShare::Percent(100.0), 720)),
+        ] {
+            assert_eq!(parse_budget(text), budget, "{text}");
+        }
+        for text in
+            ["", "10%", "/day", "10%/", "0/day", "101%/day", "10%/0d", "10%/30", "10%/m", "1G/99999999999999999w"]
+        {
+            assert!(parse_budget(text).is_err(), "{text}");
         }
     }
 }

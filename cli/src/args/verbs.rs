@@ -2,6 +2,7 @@
 
 use crate::args::FilterArgs;
 use crate::args::Selector;
+use crate::args::parse_budget;
 use crate::args::parse_read_data;
 use crate::args::parse_time;
 use clap::ArgGroup;
@@ -9,6 +10,7 @@ use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
 use std::path::PathBuf;
+use strongroom::ReadBudget;
 use strongroom::ReadData;
 use strongroom::Timestamp;
 
@@ -186,11 +188,16 @@ pub enum Archive {
   strongroom check
   strongroom check --read-data
   strongroom check --read-data-subset 1/7
-  strongroom check --read-data-subset 10G")]
+  strongroom check --read-data-subset 10G
+  strongroom check --read-data --budget 10%/day")]
 pub struct CheckArgs {
-    /// Read and verify all data
+    /// Read and verify all data, or with --budget a little of it each time
     #[arg(long, conflicts_with = "read_data_subset")]
     pub read_data: bool,
+    /// Read what was verified longest ago, within AMOUNT (10% of what is stored, or 5GiB) for each TIME (run, hour,
+    /// day, week, or so many: 12h, 30d, 2w); what was verified when is remembered in the cache folder
+    #[arg(long, value_name = "AMOUNT/TIME", conflicts_with = "read_data_subset", value_parser = parse_budget)]
+    pub budget: Option<ReadBudget>,
     /// Read and verify a part of the data: 2/7 (the second of seven parts), or a random 10% or 10G
     #[arg(long, value_name = "PART", value_parser = parse_read_data)]
     pub read_data_subset: Option<ReadData>,
@@ -294,6 +301,37 @@ pub enum KeyVerb {
         #[arg(long, value_enum, default_value_t)]
         kdf: Kdf,
     },
+    /// Make a new root key: what is stored from now on cannot be read with the old one
+    #[command(
+        after_help = "Only the key that this command unlocks with stays, or the new one given in its place, and a
+new recovery code is made if there was one. All other keys are removed: add them again.
+What is stored already stays readable to whoever kept the old root key; to seal it anew,
+copy it into a new repository.
+Examples:
+  strongroom key rotate
+  strongroom key rotate --new-password-file /run/new-password"
+    )]
+    Rotate(RotateArgs),
+}
+
+/// What opens the new root key.
+#[derive(Args, Debug, Default)]
+pub struct RotateArgs {
+    /// Read a new password from FILE [default: what this command unlocks with stays]
+    #[arg(long, value_name = "FILE", conflicts_with = "new_key_file")]
+    pub new_password_file: Option<PathBuf>,
+    /// Unlock with this key file from now on; it is made when it does not exist
+    #[arg(long, value_name = "FILE")]
+    pub new_key_file: Option<PathBuf>,
+    /// Make no recovery code, even if there was one
+    #[arg(long)]
+    pub no_recovery_code: bool,
+    /// A label for the key, which anybody can read [default: as it was]
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Memory that every guess at the password costs, and every unlocking with it
+    #[arg(long, value_enum, default_value_t)]
+    pub kdf: Kdf,
 }
 
 /// The key to add.

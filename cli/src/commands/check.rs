@@ -12,19 +12,31 @@ use crate::show::message;
 use crate::show::told;
 use crate::show::unless_closed;
 use serde_json::Value;
+use serde_json::json;
+use std::time::Duration;
+use strongroom::AtThisPace;
+use strongroom::BudgetReport;
+use strongroom::CheckBuilder;
 use strongroom::CheckReport;
 use strongroom::ReadData;
 use strongroom::Repository;
 
 /// Checks the structure, and as much of the data as asked.
 pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
+    let cache = context.cache_folder();
+    if args.budget.is_some() && cache.is_none() {
+        return Err(Failure::usage("--budget needs a cache folder: what was verified when is remembered there")
+            .hint("leave --no-cache out, or name a folder with --cache-dir"));
+    }
     let repository: Repository = context.open().await?;
-    let read = match (args.read_data, args.read_data_subset) {
-        (true, _) => ReadData::All,
-        (false, Some(part)) => part,
-        (false, None) => ReadData::Nothing,
+    let read = match (args.budget, args.read_data, args.read_data_subset) {
+        (Some(budget), ..) => ReadData::Budget(budget),
+        (None, true, _) => ReadData::All,
+        (None, false, Some(part)) => part,
+        (None, false, None) => ReadData::Nothing,
     };
     let mut builder = repository.check().read_data(read);
+    builder = cache.into_iter().fold(builder, CheckBuilder::cache_folder);
     if let Some(threads) = args.threads {
         builder = builder.threads(threads.into());
     }
@@ -41,7 +53,36 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         Ok(()) => failure,
         Err(why) => failure.because(format!("not all of them could be written: {}", why.because.join(": "))),
     };
-    Err(failure.hint("restore what you can, and look at the disk: a backup stores again what is still in the source"))
+    Err(failure.hint(advice(&report)))
+}
+
+/// What helps, in the order in which it saves most.
+fn advice(report: &CheckReport) -> String {
+    let has = |beginnings: &[&str]| {
+        report.problems.iter().any(|problem| beginnings.iter().any(|begin| problem.object.starts_with(begin)))
+    };
+    let mut verbs = Vec::new();
+    if has(&["index/", "keys/data/"]) || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0) {
+        verbs.push("'strongroom repair index'");
+    }
+    // Packs that were dealt with are condemned.
+    let is_condemned = |problem: &strongroom::Problem| problem.message.contains("it is condemned");
+    let packs = || report.problems.iter().filter(|problem| problem.object.starts_with("packs/"));
+    if packs().any(|problem| !is_condemned(problem)) {
+        verbs.push("'strongroom repair packs'");
+    }
+    if packs().next().is_some() || has(&["chunk ", "catalog page "]) {
+        verbs.push("a backup of what is still there");
+        verbs.push("'strongroom repair snapshots --all'");
+    }
+    if packs().any(is_condemned) {
+        verbs.push("'strongroom prune'");
+    }
+    let look = "look at the disk first";
+    match verbs.as_slice() {
+        [] => format!("restore what you can, and {look}: a backup stores again what is still in the source"),
+        verbs => format!("{look}; then this helps, in this order: {}", verbs.join(", ")),
+    }
 }
 
 fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
@@ -62,8 +103,11 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.bytes_read > 0 {
         let (read, time) = (bytes(report.bytes_read), elapsed(report.seconds));
         show.say(&format!("read and verified {read} of data in {} in {time}", counted(report.segments, "segment")))?;
-    } else {
+    } else if report.budget.is_none() {
         show.say("the data itself was not read: --read-data reads it")?;
+    }
+    if let Some(budget) = &report.budget {
+        budget_lines(context, report, budget)?;
     }
     if report.packs_unreferenced > 0 {
         let packs = counted(report.packs_unreferenced, "pack");
@@ -86,6 +130,64 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }
 }
 
+fn budget_lines(context: &Context, report: &CheckReport, budget: &BudgetReport) -> Result<(), Failure> {
+    let show = &context.show;
+    if report.bytes_read == 0 {
+        show.say("no data was read: the budget is used up for now")?;
+    }
+    let unread = budget.packs_unverified.saturating_sub(budget.packs_damaged);
+    if unread > 0 {
+        let left = pace(budget.all_read_in);
+        show.say(&format!("{} never read so far: at this pace all will be read in {left}", counted(unread, "pack")))?;
+    } else {
+        show.say(&format!("all data was read, and at this pace all is read again in {}", pace(budget.all_anew_in)))?;
+    }
+    if let Some(oldest) = budget.oldest {
+        show.say(&format!("the longest time that any of it has not been verified is {}", rough(oldest)))?;
+    }
+    if !budget.is_remembered {
+        let folder = context.cache_folder().unwrap_or_default();
+        show.warn(&format!("what was read cannot be remembered in {}: the next check starts over", folder.display()));
+    }
+    Ok(())
+}
+
+/// A stretch of time in the unit that fits.
+fn rough(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..7200 => counted(seconds.div_ceil(60), "minute"),
+        seconds @ 7200..172_800 => counted(seconds.div_ceil(3600), "hour"),
+        seconds => counted(seconds.div_ceil(86_400), "day"),
+    }
+}
+
+fn pace(pace: AtThisPace) -> String {
+    match pace {
+        AtThisPace::Runs(runs) => counted(runs, "run"),
+        AtThisPace::Time(time) => rough(time),
+        other => format!("{other:?}"),
+    }
+}
+
+fn budget_json(budget: &BudgetReport) -> Value {
+    let mut value = json!({
+        "bytes_allowed": budget.allowed,
+        "packs_unverified": budget.packs_unverified,
+        "bytes_unverified": budget.bytes_unverified,
+        "packs_damaged": budget.packs_damaged,
+        "oldest_seconds": budget.oldest.map(|oldest| oldest.as_secs()),
+        "remembered": budget.is_remembered,
+    });
+    for (what, pace) in [("all_read_in", budget.all_read_in), ("all_anew_in", budget.all_anew_in)] {
+        match pace {
+            AtThisPace::Runs(runs) => value[format!("{what}_runs")] = runs.into(),
+            AtThisPace::Time(time) => value[format!("{what}_seconds")] = time.as_secs().into(),
+            _ => {}
+        }
+    }
+    value
+}
+
 fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     for problem in &report.problems {
         let mut value = message("problem");
@@ -105,6 +207,9 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("segments".into(), report.segments.into());
     value.insert("chunks".into(), report.chunks.into());
     value.insert("bytes_read".into(), report.bytes_read.into());
+    if let Some(budget) = &report.budget {
+        value.insert("budget".into(), budget_json(budget));
+    }
     value.insert("total_duration".into(), report.seconds.into());
     context.show.json(&Value::Object(value))
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use strongroom::Backend;
+use strongroom::Key;
 use strongroom::Kind;
 use strongroom::Location;
 use strongroom::Name;
@@ -56,12 +57,21 @@ impl Context {
 
     /// Opens the repository that is configured, or the user's own.
     pub async fn open(&self) -> Result<Repository, Failure> {
+        Ok(self.open_and_keep_key().await?.0)
+    }
+
+    /// The same, and gives the key that opened it once more.
+    pub async fn open_and_keep_key(&self) -> Result<(Repository, Key), Failure> {
         let place = self.place()?;
-        self.open_at(&place, backend(&place)?).await
+        self.open_with_key_at(&place, backend(&place)?).await
     }
 
     /// The same at a place already known.
     pub async fn open_at(&self, place: &Place, backend: Arc<dyn Backend>) -> Result<Repository, Failure> {
+        Ok(self.open_with_key_at(place, backend).await?.0)
+    }
+
+    async fn open_with_key_at(&self, place: &Place, backend: Arc<dyn Backend>) -> Result<(Repository, Key), Failure> {
         let from = secret::choose(&self.global, &self.environment, place)?;
         if let (secret::From::KeyFile(file), Some(own)) = (&from, &place.own)
             && *file == own.key_file
@@ -74,6 +84,7 @@ impl Context {
             return Err(missing(place, backend.as_ref()));
         }
         let key = secret::read(&from, &self.environment, false)?;
+        let kept = key.copied();
         let opened = Repository::open(backend, key).await.map_err(|error| {
             let kind = error.kind();
             let failure = Failure::from(error);
@@ -83,7 +94,9 @@ impl Context {
                 _ => failure,
             }
         });
-        opened.inspect(|repository| self.give_folders(repository))
+        let opened = opened?;
+        self.give_folders(&opened);
+        Ok((opened, kept))
     }
 
     /// Without its key the user's own repository is either not there yet, or locked.

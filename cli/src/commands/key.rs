@@ -3,6 +3,7 @@
 use crate::args::KeyArgs;
 use crate::args::KeyVerb;
 use crate::args::NewKeyArgs;
+use crate::args::RotateArgs;
 use crate::commands::Context;
 use crate::commands::init::kdf;
 use crate::exit::Exit;
@@ -17,16 +18,20 @@ use crate::show::time;
 use crate::show::told;
 use serde_json::Value;
 use serde_json::json;
+use std::path::Path;
 use strongroom::Key;
 use strongroom::KeySlot;
 use strongroom::Repository;
+use strongroom::RotateOptions;
+use strongroom::Rotation;
 use strongroom::SlotId;
 use strongroom::SlotKind;
 
 /// Does what was asked with the keys.
 pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let (repository, key) = context.open_and_keep_key().await?;
     match args.verb {
+        KeyVerb::Rotate(args) => rotate(context, &repository, key, args).await?,
         KeyVerb::List => list(context, &repository.keys().await?)?,
         KeyVerb::Add(args) => add(context, &repository, args).await?,
         KeyVerb::Remove { id } => remove(context, &repository, &id).await?,
@@ -80,12 +85,19 @@ async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Re
         });
     }
     let key = match &args.new_key_file {
-        Some(file) if file.exists() => secret::read(&secret::From::KeyFile(file.clone()), &context.environment, true)?,
-        Some(file) => Key::KeyFile(keyfile::create(file)?),
+        Some(file) => key_file(context, file)?,
         None => Key::Passphrase(secret::new_password(args.new_password_file.as_deref())?),
     };
     let id = repository.add_key(key, kdf(args.kdf), args.label.as_deref().unwrap_or_default()).await?;
     told(done(context, "added", "added the key", id), || "the key is added".into())
+}
+
+/// The key file named, which is made when it does not exist.
+fn key_file(context: &Context, file: &Path) -> Result<Key, Failure> {
+    match file.exists() {
+        true => secret::read(&secret::From::KeyFile(file.to_owned()), &context.environment, true),
+        false => Ok(Key::KeyFile(keyfile::create(file)?)),
+    }
 }
 
 fn show_code(context: &Context, id: SlotId, code: String) -> Result<(), Failure> {
@@ -112,6 +124,52 @@ async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Res
     }
     repository.remove_key(slot.id).await?;
     told(done(context, "removed", "removed the key", slot.id), || "the key is removed".into())
+}
+
+/// A new root key. Everything that must be known is told before an old key goes, so that nobody is locked out by a
+/// terminal that has gone away.
+async fn rotate(context: &Context, repository: &Repository, current: Key, args: RotateArgs) -> Result<(), Failure> {
+    let slots = repository.keys().await?;
+    let key = match (&args.new_password_file, &args.new_key_file) {
+        (Some(file), _) => Key::Passphrase(secret::new_password(Some(file))?),
+        (None, Some(file)) => key_file(context, file)?,
+        (None, None) if matches!(current, Key::Recovery(_)) => {
+            return Err(Failure::usage("a recovery code cannot stay: a new one is made")
+                .hint("give a new password or key file with --new-password-file or --new-key-file"));
+        }
+        (None, None) => current,
+    };
+    let in_use = slots.iter().find(|slot| slot.current);
+    let mut options = RotateOptions::default();
+    options.kdf = kdf(args.kdf);
+    options.label = args.label.or_else(|| in_use.map(|slot| slot.label.clone())).unwrap_or_default();
+    options.recovery = !args.no_recovery_code && slots.iter().any(|slot| slot.kind == SlotKind::Recovery);
+    let rotation = repository.rotate_root_key(key, options).await?;
+    let half_done = || "the root key is changed; the old keys are not removed".to_owned();
+    let told_all = show_rotation(context, &rotation).map_err(|failure| Failure { closed: false, ..failure });
+    told(told_all, half_done).map_err(|failure| failure.hint("run 'strongroom key rotate' again"))?;
+    let removed = rotation.remove_old_slots().await?;
+    let is_replaced =
+        |slot: &&KeySlot| slot.current || slot.kind == SlotKind::Recovery && rotation.recovery_code().is_some();
+    let replaced: Vec<SlotId> = slots.iter().filter(is_replaced).map(|slot| slot.id).collect();
+    let text = "removed a key, which has to be added again if it is still wanted:";
+    let mut to_tell = removed.iter().filter(|id| context.show.json || !replaced.contains(id));
+    told(to_tell.try_for_each(|id| done(context, "removed", text, *id)), || {
+        "the root key is changed, and the old keys are removed".into()
+    })
+}
+
+fn show_rotation(context: &Context, rotation: &Rotation) -> Result<(), Failure> {
+    if context.show.json {
+        let mut value = message("rotated");
+        value.insert("id".into(), rotation.slot().to_string().into());
+        value.insert("recovery_code".into(), rotation.recovery_code().into());
+        return context.show.json(&Value::Object(value));
+    }
+    context.show.say(&format!("changed the root key: the key to it is {}", rotation.slot()))?;
+    let Some(code) = rotation.recovery_code() else { return Ok(()) };
+    context.show.line(&format!("the new recovery code is  {code}"))?;
+    context.show.line("Write it down in place of the old one: this is the only time it is shown.")
 }
 
 fn done(context: &Context, kind: &str, text: &str, id: SlotId) -> Result<(), Failure> {

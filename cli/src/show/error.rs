@@ -9,6 +9,7 @@ use std::io::Write;
 use strongroom::EmptyStream;
 use strongroom::Error;
 use strongroom::Kind;
+use strongroom::UnknownKey;
 
 /// Why the command ends early: what to tell, and the exit code.
 #[derive(Debug)]
@@ -97,6 +98,10 @@ impl From<Error> for Failure {
             if why.is::<EmptyStream>() {
                 failure.hint = Some("no snapshot was stored; with --allow-empty one is".to_owned());
             }
+            if why.is::<UnknownKey>() {
+                failure.hint =
+                    Some("unlock with a key that was made when the root key was changed, or later".to_owned());
+            }
             cause = why.source();
         }
         failure.hint = failure.hint.or_else(|| hint(error.kind()).map(str::to_owned));
@@ -136,7 +141,9 @@ fn hint(kind: Kind) -> Option<&'static str> {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
         Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
         Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged",
-        Kind::Unsupported => "this strongroom is too old for it, or another program made it",
+        Kind::Unsupported => {
+            "a newer strongroom opens what a newer one made; what another program made, only that one does"
+        }
         Kind::SourceFailed => "no snapshot was stored",
         Kind::BackendDenied => "check the permissions of the repository's location",
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",

@@ -39,10 +39,10 @@ pub fn elapsed(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.1} s") } else { duration(seconds as u64) }
 }
 
-/// How many of what: `1 snapshot`, `2 snapshots`, `3 entries`.
+/// How many of what: `1 snapshot`, `2 snapshots`, `3 entries`, `4 days`.
 pub fn counted(count: impl Into<u64>, one: &str) -> String {
     let count = count.into();
-    match (count, one.strip_suffix('y')) {
+    match (count, one.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']))) {
         (1, _) => format!("1 {one}"),
         (_, Some(stem)) => format!("{count} {stem}ies"),
         _ => format!("{count} {one}s"),
@@ -166,6 +166,7 @@ mod tests {
             (2, "file", "2 files"),
             (1, "entry", "1 entry"),
             (5, "entry", "5 entries"),
+            (10, "day", "10 days"),
         ] {
             assert_eq!(counted(count, one), text);
         }

@@ -30,6 +30,53 @@ fn check_reads_nothing_a_part_or_everything() {
 }
 
 #[test]
+fn a_budget_reads_a_little_each_time_until_all_was_read() {
+    let house = house();
+    house.write("in/b", crate::support::trees::Dice::new(2).bytes(300_000));
+    house.backup(&[&house.text("in")]);
+    let check = |budget: &str| house.run(["--json", "check", "--read-data", "--budget", budget]);
+    let summary = |budget: &str| check(budget).done().message("summary");
+    let packs = summary("1/run")["packs"].as_u64().expect("a number");
+    let mut left = packs - 1;
+    for run in 2..=20 {
+        // The debt of a whole pack is paid off by the next runs.
+        let done = summary("200KiB/run");
+        assert!(done["budget"]["all_anew_in_runs"].as_u64().is_some_and(|runs| runs > 1), "{done}");
+        let now = done["budget"]["packs_unverified"].as_u64().expect("a number");
+        assert!(now <= left, "{done}");
+        assert!(done["bytes_read"].as_u64().is_some_and(|bytes| bytes < 600_000), "{done}");
+        left = now;
+        if left == 0 {
+            assert_eq!(done["budget"]["all_read_in_runs"], 0, "{done}");
+            break;
+        }
+        assert!(run < 20, "it does not come to an end: {done}");
+    }
+    house.run(["check", "--budget", "1/run"]).done().says("all data was read");
+    // Other readings count, and other forms of a budget are understood.
+    house.run(["check", "--budget", "10%/day"]).done().says("has not been verified is").says("read again in 10 days");
+    for refused in ["10%", "10%/month", "0/run"] {
+        let outcome = house.run(["check", "--budget", refused]).ended(2);
+        assert!(outcome.err.contains("'--budget <AMOUNT/TIME>'"), "{outcome}");
+    }
+    house.run(["check", "--budget", "1/run", "--read-data-subset", "1/2"]).ended(2);
+    house.run(["--no-cache", "check", "--budget", "1/run"]).refused(2, &["needs a cache folder", "hint:"]);
+}
+
+#[test]
+fn a_budget_tells_damage_found_earlier_every_time() {
+    let house = house();
+    let pack = house.area("packs").remove(0).0;
+    let mut bytes = std::fs::read(&pack).expect("read");
+    bytes[100] ^= 1;
+    std::fs::write(&pack, bytes).expect("written");
+    let name = pack.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    for _ in 0..3 {
+        house.run(["check", "--budget", "100%/30d"]).ended(13).says(&name);
+    }
+}
+
+#[test]
 fn stats_tell_plain_deduplicated_and_stored() {
     let house = house();
     let stats = |options: &[&str]| house.run([&["--json", "stats"], options].concat()).done().message("stats");

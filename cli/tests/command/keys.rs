@@ -146,3 +146,60 @@ fn using_a_recovery_code_and_making_one_are_not_confused() {
     with(&house, &[("STRONGROOM_RECOVERY_CODE", code)], &add).done();
     with(&house, &[], &["-p", "password", "snapshots"]).done();
 }
+
+#[test]
+fn a_new_root_key_keeps_one_key_and_a_new_recovery_code_and_drops_the_others() {
+    let house = House::empty();
+    let made = house.run(["--json", "init", "--label", "laptop"]).done().message("initialized");
+    let old_code = made["recovery_code"].as_str().expect("a code").to_owned();
+    house.write("password", "correct horse");
+    house.run(["key", "add", "--new-password-file", "password"]).done();
+    house.write("in/file", crate::support::trees::Dice::new(1).bytes(100_000));
+    house.backup(&[&house.text("in")]);
+
+    let rotated = house.run(["key", "rotate"]).done();
+    rotated.says("the new recovery code is").says("has to be added again");
+    assert_eq!(house.run(["key", "list"]).done().says("laptop").says("recovery code").out.lines().count(), 3);
+    with(&house, &[], &["-p", "password", "snapshots"]).refused(12, &["no key slot of that kind"]);
+    let old = with(&house, &[("STRONGROOM_RECOVERY_CODE", &old_code)], &["--use-recovery-code", "snapshots"]);
+    old.refused(12, &["the recovery code"]);
+
+    // Nothing is stored again, and what was stored before and after is whole.
+    let again = house.run(["--json", "backup", "--force", &house.text("in")]).done().message("summary");
+    assert_eq!(again["data_added"], 0, "{again}");
+    house.write("in/more", crate::support::trees::Dice::new(2).bytes(100_000));
+    house.backup(&[&house.text("in")]);
+    house.run(["check", "--read-data"]).done().says("no problems were found");
+
+    // A key that may be known is replaced in the same go; the code that is shown works.
+    let replaced = house.run(["--json", "key", "rotate", "--new-password-file", "password"]).done();
+    let code = replaced.message("rotated")["recovery_code"].as_str().expect("a code").to_owned();
+    house.run(["snapshots"]).refused(12, &["the key file"]);
+    with(&house, &[], &["-p", "password", "check", "--read-data"]).done().says("no problems were found");
+    let code = [("STRONGROOM_RECOVERY_CODE", code.as_str())];
+    with(&house, &code, &["--use-recovery-code", "key", "rotate"]).refused(2, &["a recovery code cannot stay"]);
+    let new = ["--use-recovery-code", "key", "rotate", "--new-key-file", "new.key", "--no-recovery-code"];
+    with(&house, &code, &new).done();
+    with(&house, &[], &["--key-file", "new.key", "restore", "latest", "--target", "out"]).done();
+    assert!(house.path("out").exists());
+    assert_eq!(with(&house, &[], &["--key-file", "new.key", "key", "list"]).done().out.lines().count(), 2);
+}
+
+#[test]
+fn what_a_newer_root_key_has_sealed_is_not_called_damaged() {
+    let house = House::new();
+    house.write("in/file", "content");
+    house.backup(&[&house.text("in")]);
+    let slot = house.area("keys/slot").remove(0).0;
+    let bytes = std::fs::read(&slot).expect("read");
+    house.write("password", "correct horse");
+    house.run(["key", "rotate", "--new-password-file", "password"]).done();
+    with(&house, &[], &["-p", "password", "backup", &house.text("in")]).done();
+    // Somebody puts the old slot back.
+    std::fs::write(&slot, bytes).expect("written");
+    let newest = with(&house, &[], &["-p", "password", "--json", "snapshots"]).done().json();
+    let newest = newest[1]["id"].as_str().expect("an ID").to_owned();
+    let advice = "hint: unlock with a key that was made";
+    house.run(["cat", "snapshot", &newest]).refused(14, &["the root key was changed", advice]);
+    house.run(["key", "rotate"]).refused(14, &["the root key was changed", advice]);
+}

@@ -34,8 +34,8 @@ use std::sync::Arc;
 pub(super) enum Rescued {
     /// Everything is in usable packs, as far as was known when the index was read: to be validated again.
     All(Needs),
-    /// These chunks and pages are gone.
-    Lost(HashSet<ChunkId>),
+    /// These chunks and pages are gone; everything else is as above.
+    Lost(HashSet<ChunkId>, Needs),
 }
 
 /// Finds or makes a usable copy of every chunk and page below `root`. `needed` are the packs that the snapshot has
@@ -73,7 +73,7 @@ pub(super) async fn rescue(
         store.backend().barrier().await?;
         needs.objects.insert(store.put_index(&IndexBody { supersedes: Vec::new(), packs: copied }).await?);
     }
-    Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost) })
+    Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost, needs) })
 }
 
 /// A pack's table and bytes, if it is there and exactly what was stored.

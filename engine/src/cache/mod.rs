@@ -4,8 +4,10 @@
 //! before it is used; what index objects say counts only while they are there. Deleted, truncated, swapped or stale, a
 //! cache costs work and never correctness (I-12).
 
+mod file;
 mod shards;
 mod unfinished;
+mod verified;
 
 pub(crate) use shards::Covered;
 pub(crate) use shards::Draft;
@@ -15,3 +17,6 @@ pub(crate) use shards::Rows;
 pub(crate) use shards::Shard;
 pub(crate) use shards::ShardFolder;
 pub(crate) use unfinished::Unfinished;
+pub(crate) use verified::Account;
+pub(crate) use verified::Seen;
+pub(crate) use verified::Verified;

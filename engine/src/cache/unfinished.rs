@@ -1,13 +1,11 @@
 //! Files an unfinished backup has already read, so that the next run need not read them again (SQLite).
 
+use super::file;
 use crate::crypto::name::NameKey;
 use crate::id::ChunkId;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::params;
-use std::fs::Permissions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -17,9 +15,6 @@ const FILE_NAME: &str = "unfinished.sqlite";
 const SESSIONS_MAX: usize = 8;
 
 const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = OFF;
-    PRAGMA secure_delete = ON;
     CREATE TABLE IF NOT EXISTS read_entries (
         source BLOB NOT NULL,
         session BLOB NOT NULL,
@@ -50,16 +45,7 @@ impl Unfinished {
     /// Opens the file in `folder`, making both where needed; a file that is no database is replaced.
     /// `source` tells one repository, host and set of paths from another.
     pub(crate) fn open(folder: &Path, key: NameKey, source: [u8; 32]) -> Option<Self> {
-        std::fs::create_dir_all(folder).ok()?;
-        let path = folder.join(FILE_NAME);
-        make_private(&path).ok()?;
-        let connection = match connect(&path) {
-            Ok(connection) => connection,
-            Err(_) => {
-                remove(&path);
-                connect(&path).ok()?
-            }
-        };
+        let (connection, path) = file::open(folder, FILE_NAME, SCHEMA)?;
         Some(Self { connection, path, key, source })
     }
 
@@ -159,7 +145,7 @@ impl Unfinished {
     pub(crate) fn discard(self) {
         let path = self.path.clone();
         drop(self.connection);
-        remove(&path);
+        file::remove(&path);
     }
 
     fn mac(&self, session: &[u8; 16], sequence: u64, page: &[u8]) -> [u8; 32] {
@@ -183,38 +169,12 @@ impl Unfinished {
     }
 }
 
-/// The file names the files of a private folder: only its owner may read it. SQLite gives its other files the mode
-/// of this one.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let file = std::fs::File::options().create(true).append(true).mode(0o600).open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    Ok(())
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(2))?;
-    connection.execute_batch(SCHEMA)?;
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" { Ok(connection) } else { Err(rusqlite::Error::InvalidQuery) }
-}
-
-fn remove(path: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        // What is not there need not be removed; what cannot be removed will be distrusted again.
-        let _ = std::fs::remove_file(PathBuf::from(name));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::crypto::keys::RootKey;
     use crate::id::RepositoryId;
+    use std::os::unix::fs::PermissionsExt;
 
     fn key(byte: u8) -> NameKey {
         RootKey::from_bytes([byte; 32]).derive(&RepositoryId::from_bytes([1; 16])).metadata_names

@@ -3,6 +3,7 @@
 use crate::crypto::name::NameKey;
 use crate::error::Result;
 use crate::id::RepositoryId;
+use crate::id::SlotId;
 use crate::random::Rng;
 use std::fmt;
 use zeroize::Zeroize;
@@ -15,9 +16,10 @@ const ROOTS: &str = "strongroom format 1: config, snapshots, pending and gc";
 const INDEX: &str = "strongroom format 1: index objects and pack tables";
 const WRAP_DATA: &str = "strongroom format 1: wrapping of data keys for data";
 const WRAP_METADATA: &str = "strongroom format 1: wrapping of data keys for metadata";
+const NEXT_SLOT: &str = "strongroom format 1: first slot of the next root key";
 const KEY_ID: &str = "strongroom format 1: public id of a key";
 
-/// The key behind all keys of a repository. Kept only in sealed key slots; never printed, never cloned.
+/// The key behind all keys of a repository. Kept only in sealed key slots; never printed.
 pub(crate) struct RootKey(Zeroizing<[u8; 32]>);
 
 /// Every key of an opened repository.
@@ -36,6 +38,57 @@ pub(crate) struct Keys {
     pub(crate) wrap_data: ObjectKey,
     /// Wraps session keys for metadata segments.
     pub(crate) wrap_metadata: ObjectKey,
+    /// What root keys before the present one have sealed opens with these; the oldest first.
+    pub(crate) earlier: Vec<SealingKeys>,
+}
+
+/// The keys of one root key that seal objects.
+pub(crate) struct SealingKeys {
+    roots: ObjectKey,
+    index: ObjectKey,
+    wrap_data: ObjectKey,
+    wrap_metadata: ObjectKey,
+}
+
+/// What an object key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Config, snapshots, pending and gc objects.
+    Roots,
+    /// Index objects and pack tables.
+    Index,
+    /// Session keys for data segments.
+    WrapData,
+    /// Session keys for metadata segments.
+    WrapMetadata,
+}
+
+impl Keys {
+    /// The key that new objects of this purpose are sealed with.
+    pub(crate) fn sealing(&self, purpose: Purpose) -> &ObjectKey {
+        match purpose {
+            Purpose::Roots => &self.roots,
+            Purpose::Index => &self.index,
+            Purpose::WrapData => &self.wrap_data,
+            Purpose::WrapMetadata => &self.wrap_metadata,
+        }
+    }
+
+    /// The key of this purpose whose id is `id`, of whichever root key.
+    pub(crate) fn opening(&self, purpose: Purpose, id: &[u8; 16]) -> Option<&ObjectKey> {
+        let earlier = self.earlier.iter().rev().map(|keys| match purpose {
+            Purpose::Roots => &keys.roots,
+            Purpose::Index => &keys.index,
+            Purpose::WrapData => &keys.wrap_data,
+            Purpose::WrapMetadata => &keys.wrap_metadata,
+        });
+        std::iter::once(self.sealing(purpose)).chain(earlier).find(|key| key.id() == *id)
+    }
+
+    /// The same names and cut points, with other keys to seal with.
+    pub(super) fn sealed_under(self, SealingKeys { roots, index, wrap_data, wrap_metadata }: SealingKeys) -> Self {
+        Self { roots, index, wrap_data, wrap_metadata, ..self }
+    }
 }
 
 impl RootKey {
@@ -59,22 +112,53 @@ impl RootKey {
     /// All keys of the repository `repository`. The id goes in so that two repositories that were given the same root
     /// key (a copied slot) still share no key.
     pub(crate) fn derive(&self, repository: &RepositoryId) -> Keys {
-        let derived = |context: &str| {
-            let mut hasher = blake3::Hasher::new_derive_key(context);
-            hasher.update(self.0.as_ref()).update(repository.as_bytes());
-            let key = *hasher.finalize().as_bytes();
-            hasher.zeroize();
-            key
-        };
+        let SealingKeys { roots, index, wrap_data, wrap_metadata } = self.sealing(repository);
         Keys {
-            data_names: NameKey::from_bytes(derived(DATA_NAMES)),
-            metadata_names: NameKey::from_bytes(derived(METADATA_NAMES)),
-            chunker: ChunkerKey(Zeroizing::new(derived(CHUNKER))),
-            roots: ObjectKey::from_bytes(derived(ROOTS)),
-            index: ObjectKey::from_bytes(derived(INDEX)),
-            wrap_data: ObjectKey::from_bytes(derived(WRAP_DATA)),
-            wrap_metadata: ObjectKey::from_bytes(derived(WRAP_METADATA)),
+            data_names: NameKey::from_bytes(self.derived(DATA_NAMES, repository)),
+            metadata_names: NameKey::from_bytes(self.derived(METADATA_NAMES, repository)),
+            chunker: ChunkerKey(Zeroizing::new(self.derived(CHUNKER, repository))),
+            roots,
+            index,
+            wrap_data,
+            wrap_metadata,
+            earlier: Vec::new(),
         }
+    }
+
+    /// Of these the keys that seal objects.
+    pub(super) fn sealing(&self, repository: &RepositoryId) -> SealingKeys {
+        let key = |context| ObjectKey::from_bytes(self.derived(context, repository));
+        SealingKeys {
+            roots: key(ROOTS),
+            index: key(INDEX),
+            wrap_data: key(WRAP_DATA),
+            wrap_metadata: key(WRAP_METADATA),
+        }
+    }
+
+    /// The id of the slot that holds the next root key: of two programs that change the root key at once only one can
+    /// store it.
+    pub(crate) fn next_slot(&self, repository: &RepositoryId) -> SlotId {
+        let [a, b, c, d, e, f, g, h, ..] = self.derived(NEXT_SLOT, repository);
+        SlotId::from_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// Another hold of the same key, for the keyring that comes after this one.
+    pub(super) fn copied(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Whether it is the same key; for keys that are both at hand, so that time tells nothing.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    fn derived(&self, context: &str, repository: &RepositoryId) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(self.0.as_ref()).update(repository.as_bytes());
+        let key = *hasher.finalize().as_bytes();
+        hasher.zeroize();
+        key
     }
 }
 
@@ -166,7 +250,7 @@ macro_rules! never_printed {
     };
 }
 
-never_printed!(RootKey, Keys, ObjectKey, ChunkerKey);
+never_printed!(RootKey, Keys, SealingKeys, ObjectKey, ChunkerKey);
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +295,8 @@ mod tests {
             hex(RootKey::random(&SeededRng::new(1)).expect("seeded").expose()),
             "4ebe4ed46fdc86789ce48560135d80b77d1f527cf98cd98b420e67db478416a6"
         );
+        let root = RootKey::from_bytes(std::array::from_fn(|at| at.to_le_bytes()[0]));
+        assert_eq!(root.next_slot(&RepositoryId::from_bytes([0xab; 16])).to_string(), "df847ec72686a743");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keys and seals, with no I/O: everything that needs a secret, and nothing else.
 //!
 //! One random root key stands behind a repository; [`keys`] derives one key for each purpose from it, so that no key
-//! is ever used twice in two ways. The root key itself is kept in key slots, each sealed under a [`kdf::SlotKey`] that
+//! is ever used twice in two ways. After it was changed, [`keyring`] holds the earlier ones too. They are kept in key slots, each sealed under a [`kdf::SlotKey`] that
 //! comes from a passphrase (slow on purpose), a key file or a recovery code (full entropy, so nothing is gained by
 //! being slow). [`seal`] is the only place that encrypts: small objects under [`keys::ObjectKey`]s, segments under a
 //! session's [`seal::DataKey`]. [`name`] is the only place that makes a `ChunkId`.
@@ -10,6 +10,7 @@
 
 pub(crate) mod kdf;
 pub(crate) mod keyfile;
+pub(crate) mod keyring;
 pub(crate) mod keys;
 pub(crate) mod name;
 pub(crate) mod recovery;
@@ -30,12 +31,12 @@ mod tests {
             .flat_map(|source| source.split("\"strongroom format 1: ").skip(1))
             .filter_map(|rest| rest.split('"').next())
             .collect();
-        assert_eq!(purposes.len(), 13);
+        assert_eq!(purposes.len(), 14);
         for purpose in &purposes {
             assert!(FORMAT.contains(purpose), "`{purpose}` is not in FORMAT.md");
         }
         purposes.sort_unstable();
         purposes.dedup();
-        assert_eq!(purposes.len(), 13, "one context serves two purposes");
+        assert_eq!(purposes.len(), 14, "one context serves two purposes");
     }
 }

@@ -17,6 +17,8 @@ const MAGIC: [u8; 4] = *b"SRM\x02";
 const VERSION: u16 = 1;
 const LABEL_BYTES_MAX: usize = 256;
 const SEALED_BYTES_MAX: usize = 4096;
+/// Earlier root keys in one slot.
+pub(crate) const EARLIER_MAX: usize = 64;
 const TAG_BYTES: usize = 16;
 /// Clear bytes of a slot without a label.
 const CLEAR_BYTES_MIN: usize = 128;
@@ -167,26 +169,48 @@ pub(crate) fn aad(clear: &[u8], object_name: &str) -> Vec<u8> {
     [clear, object_name.as_bytes()].concat()
 }
 
-/// The body of a slot's bundle: the root key.
-pub(crate) fn bundle_encode(root_key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
-    let mut writer = Writer::with_capacity(6 + root_key.len());
+/// The body of a slot's bundle: the root key, and those before it with the oldest first.
+pub(crate) fn bundle_encode(root_key: &[u8; 32], earlier: &[&[u8; 32]]) -> Zeroizing<Vec<u8>> {
+    let mut writer = Writer::with_capacity(12 + (1 + earlier.len()) * root_key.len());
     writer.field(1, |value| {
         value.bytes(root_key);
     });
+    if !earlier.is_empty() {
+        writer.field(2, |value| {
+            for key in earlier {
+                value.bytes(*key);
+            }
+        });
+    }
     Zeroizing::new(writer.finish())
 }
 
-/// The root key in an opened bundle.
-pub(crate) fn bundle_decode(body: &[u8]) -> Result<Zeroizing<[u8; 32]>, FormatError> {
-    let mut root_key = None;
+/// A key in memory that is wiped when it is dropped.
+pub(crate) type Held = Zeroizing<[u8; 32]>;
+
+/// The root key in an opened bundle, and those before it.
+pub(crate) fn bundle_decode(body: &[u8]) -> Result<(Held, Vec<Held>), FormatError> {
+    let (mut root_key, mut earlier) = (None, Vec::new());
     let mut fields = Fields::new(body);
     while let Some((tag, value)) = fields.next_field()? {
         match tag {
             1 => root_key = Some(Zeroizing::new(value.whole(Reader::array)?)),
+            2 => earlier = value.whole(earlier_keys)?,
             other => return Err(unknown_field("a key slot", other)),
         }
     }
-    required(root_key)
+    Ok((required(root_key)?, earlier))
+}
+
+fn earlier_keys(value: &mut Reader<'_>) -> Result<Vec<Held>, FormatError> {
+    let mut keys = Vec::with_capacity(EARLIER_MAX);
+    while keys.is_empty() || value.remaining() > 0 {
+        if keys.len() == EARLIER_MAX {
+            return Err(FormatError::Invalid("a key slot has too many earlier root keys"));
+        }
+        keys.push(Zeroizing::new(value.array()?));
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -223,8 +247,12 @@ mod tests {
             "53524d02010003001111111111111111111111111111111100000000000000000000000022222222222222222222222222222222333333333333333333333333333333333333333333333333333333333333333344444444444444444444444444444444444444444444444400f1536500000000050000000000000036000000"
         );
         assert_eq!(
-            damage::hex(&bundle_encode(&[0x66; 32])),
+            damage::hex(&bundle_encode(&[0x66; 32], &[])),
             "0100200000006666666666666666666666666666666666666666666666666666666666666666"
+        );
+        assert_eq!(
+            damage::hex(&bundle_encode(&[0x66; 32], &[&[0x77; 32], &[0x88; 32]])),
+            "010020000000666666666666666666666666666666666666666666666666666666666666666602004000000077777777777777777777777777777777777777777777777777777777777777778888888888888888888888888888888888888888888888888888888888888888"
         );
     }
 
@@ -242,9 +270,30 @@ mod tests {
             assert_eq!(head.encode(sealed.len()).expect("a decoded label"), clear);
             Ok((head.nonce, aad(clear, "keys/slot/00"), sealed.to_vec()))
         });
-        damage::survives(&bundle_encode(&[0x66; 32]), |body| {
-            bundle_decode(body).map(|key| bundle_encode(&key).to_vec())
-        });
+        for earlier in [&[][..], &[&[0x77; 32], &[0x88; 32]]] {
+            damage::survives(&bundle_encode(&[0x66; 32], earlier), |body| {
+                let (root, found) = bundle_decode(body)?;
+                // Cut behind its first field it is the bundle of a slot whose root key is the first.
+                if found.len() != earlier.len() {
+                    return Err(FormatError::Invalid("another bundle"));
+                }
+                let earlier: Vec<&[u8; 32]> = found.iter().map(|key| &**key).collect();
+                Ok(bundle_encode(&root, &earlier).to_vec())
+            });
+        }
+    }
+
+    #[test]
+    fn a_slot_holds_as_many_earlier_root_keys_as_fit() {
+        let most = vec![&[0x77; 32]; EARLIER_MAX];
+        let body = bundle_encode(&[0x66; 32], &most);
+        assert!(body.len() + TAG_BYTES <= SEALED_BYTES_MAX);
+        assert_eq!(bundle_decode(&body).expect("as many as fit").1.len(), EARLIER_MAX);
+        let body = bundle_encode(&[0x66; 32], &vec![&[0x77; 32]; EARLIER_MAX + 1]);
+        assert!(matches!(bundle_decode(&body), Err(FormatError::Invalid(_))));
+        let mut none = bundle_encode(&[0x66; 32], &[]).to_vec();
+        none.extend_from_slice(&[2, 0, 0, 0, 0, 0]);
+        assert!(bundle_decode(&none).is_err(), "a field for no keys is left out");
     }
 
     #[test]

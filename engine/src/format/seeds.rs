@@ -88,7 +88,8 @@ fn small_objects(seeds: &Seeds) {
         let clear = head.encode(sealed.len()).expect("a short label");
         seeds.write("keyslot", name, &[clear.as_slice(), &sealed].concat());
     }
-    seeds.write("keyslot", "bundle", &keyslot::bundle_encode(&[8; 32]));
+    seeds.write("keyslot", "bundle", &keyslot::bundle_encode(&[8; 32], &[]));
+    seeds.write("keyslot", "rotated", &keyslot::bundle_encode(&[8; 32], &[&[7; 32], &[9; 32]]));
     let id = SnapshotId::from_bytes([1; 16]);
     let bare = Snapshot { finished: created, program: "strongroom 0.1.0".into(), ..Snapshot::new(id, created) };
     seeds.write("snapshot", "bare", &bare.encode());

@@ -36,6 +36,8 @@ pub(crate) struct Claims {
     /// Ids that were put aside, oldest first.
     aside: RwLock<Vec<Shard>>,
     place: Option<Aside>,
+    /// `None`: every chunk is wanted.
+    wanted: Option<Arc<HashSet<ChunkId>>>,
     /// One flag a pack of the index: a snapshot of this job needs it.
     leaned_on: Vec<AtomicBool>,
 }
@@ -85,7 +87,12 @@ impl Claims {
     pub(crate) fn new(index: Arc<Index>) -> Self {
         let leaned_on = index.pack_ids().iter().map(|_| AtomicBool::new(false)).collect();
         let maps = (0..MAPS).map(|_| Mutex::default()).collect();
-        Self { index, maps, fresh: AtomicUsize::new(0), aside: RwLock::default(), place: None, leaned_on }
+        Self { index, maps, fresh: AtomicUsize::new(0), aside: RwLock::default(), place: None, wanted: None, leaned_on }
+    }
+
+    /// Only these chunks will ever be claimed: all others count as known, so nothing that names them may be committed.
+    pub(crate) fn only(self, wanted: Arc<HashSet<ChunkId>>) -> Self {
+        Self { wanted: Some(wanted), ..self }
     }
 
     /// The same with a place for what would fill the memory.
@@ -99,6 +106,9 @@ impl Claims {
     pub(crate) fn claim(&self, id: &ChunkId, length: u32) -> Result<Claim> {
         // An entry of another length is no copy of this chunk, whatever its id says.
         if self.lean_on(&ChunkRef { id: *id, length })? {
+            return Ok(Claim::Known);
+        }
+        if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(id)) {
             return Ok(Claim::Known);
         }
         {
@@ -269,6 +279,17 @@ mod tests {
             Claim::New(ticket) => assert_eq!(ticket.redeem(), ChunkRef { id: id(2), length: 20 }),
             Claim::Known => panic!("nobody has it"),
         }
+    }
+
+    #[test]
+    fn where_only_some_chunks_are_wanted_no_other_is_ever_new() {
+        let mut index = Index::empty();
+        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new());
+        let claims = Claims::new(Arc::new(index)).only(Arc::new(HashSet::from([id(1), id(2)])));
+        assert!(matches!(claims.claim(&id(1), 10), Ok(Claim::Known)), "it is there already");
+        assert!(matches!(claims.claim(&id(2), 20), Ok(Claim::New(_))));
+        assert!(matches!(claims.claim(&id(3), 30), Ok(Claim::Known)));
+        assert_eq!(claims.claimed(), 1);
     }
 
     #[test]

@@ -185,6 +185,8 @@ async fn readable_once(store: &Arc<Store>, read: Read) -> Result<(Gathered, Vec<
             // Nothing is lost where its successor is here already, and lists that it stands for this one.
             Kind::NotFound if superseded.contains(&id) => {}
             Kind::NotFound => missing.push(Name::Index(id)),
+            // A repair has named again what this one can have named.
+            Kind::Damaged if superseded.contains(&id) => {}
             _ => damaged.push((id, error)),
         }
     }

@@ -32,6 +32,9 @@ const ROUNDS_MAX: usize = 5;
 /// Looks at the repository at most, where it changes while it is looked at.
 const LOOKS_MAX: usize = 4;
 
+/// Packs deleted between two looks at whether to stop.
+const DELETIONS: usize = 64;
+
 /// One run, from its first look on.
 pub(super) struct Run {
     pub(super) view: View,
@@ -260,12 +263,14 @@ impl Run {
             let body = Tomb { packs: some.to_vec() }.encode();
             self.view.store.put_small(&Name::Tomb(id), &body).await?;
         }
-        for pack in &all {
+        for some in all.chunks(DELETIONS) {
             self.control.check()?;
-            self.view.store.backend().delete(&Name::Pack(*pack)).await?;
-            if let Some(length) = self.view.listed_length(pack)? {
-                self.report.packs_deleted += 1;
-                self.report.bytes_deleted += length;
+            self.view.store.delete_all(some.iter().copied().map(Name::Pack)).await?;
+            for pack in some {
+                if let Some(length) = self.view.listed_length(pack)? {
+                    self.report.packs_deleted += 1;
+                    self.report.bytes_deleted += length;
+                }
             }
         }
         Ok(())

@@ -174,7 +174,9 @@ impl View {
             let there: BTreeSet<IndexId> = listed.iter().map(|(id, _)| *id).collect();
             self.objects.retain(|id, _| there.contains(id));
             let new = listed.into_iter().filter(|(id, _)| !self.objects.contains_key(id));
-            let missing = self.fetch(&new.map(|(_, object)| object).collect::<Vec<Listed>>()).await?;
+            let mut damaged = Vec::new();
+            let missing = self.fetch(&new.map(|(_, object)| object).collect::<Vec<Listed>>(), &mut damaged).await?;
+            self.pass_over(damaged)?;
             if missing.is_empty() {
                 return Ok(());
             }
@@ -184,14 +186,27 @@ impl View {
         Err(Error::new(Kind::BackendBusy, "cannot read the index").because("it changes faster than it can be read"))
     }
 
+    /// A damaged index object is an error, unless another one supersedes it: then a repair has named again what it can
+    /// have named, and it goes with what merges have left behind.
+    fn pass_over(&mut self, damaged: Vec<(IndexId, Error)>) -> Result<()> {
+        for (id, error) in damaged {
+            if !self.objects.values().any(|object| object.supersedes.contains(&id)) {
+                return Err(error);
+            }
+            self.objects.insert(id, IndexObject { packs: Vec::new(), supersedes: Vec::new(), chunks: 0 });
+        }
+        Ok(())
+    }
+
     /// Takes in index objects; gives the names of those that are gone by now. All are read from the repository: what is
     /// deleted on the word of one must not be missed by those who find it damaged.
-    async fn fetch(&mut self, objects: &[Listed]) -> Result<Vec<Name>> {
+    async fn fetch(&mut self, objects: &[Listed], damaged: &mut Vec<(IndexId, Error)>) -> Result<Vec<Name>> {
         let mut gatherer = Gatherer::anew(&self.store);
         let mut missing = Vec::new();
         for (id, error) in gatherer.fetch(objects).await? {
             match error.kind() {
                 Kind::NotFound => missing.push(Name::Index(id)),
+                Kind::Damaged => damaged.push((id, error)),
                 _ => return Err(error),
             }
         }

@@ -6,6 +6,7 @@ use super::snapshots::UnreadableSnapshot;
 use crate::backup;
 use crate::backup::BackupReport;
 use crate::backup::Cipher;
+use crate::backup::Fill;
 use crate::backup::Options;
 use crate::backup::Parent;
 use crate::error::Error;
@@ -54,6 +55,7 @@ impl Repository {
                 limit_upload: 0,
                 cache_folder: None,
                 is_protected: false,
+                fill: None,
                 remarks: Vec::new(),
                 program: format!("strongroom {}", env!("CARGO_PKG_VERSION")),
             },
@@ -162,6 +164,12 @@ impl BackupBuilder {
     /// The program named in the snapshot.
     pub fn program(mut self, program: String) -> Self {
         self.options.program = program;
+        self
+    }
+
+    /// Stores what is missing of an earlier snapshot, and no snapshot.
+    pub(super) fn filling(mut self, fill: Fill) -> Self {
+        self.options.fill = Some(fill);
         self
     }
 

@@ -28,12 +28,25 @@ use crate::job::Control;
 use crate::job::Job;
 use crate::limits::CHECK_THREADS_MAX;
 use crate::store::Condemned;
+use crate::time::Timestamp;
+use budget::Ledger;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+mod budget;
+#[cfg(test)]
+mod budget_tests;
 mod data;
+
+pub use budget::AtThisPace;
+pub use budget::BudgetReport;
+pub use budget::BudgetShare;
+pub use budget::ReadBudget;
+pub(super) use data::open_segment;
 
 /// Problems kept in the report; more are only counted.
 const PROBLEMS_KEPT: usize = 10_000;
@@ -58,6 +71,18 @@ pub enum ReadData {
     Percent(f64),
     /// Random packs of about this many bytes together.
     Bytes(u64),
+    /// The packs that were verified longest ago, within what the budget allows since the last run with one. Needs
+    /// [`CheckBuilder::cache_folder`].
+    Budget(ReadBudget),
+}
+
+/// A pack that is named by the index and there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct StoredPack {
+    id: PackId,
+    length: u64,
+    /// When it was stored, as far as the store tells.
+    stored: Option<Timestamp>,
 }
 
 /// Something that is not as it should be.
@@ -97,6 +122,8 @@ pub struct CheckReport {
     pub tombs: u64,
     /// Packs that the index names and a mark condemns: they go when the next prune finds their grace over.
     pub packs_condemned: u64,
+    /// How the reading budget was used; `None` without one.
+    pub budget: Option<BudgetReport>,
     /// Wall seconds.
     pub seconds: f64,
 }
@@ -109,6 +136,17 @@ impl CheckReport {
         control.tell(Event::Warning(Warning { path: None, message: text, partial: true }));
         if self.problems.len() < PROBLEMS_KEPT {
             self.problems.push(Problem { object, message });
+        }
+    }
+
+    /// Says of damaged packs that a repair, or a prune, has dealt with them.
+    fn remark(&mut self, condemned: &Condemned) {
+        let packs = condemned.marks().values().flatten();
+        let names: HashSet<String> = packs.map(|pack| Name::Pack(*pack).to_string()).collect();
+        for problem in self.problems.iter_mut().filter(|_| !names.is_empty()) {
+            if problem.object.split(' ').next().is_some_and(|object| names.contains(object)) {
+                problem.message.push_str("; it is condemned: a prune removes it when nothing needs it");
+            }
         }
     }
 
@@ -130,6 +168,7 @@ impl CheckReport {
 pub struct CheckBuilder {
     repository: Repository,
     read_data: ReadData,
+    cache_folder: Option<PathBuf>,
     threads: usize,
 }
 
@@ -139,6 +178,7 @@ impl Repository {
         CheckBuilder {
             repository: self.clone(),
             read_data: ReadData::Nothing,
+            cache_folder: None,
             threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         }
     }
@@ -148,6 +188,12 @@ impl CheckBuilder {
     /// How much of the stored data to read.
     pub fn read_data(mut self, read_data: ReadData) -> Self {
         self.read_data = read_data;
+        self
+    }
+
+    /// Where to remember which packs were verified when. It may vanish at any time: then reading starts over.
+    pub fn cache_folder(mut self, folder: PathBuf) -> Self {
+        self.cache_folder = Some(folder);
         self
     }
 
@@ -180,12 +226,15 @@ impl CheckBuilder {
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
         catalogs(&control, &live, snapshots, &mut report).await?;
-        let chosen = data::choose(repository, packs, self.read_data)?;
+        let mut ledger = Ledger::open(repository, self.cache_folder.as_deref(), self.read_data, &packs)?;
+        let chosen = data::choose(repository, packs.clone(), self.read_data, &ledger)?;
         if !chosen.is_empty() {
             let threads = self.threads.clamp(1, CHECK_THREADS_MAX);
-            data::read(&control, &live, index, chosen, threads, &mut report).await?;
+            data::read(&control, &live, index, chosen, threads, &mut ledger, &mut report).await?;
         }
+        report.remark(&condemned);
         control.check()?;
+        ledger.close(&packs, &control, &mut report);
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }
@@ -253,41 +302,44 @@ async fn packs(
     control: &Control,
     live: &LiveIndex,
     report: &mut CheckReport,
-) -> Result<Vec<(PackId, u64)>> {
+) -> Result<Vec<StoredPack>> {
     let (index, mut there) = indexed_and_stored(repository, live).await?;
     let mut found = Vec::new();
     for pack in index.packs() {
         let pack = pack?;
         match there.remove(&pack.id) {
             None => report.problem(control, Name::Pack(pack.id), "it is missing"),
-            Some(length) if length != u64::from(pack.length) => {
+            Some(there) if there.length != u64::from(pack.length) => {
                 let name = Name::Pack(pack.id);
                 match repository.store().backend().stat(&name).await {
                     // It is no object at all.
                     Err(error) => report.note(control, name, error)?,
                     Ok(_) => {
-                        let message = format!("it has {length} bytes instead of {}", pack.length);
+                        let message = format!("it has {} bytes instead of {}", there.length, pack.length);
                         report.problem(control, name, message);
-                        found.push((pack.id, length));
+                        found.push(there);
                     }
                 }
             }
-            Some(length) => found.push((pack.id, length)),
+            Some(there) => found.push(there),
         }
     }
     report.packs_unreferenced = u64::try_from(there.len()).unwrap_or(u64::MAX);
     Ok(found)
 }
 
-/// An index, and the packs there are with their lengths. A pack that is missing may have been pruned since the index was
+/// An index, and the packs there are. A pack that is missing may have been pruned since the index was
 /// read: then both are taken anew.
-async fn indexed_and_stored(repository: &Repository, live: &LiveIndex) -> Result<(Arc<Index>, HashMap<PackId, u64>)> {
+async fn indexed_and_stored(
+    repository: &Repository,
+    live: &LiveIndex,
+) -> Result<(Arc<Index>, HashMap<PackId, StoredPack>)> {
     loop {
         let index = live.current();
-        let mut there: HashMap<PackId, u64> = HashMap::new();
+        let mut there: HashMap<PackId, StoredPack> = HashMap::new();
         for listed in repository.store().list(Area::Packs).await? {
             if let Name::Pack(id) = listed.name {
-                there.insert(id, listed.length);
+                there.insert(id, StoredPack { id, length: listed.length, stored: listed.modified });
             }
         }
         if let Some(missing) = index.pack_ids().iter().find(|pack| !there.contains_key(pack)) {

@@ -2,12 +2,14 @@
 
 use super::Inner;
 use super::Repository;
+use super::keys::NewSlot;
 use super::keys::new_slot;
 use super::open::Key;
 use crate::backend::Backend;
 use crate::backend::Name;
 use crate::backend::Payload;
 use crate::crypto::kdf::KdfCost;
+use crate::crypto::keyring::Keyring;
 use crate::crypto::keys::RootKey;
 use crate::crypto::recovery;
 use crate::crypto::seal;
@@ -19,7 +21,6 @@ use crate::format::config::PublicConfig;
 use crate::format::envelope::Head;
 use crate::format::envelope::ObjectType;
 use crate::format::keyslot::SlotCost;
-use crate::format::keyslot::SlotKind;
 use crate::id::RepositoryId;
 use crate::random;
 use crate::random::Rng;
@@ -105,21 +106,21 @@ impl Repository {
         let secret = Arc::new(key.into_slot_secret()?);
         backend.prepare().await?;
         let repository = RepositoryId::from_bytes(random::array(rng.as_ref())?);
-        let root = RootKey::random(rng.as_ref())?;
-        let keys = root.derive(&repository);
+        let ring = Keyring::new(RootKey::random(rng.as_ref())?, Vec::new());
+        let keys = ring.derive(&repository);
         let store = Arc::new(Store::new(backend, repository, keys, rng, clock));
-        let slot = new_slot(&store, &root, kind, &secret, options.kdf, &options.label).await?;
+        let slot = new_slot(&store, &ring, &secret, NewSlot::new(&store, kind, options.kdf, &options.label)?).await?;
         let recovery_code = match options.recovery {
             false => None,
             true => {
                 let (code, secret) = recovery::generate(store.rng())?;
                 let secret = Arc::new(secret);
-                new_slot(&store, &root, SlotKind::Recovery, &secret, options.kdf, "recovery code").await?;
+                new_slot(&store, &ring, &secret, NewSlot::recovery(&store)?).await?;
                 Some(code)
             }
         };
         let (public, private) = put_config(&store).await?;
-        let inner = Inner { store, root, slot, public, private, read_only_because: None };
+        let inner = Inner { store, ring, slot, public, private, read_only_because: None };
         Ok(Created { repository: Self { inner: Arc::new(inner) }, recovery_code })
     }
 }

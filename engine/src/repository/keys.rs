@@ -7,6 +7,7 @@ use super::open::slot_key;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::crypto::keyfile;
+use crate::crypto::keyring::Keyring;
 use crate::crypto::keys::RootKey;
 use crate::crypto::recovery;
 use crate::crypto::seal;
@@ -46,21 +47,37 @@ pub fn generate_key_file(rng: &dyn Rng) -> Result<String> {
     Ok(keyfile::generate(rng)?.0)
 }
 
-/// Stores a slot that opens to `root`, and opens it again before it counts.
-pub(super) async fn new_slot(
-    store: &Store,
-    root: &RootKey,
-    kind: SlotKind,
-    secret: &Arc<Secret>,
-    kdf: KdfChoice,
-    label: &str,
-) -> Result<SlotId> {
-    let id = SlotId::from_bytes(random::array(store.rng())?);
+/// A slot to be made.
+pub(super) struct NewSlot {
+    pub(super) id: SlotId,
+    pub(super) kind: SlotKind,
+    pub(super) kdf: KdfChoice,
+    pub(super) label: String,
+    pub(super) created: Timestamp,
+}
+
+impl NewSlot {
+    /// One with a random name, of now.
+    pub(super) fn new(store: &Store, kind: SlotKind, kdf: KdfChoice, label: &str) -> Result<Self> {
+        let id = SlotId::from_bytes(random::array(store.rng())?);
+        Ok(Self { id, kind, kdf, label: label.to_owned(), created: store.clock().now() })
+    }
+
+    /// The same for a recovery code.
+    pub(super) fn recovery(store: &Store) -> Result<Self> {
+        Self::new(store, SlotKind::Recovery, KdfChoice::Standard, "recovery code")
+    }
+}
+
+/// Stores a slot that holds `ring`; read back and compared before it counts.
+pub(super) async fn new_slot(store: &Store, ring: &Keyring, secret: &Arc<Secret>, slot: NewSlot) -> Result<SlotId> {
+    let NewSlot { id, kind, kdf, label, created } = slot;
     let name = Name::Slot(id);
     let cost = if kind == SlotKind::Passphrase { kdf.cost() } else { SlotCost::default() };
     let salt = random::array(store.rng())?;
     let slot_key = slot_key(kind, secret, cost, salt).await?;
-    let body = keyslot::bundle_encode(root.expose());
+    let earlier: Vec<&[u8; 32]> = ring.earlier().iter().map(RootKey::expose).collect();
+    let body = keyslot::bundle_encode(ring.present().expose(), &earlier);
     let head = SlotHead {
         kind,
         repository: store.repository(),
@@ -68,8 +85,8 @@ pub(super) async fn new_slot(
         salt,
         commitment: slot_key.commitment(),
         nonce: random::array(store.rng())?,
-        created: store.clock().now(),
-        label: label.to_owned(),
+        created,
+        label,
     };
     let mut bytes = head
         .encode(body.len() + seal::TAG_BYTES)
@@ -108,17 +125,17 @@ impl Repository {
         if kind == SlotKind::Recovery {
             return Err(Error::new(Kind::Invalid, "a recovery code is made, not chosen"));
         }
+        self.check_slot().await?;
         let secret = Arc::new(key.into_slot_secret()?);
-        new_slot(self.store(), &self.inner.root, kind, &secret, kdf, label).await
+        new_slot(self.store(), &self.inner.ring, &secret, NewSlot::new(self.store(), kind, kdf, label)?).await
     }
 
     /// Makes a new recovery code. It is shown once and stored nowhere.
     pub async fn add_recovery(&self) -> Result<(SlotId, String)> {
         self.check_writable().await?;
+        self.check_slot().await?;
         let (code, secret) = recovery::generate(self.store().rng())?;
-        let secret = Arc::new(secret);
-        let kind = SlotKind::Recovery;
-        let id = new_slot(self.store(), &self.inner.root, kind, &secret, KdfChoice::Standard, "recovery code").await?;
+        let id = new_slot(self.store(), &self.inner.ring, &Arc::new(secret), NewSlot::recovery(self.store())?).await?;
         Ok((id, code))
     }
 
@@ -165,6 +182,16 @@ impl Repository {
         let id = self.add_key(Key::Passphrase(new), kdf, label).await?;
         self.remove_key(self.inner.slot).await?;
         Ok(id)
+    }
+
+    /// A program that was opened with a key that is gone by now makes no new ones: the root key may have been changed,
+    /// and a slot without the new one would be a way in to a part only.
+    pub(super) async fn check_slot(&self) -> Result<()> {
+        match self.store().backend().stat(&Name::Slot(self.inner.slot)).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::new(Kind::Conflict, "cannot make a new key")
+                .because(format!("the key {} that opened the repository was removed meanwhile", self.inner.slot))),
+        }
     }
 
     /// Slots that do not read as slots.

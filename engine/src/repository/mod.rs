@@ -30,9 +30,13 @@ mod lost_keys;
 mod open;
 mod prune;
 mod record;
+mod repair;
 mod reread;
 mod restore;
 mod rewrite;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 #[cfg(test)]
 mod sharded;
 mod snapshots;
@@ -45,9 +49,13 @@ pub use backup::BackupBuilder;
 pub use catalog::ContentReader;
 pub use catalog::Differences;
 pub use catalog::Entries;
+pub use check::AtThisPace;
+pub use check::BudgetReport;
+pub use check::BudgetShare;
 pub use check::CheckBuilder;
 pub use check::CheckReport;
 pub use check::Problem;
+pub use check::ReadBudget;
 pub use check::ReadData;
 pub use compare::CompareOptions;
 pub use compare::DiskChange;
@@ -71,9 +79,21 @@ pub use keys::generate_key_file;
 pub use open::Key;
 pub use prune::PruneBuilder;
 pub use prune::PrunePlan;
+pub use repair::DamagedPack;
+pub use repair::FetchBuilder;
+pub use repair::FetchReport;
+pub use repair::IndexRepaired;
+pub use repair::PacksRepaired;
+pub use repair::RepairIndexBuilder;
+pub use repair::RepairPacksBuilder;
+pub use repair::RepairSnapshotsBuilder;
+pub use repair::SnapshotRepaired;
+pub use repair::SnapshotsRepaired;
 pub use restore::RestoreBuilder;
 pub use rewrite::RewriteBuilder;
 pub use rewrite::RewriteReport;
+pub use rotate::RotateOptions;
+pub use rotate::Rotation;
 pub use snapshots::SnapshotFilter;
 pub use snapshots::SnapshotList;
 pub use snapshots::UnreadableSnapshot;
@@ -83,7 +103,7 @@ pub use tag::TagChange;
 
 use crate::catalog::PageSource;
 use crate::class::Class;
-use crate::crypto::keys::RootKey;
+use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -105,7 +125,7 @@ pub struct Repository {
 
 struct Inner {
     store: Arc<Store>,
-    root: RootKey,
+    ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
     public: PublicConfig,

@@ -9,7 +9,10 @@ use crate::crypto::kdf;
 use crate::crypto::kdf::KdfCost;
 use crate::crypto::kdf::SlotKey;
 use crate::crypto::keyfile;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::keyring::UnknownKey;
 use crate::crypto::keys::Keys;
+use crate::crypto::keys::Purpose;
 use crate::crypto::keys::RootKey;
 use crate::crypto::recovery;
 use crate::crypto::seal;
@@ -29,6 +32,7 @@ use crate::format::keyslot::SlotHead;
 use crate::format::keyslot::SlotKind;
 use crate::id::RepositoryId;
 use crate::id::SlotId;
+use crate::limits::KEY_SLOTS_MAX;
 use crate::random::Rng;
 use crate::random::SystemRng;
 use crate::store::Store;
@@ -49,6 +53,17 @@ pub enum Key {
 }
 
 impl Key {
+    /// The same key for a second use: whoever changes the root key of a repository needs the key that opened it again.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let copied = |secret: &Secret| Secret::new(secret.expose());
+        match self {
+            Self::Passphrase(secret) => Self::Passphrase(copied(secret)),
+            Self::KeyFile(secret) => Self::KeyFile(copied(secret)),
+            Self::Recovery(secret) => Self::Recovery(copied(secret)),
+        }
+    }
+
     pub(super) fn kind(&self) -> SlotKind {
         match self {
             Self::Passphrase(_) => SlotKind::Passphrase,
@@ -106,8 +121,8 @@ impl Repository {
             return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
                 .because(format!("reading it needs the feature {feature:?}, which this program does not know")));
         }
-        let (slot, root) = unlock(backend.as_ref(), public.repository, key).await?;
-        let keys = root.derive(&public.repository);
+        let (slot, ring) = unlock(backend.as_ref(), public.repository, key).await?;
+        let keys = ring.derive(&public.repository);
         let private = open_private(&keys, public.repository, parts.public_bytes, parts.envelope)?;
         if private.chunker.id != CHUNKER_FASTCDC {
             return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
@@ -115,7 +130,7 @@ impl Repository {
         }
         let read_only_because = public.missing_to_write().map(str::to_owned);
         let store = Arc::new(Store::new(backend, public.repository, keys, rng, clock));
-        Ok(Self { inner: Arc::new(Inner { store, root, slot, public, private, read_only_because }) })
+        Ok(Self { inner: Arc::new(Inner { store, ring, slot, public, private, read_only_because }) })
     }
 }
 
@@ -134,11 +149,11 @@ async fn read_config(backend: &dyn Backend) -> Result<bytes::Bytes> {
 }
 
 /// Tries every slot of the key's kind. A damaged slot does not keep others from opening.
-async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Result<(SlotId, RootKey)> {
+async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Result<(SlotId, Keyring)> {
     let kind = key.kind();
     let secret = Arc::new(key.into_slot_secret()?);
     let mut damaged = None;
-    let mut of_kind = 0;
+    let mut slots = Vec::new();
     for listed in backend.list(Area::Slots).await? {
         let Name::Slot(id) = listed.name else { continue };
         let bytes = match backend.get(&listed.name).await {
@@ -151,31 +166,46 @@ async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Re
             }
             Err(error) => return Err(error),
         };
-        let (head, clear, sealed) = match SlotHead::decode(&bytes) {
-            Ok(parts) => parts,
-            Err(cause) => {
-                damaged = Some(cause.while_reading(listed.name));
-                continue;
+        match SlotHead::decode(&bytes) {
+            Ok((head, ..)) if head.kind != kind || head.repository != repository => {}
+            Ok(_) if slots.len() == KEY_SLOTS_MAX => {
+                return Err(Error::damaged(
+                    "the repository",
+                    format!("it has more than {KEY_SLOTS_MAX} keys of one kind"),
+                ));
             }
-        };
-        if head.kind != kind || head.repository != repository {
-            continue;
-        }
-        of_kind += 1;
-        let slot_key = slot_key(kind, &secret, head.cost, head.salt).await?;
-        if !slot_key.opens(&head.commitment) {
-            continue;
-        }
-        let aad = keyslot::aad(clear, &listed.name.to_string());
-        let opened = seal::open_object(&slot_key.sealing_key(), &aad, &head.nonce, sealed)
-            .map_err(|cause| Error::damaged(listed.name, cause))
-            .and_then(|body| keyslot::bundle_decode(&body).map_err(|cause| cause.while_reading(listed.name)));
-        match opened {
-            Ok(root) => return Ok((id, RootKey::from_bytes(*root))),
-            Err(error) => damaged = Some(error),
+            Ok((head, ..)) => slots.push((head.created, id, bytes)),
+            Err(cause) => damaged = Some(cause.while_reading(listed.name)),
         }
     }
-    Err(refusal(kind, of_kind, damaged))
+    // The newest first: a slot that was made when the root key was changed is dated after all others, and while an
+    // older one of the same secret is there too, it must not win.
+    slots.sort_by_key(|(created, id, _)| std::cmp::Reverse((*created, *id)));
+    for (_, id, bytes) in &slots {
+        match open_slot(*id, bytes, &secret).await {
+            Ok(Some(ring)) => return Ok((*id, ring)),
+            Ok(None) => {}
+            Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => damaged = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refusal(kind, slots.len(), damaged))
+}
+
+/// What a slot holds; `None` when the secret is not the slot's.
+pub(super) async fn open_slot(id: SlotId, bytes: &[u8], secret: &Arc<Secret>) -> Result<Option<Keyring>> {
+    let name = Name::Slot(id);
+    let (head, clear, sealed) = SlotHead::decode(bytes).map_err(|cause| cause.while_reading(name))?;
+    let slot_key = slot_key(head.kind, secret, head.cost, head.salt).await?;
+    if !slot_key.opens(&head.commitment) {
+        return Ok(None);
+    }
+    let aad = keyslot::aad(clear, &name.to_string());
+    let body = seal::open_object(&slot_key.sealing_key(), &aad, &head.nonce, sealed)
+        .map_err(|cause| Error::damaged(name, cause))?;
+    let (present, earlier) = keyslot::bundle_decode(&body).map_err(|cause| cause.while_reading(name))?;
+    let earlier = earlier.iter().map(|root| RootKey::from_bytes(**root)).collect();
+    Ok(Some(Keyring::new(RootKey::from_bytes(*present), earlier)))
 }
 
 fn refusal(kind: SlotKind, of_kind: usize, damaged: Option<Error>) -> Error {
@@ -200,7 +230,8 @@ fn open_private(keys: &Keys, repository: RepositoryId, public_bytes: &[u8], enve
         return Err(damaged(&"it is not what it says it is"));
     }
     let head_bytes = envelope.get(..envelope.len() - sealed.len()).unwrap_or_default();
-    let body = seal::open_object(&keys.roots, &config::aad(head_bytes, public_bytes), &head.nonce, sealed)
+    let key = keys.opening(Purpose::Roots, &head.key_id).ok_or_else(|| damaged(&UnknownKey))?;
+    let body = seal::open_object(key, &config::aad(head_bytes, public_bytes), &head.nonce, sealed)
         .map_err(|cause| damaged(&cause))?;
     PrivateConfig::decode(&body).map_err(|cause| cause.while_reading("the repository's config"))
 }

@@ -3,6 +3,7 @@
 use super::Repository;
 use crate::backend::Area;
 use crate::backend::Name;
+use crate::crypto::keyring::UnknownKey;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -81,9 +82,13 @@ impl SnapshotList {
 
 impl UnreadableSnapshot {
     fn as_error(&self) -> Error {
-        let because = std::error::Error::source(&self.error).map(ToString::to_string);
         let error = Error::new(self.error.kind(), self.error.doing());
-        because.into_iter().fold(error, Error::because)
+        match std::error::Error::source(&self.error) {
+            // Whoever reads the error gives advice by this one.
+            Some(cause) if cause.is::<UnknownKey>() => error.because(UnknownKey),
+            Some(cause) => error.because(cause.to_string()),
+            None => error,
+        }
     }
 }
 

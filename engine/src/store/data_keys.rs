@@ -4,6 +4,7 @@ use super::Store;
 use super::small::Door;
 use crate::backend::Name;
 use crate::class::Class;
+use crate::crypto::keys::Purpose;
 use crate::crypto::seal::BadDataKey;
 use crate::crypto::seal::DataKey;
 use crate::crypto::seal::Suite;
@@ -36,7 +37,7 @@ impl Store {
         let id = DataKeyId::from_bytes(random::array(self.rng())?);
         let key = Arc::new(DataKey::random(id, suite, self.rng())?);
         let name = Name::DataKey(id);
-        let wrapped = self.seal_small(&name, &self.wrapping_door(class), &key.wrapped_body())?;
+        let wrapped = self.seal_small(&name, wrapping_door(class), &key.wrapped_body())?;
         if keep {
             self.put_compared(&name, wrapped.clone()).await?;
         }
@@ -114,7 +115,7 @@ impl Store {
 
     fn unwrap_key(&self, id: &DataKeyId, class: Class, wrapped: &[u8]) -> Result<Arc<DataKey>> {
         let name = Name::DataKey(*id);
-        let body = self.open_small(&name, &self.wrapping_door(class), wrapped)?;
+        let body = self.open_small(&name, wrapping_door(class), wrapped)?;
         let key = DataKey::from_wrapped_body(*id, &body).map_err(|cause| match cause {
             BadDataKey::Suite(_) => {
                 Error::new(Kind::Unsupported, format!("{name} was written by a newer program")).because(cause)
@@ -124,16 +125,16 @@ impl Store {
         Ok(Arc::new(key))
     }
 
-    fn wrapping_door(&self, class: Class) -> Door<'_> {
-        let key = match class {
-            Class::Data => &self.keys.wrap_data,
-            Class::Metadata => &self.keys.wrap_metadata,
-        };
-        Door { object_type: ObjectType::DataKey, key }
-    }
-
     fn remember(&self, key: &Arc<DataKey>, wrapped: Vec<u8>) {
         let known = KnownKey { key: Arc::clone(key), wrapped };
         self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id, known);
     }
+}
+
+fn wrapping_door(class: Class) -> Door {
+    let purpose = match class {
+        Class::Data => Purpose::WrapData,
+        Class::Metadata => Purpose::WrapMetadata,
+    };
+    Door { object_type: ObjectType::DataKey, purpose }
 }

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::backend::Name;
 use crate::backend::Payload;
+use crate::crypto::keys::Purpose;
 use crate::crypto::name;
 use crate::crypto::seal;
 use crate::error::Error;
@@ -65,7 +66,7 @@ impl Store {
     }
 
     fn seal_index(&self, plain: &[u8]) -> Result<Vec<u8>> {
-        let index_key = &self.keys.index;
+        let index_key = self.keys.sealing(Purpose::Index);
         let head = IndexHead {
             repository: self.repository,
             key_id: index_key.id(),
@@ -102,7 +103,7 @@ impl Store {
         if head.repository != self.repository {
             return Err(Error::damaged(what(), "it belongs to another repository"));
         }
-        let key = self.keys.index.for_object(KEY_CONTEXT, &head.salt);
+        let key = self.opening_key(Purpose::Index, &head.key_id, what())?.for_object(KEY_CONTEXT, &head.salt);
         let head_bytes = object.get(..index_parts::HEAD_BYTES).unwrap_or_default();
         let mut body = Vec::new();
         let mut plain = Vec::new();

@@ -6,6 +6,7 @@
 
 mod condemned;
 mod data_keys;
+mod deletion;
 mod index_object;
 mod local;
 mod new_pack;
@@ -25,15 +26,20 @@ use crate::backend::Backend;
 use crate::backend::Listed;
 use crate::backend::Name;
 use crate::class::Class;
+use crate::crypto::keyring::UnknownKey;
 use crate::crypto::keys::Keys;
+use crate::crypto::keys::ObjectKey;
+use crate::crypto::keys::Purpose;
 use crate::crypto::name::NameKey;
 use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::id::DataKeyId;
 use crate::id::RepositoryId;
 use crate::random::Rng;
 use crate::time::Clock;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -94,6 +100,19 @@ impl Store {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The same repository with other keys to seal and open with.
+    pub(crate) fn rekeyed(&self, keys: Keys) -> Self {
+        let (backend, rng, clock) = (Arc::clone(&self.backend), Arc::clone(&self.rng), Arc::clone(&self.clock));
+        Self::new(backend, self.repository, keys, rng, clock)
+    }
+
+    /// The key of this purpose that the head of `what` names. None at hand: nothing need be damaged, and nothing may be
+    /// concluded.
+    fn opening_key(&self, purpose: Purpose, id: &[u8; 16], what: impl Display) -> Result<&ObjectKey> {
+        let unknown = || Error::new(Kind::Unsupported, format!("cannot open {what}")).because(UnknownKey);
+        self.keys.opening(purpose, id).ok_or_else(unknown)
     }
 
     pub(crate) fn repository(&self) -> RepositoryId {

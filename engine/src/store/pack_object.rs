@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::backend::Name;
+use crate::crypto::keys::Purpose;
 use crate::crypto::seal;
 use crate::error::Error;
 use crate::error::Kind;
@@ -41,7 +42,7 @@ impl Store {
         let bytes = if helped { squeezed.as_slice() } else { plain.as_slice() };
         let body = pack::table_frame_encode(&TableFrame { squeezed: helped, plain_length, bytes });
         let nonce = random::array(self.rng())?;
-        let key = &self.keys.index;
+        let key = self.keys.sealing(Purpose::Index);
         let table_length = length_u32(body.len() + seal::TAG_BYTES);
         let mut front = pack::head_encode(&PackHead { class: own.table.class, table_length, key_id: key.id(), nonce });
         let aad = self.table_aad(&front);
@@ -68,7 +69,8 @@ impl Store {
         let torn = || Error::damaged(format!("pack {id}"), "it ends inside its table");
         let head_bytes = front.get(..pack::HEAD_BYTES).ok_or_else(torn)?;
         let sealed = front.get(pack::HEAD_BYTES..wire::size(start)).ok_or_else(torn)?;
-        let body = seal::open_object(&self.keys.index, &self.table_aad(head_bytes), &head.nonce, sealed)
+        let key = self.opening_key(Purpose::Index, &head.key_id, format!("the table of pack {id}"))?;
+        let body = seal::open_object(key, &self.table_aad(head_bytes), &head.nonce, sealed)
             .map_err(|cause| Error::damaged(format!("the table of pack {id}"), cause))?;
         let frame = pack::table_frame_decode(&body).map_err(damaged)?;
         let mut plain = Vec::new();

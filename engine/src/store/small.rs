@@ -3,7 +3,7 @@
 use super::Store;
 use crate::backend::Name;
 use crate::backend::Payload;
-use crate::crypto::keys::ObjectKey;
+use crate::crypto::keys::Purpose;
 use crate::crypto::seal;
 use crate::crypto::seal::Opened;
 use crate::error::Error;
@@ -14,24 +14,25 @@ use crate::format::envelope::Head;
 use crate::format::envelope::ObjectType;
 use crate::random;
 
-/// What a small object must be: its type, and the key it is sealed with.
-pub(super) struct Door<'a> {
+/// What a small object must be: its type, and what the key is for that it is sealed with.
+#[derive(Clone, Copy)]
+pub(super) struct Door {
     pub(super) object_type: ObjectType,
-    pub(super) key: &'a ObjectKey,
+    pub(super) purpose: Purpose,
 }
 
 impl Store {
     /// Seals `body` and stores it under `name`; read back and compared before it counts.
     pub(crate) async fn put_small(&self, name: &Name, body: &[u8]) -> Result<()> {
-        let door = self.door(name)?;
-        let bytes = self.seal_small(name, &door, body)?;
+        let door = door(name)?;
+        let bytes = self.seal_small(name, door, body)?;
         self.put_compared(name, bytes).await
     }
 
     /// The body of a small object, authenticated under its own name.
     pub(crate) async fn get_small(&self, name: &Name) -> Result<Opened> {
         let bytes = self.backend.get(name).await?;
-        self.open_small(name, &self.door(name)?, &bytes)
+        self.open_small(name, door(name)?, &bytes)
     }
 
     /// Stores a small object and reads it back: a store that alters it is found out at once.
@@ -51,18 +52,19 @@ impl Store {
     }
 
     /// The stored bytes of a small object: head, ciphertext, tag.
-    pub(super) fn seal_small(&self, name: &Name, door: &Door<'_>, body: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn seal_small(&self, name: &Name, door: Door, body: &[u8]) -> Result<Vec<u8>> {
+        let key = self.keys.sealing(door.purpose);
         let nonce = random::array(self.rng())?;
         let head =
-            Head { object_type: door.object_type, flags: 0, repository: self.repository, key_id: door.key.id(), nonce };
+            Head { object_type: door.object_type, flags: 0, repository: self.repository, key_id: key.id(), nonce };
         let mut bytes = head.encode(body.len());
         let aad = envelope::aad(&bytes, &name.to_string());
-        bytes.extend_from_slice(&seal::seal_object(door.key, &aad, nonce, body));
+        bytes.extend_from_slice(&seal::seal_object(key, &aad, nonce, body));
         Ok(bytes)
     }
 
     /// Opens a small object's stored bytes.
-    pub(super) fn open_small(&self, name: &Name, door: &Door<'_>, bytes: &[u8]) -> Result<Opened> {
+    pub(super) fn open_small(&self, name: &Name, door: Door, bytes: &[u8]) -> Result<Opened> {
         let (head, sealed) = Head::decode(bytes).map_err(|cause| cause.while_reading(name))?;
         if head.object_type != door.object_type {
             return Err(Error::damaged(name, "it is an object of another kind"));
@@ -70,20 +72,21 @@ impl Store {
         if head.repository != self.repository {
             return Err(Error::damaged(name, "it belongs to another repository"));
         }
+        let key = self.opening_key(door.purpose, &head.key_id, name)?;
         let head_bytes = bytes.get(..bytes.len() - sealed.len()).unwrap_or_default();
         let aad = envelope::aad(head_bytes, &name.to_string());
-        seal::open_object(door.key, &aad, &head.nonce, sealed).map_err(|cause| Error::damaged(name, cause))
+        seal::open_object(key, &aad, &head.nonce, sealed).map_err(|cause| Error::damaged(name, cause))
     }
+}
 
-    /// Which type and key belong to a name.
-    fn door(&self, name: &Name) -> Result<Door<'_>> {
-        let object_type = match name {
-            Name::Pending(_) => ObjectType::Pending,
-            Name::Snapshot(_) => ObjectType::Snapshot,
-            Name::Mark(_) => ObjectType::Mark,
-            Name::Tomb(_) => ObjectType::Tomb,
-            other => return Err(Error::new(Kind::Bug, format!("{other} is no small sealed object"))),
-        };
-        Ok(Door { object_type, key: &self.keys.roots })
-    }
+/// Which type and key belong to a name.
+fn door(name: &Name) -> Result<Door> {
+    let object_type = match name {
+        Name::Pending(_) => ObjectType::Pending,
+        Name::Snapshot(_) => ObjectType::Snapshot,
+        Name::Mark(_) => ObjectType::Mark,
+        Name::Tomb(_) => ObjectType::Tomb,
+        other => return Err(Error::new(Kind::Bug, format!("{other} is no small sealed object"))),
+    };
+    Ok(Door { object_type, purpose: Purpose::Roots })
 }

@@ -109,7 +109,7 @@ impl Pruner {
                 let root = Snapshot::decode(&body).expect("a record").root;
                 let control = Control::new();
                 let rescued = rescue::rescue(&self.store, &control, self.run, root, &self.victims()).await;
-                let lost = matches!(rescued.expect("a rescue"), rescue::Rescued::Lost(_));
+                let lost = matches!(rescued.expect("a rescue"), rescue::Rescued::Lost(..));
                 // What a pending record has lost before it was validated is its writer's affair.
                 assert!(!lost || area == Area::Pending, "{} has lost data", listed.name);
             }

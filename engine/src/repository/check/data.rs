@@ -2,6 +2,8 @@
 
 use super::CheckReport;
 use super::ReadData;
+use super::StoredPack;
+use super::budget::Ledger;
 use crate::backend::Name;
 use crate::crypto::name;
 use crate::crypto::name::NameKey;
@@ -32,9 +34,10 @@ use tokio::task::JoinSet;
 /// Which packs to read.
 pub(super) fn choose(
     repository: &Repository,
-    mut packs: Vec<(PackId, u64)>,
+    mut packs: Vec<StoredPack>,
     read_data: ReadData,
-) -> Result<Vec<(PackId, u64)>> {
+    ledger: &Ledger,
+) -> Result<Vec<StoredPack>> {
     packs.sort();
     match read_data {
         ReadData::Nothing => packs.clear(),
@@ -44,29 +47,43 @@ pub(super) fn choose(
                 return Err(Error::new(Kind::Invalid, format!("there is no part {part} of {of}")));
             }
             // By name, so that the parts stay the same while other packs come and go.
-            packs.retain(|(id, _)| u64::from(leading(id)) % of == part - 1);
+            packs.retain(|pack| u64::from(leading(&pack.id)) % of == part - 1);
         }
         ReadData::Percent(percent) => {
             if !(percent > 0.0 && percent <= 100.0) {
                 return Err(Error::new(Kind::Invalid, format!("{percent} % is no share of the data")));
             }
             shuffle(repository, &mut packs)?;
-            let total: u64 = packs.iter().map(|(_, length)| length).sum();
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_sign_loss,
-                clippy::cast_possible_truncation,
-                reason = "a share of bytes needs no more than 52 bits"
-            )]
-            let wanted = (total as f64 * percent / 100.0).ceil() as u64;
+            let wanted = share(total(&packs), percent);
             take_bytes(&mut packs, wanted);
         }
         ReadData::Bytes(wanted) => {
             shuffle(repository, &mut packs)?;
             take_bytes(&mut packs, wanted);
         }
+        ReadData::Budget(_) => {
+            // What was never read stands in no order: whoever loses the cache must not begin with the same packs again.
+            shuffle(repository, &mut packs)?;
+            packs = ledger.choose(packs)?;
+        }
     }
     Ok(packs)
+}
+
+/// Bytes of these packs together.
+pub(super) fn total(packs: &[StoredPack]) -> u64 {
+    packs.iter().map(|pack| pack.length).sum()
+}
+
+/// So many percent of `bytes`.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "a share of bytes needs no more than 52 bits"
+)]
+pub(super) fn share(bytes: u64, percent: f64) -> u64 {
+    (bytes as f64 * percent / 100.0).ceil() as u64
 }
 
 fn leading(id: &PackId) -> u32 {
@@ -74,19 +91,21 @@ fn leading(id: &PackId) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-fn shuffle(repository: &Repository, packs: &mut [(PackId, u64)]) -> Result<()> {
+fn shuffle(repository: &Repository, packs: &mut [StoredPack]) -> Result<()> {
     let salt: [u8; 32] = random::array(repository.store().rng())?;
-    packs.sort_by_cached_key(|(id, _)| name::object_hash([salt.as_slice(), id.as_bytes().as_slice()]));
+    packs.sort_by_cached_key(|pack| name::object_hash([salt.as_slice(), pack.id.as_bytes().as_slice()]));
     Ok(())
 }
 
-fn take_bytes(packs: &mut Vec<(PackId, u64)>, wanted: u64) {
+/// Keeps the first packs, until they have `wanted` bytes; gives how many they have.
+pub(super) fn take_bytes(packs: &mut Vec<StoredPack>, wanted: u64) -> u64 {
     let mut taken = 0;
-    packs.retain(|(_, length)| {
+    packs.retain(|pack| {
         let keep = taken < wanted;
-        taken += length;
+        taken += if keep { pack.length } else { 0 };
         keep
     });
+    taken
 }
 
 /// What one pack came to.
@@ -105,22 +124,23 @@ pub(super) async fn read(
     control: &Control,
     live: &Arc<LiveIndex>,
     mut index: Arc<Index>,
-    mut packs: Vec<(PackId, u64)>,
+    mut packs: Vec<StoredPack>,
     threads: usize,
+    ledger: &mut Ledger,
     report: &mut CheckReport,
 ) -> Result<()> {
     loop {
-        let total: u64 = packs.iter().map(|(_, length)| length).sum();
-        control.counters().bytes_total.fetch_add(total, std::sync::atomic::Ordering::Relaxed);
-        if !read_all(control, live, &index, packs, threads, report).await? {
+        control.counters().bytes_total.fetch_add(total(&packs), std::sync::atomic::Ordering::Relaxed);
+        if !read_all(control, live, &index, packs, threads, ledger, report).await? {
             return Ok(());
         }
         let now = live.current();
+        let stored = |pack: &PackInfo| StoredPack { id: pack.id, length: pack.length.into(), stored: None };
         packs = Vec::new();
         for pack in now.packs() {
             let pack = pack?;
             if !index.has_pack(&pack.id) {
-                packs.push((pack.id, pack.length.into()));
+                packs.push(stored(&pack));
             }
         }
         index = now;
@@ -132,23 +152,24 @@ async fn read_all(
     control: &Control,
     live: &Arc<LiveIndex>,
     index: &Arc<Index>,
-    packs: Vec<(PackId, u64)>,
+    packs: Vec<StoredPack>,
     threads: usize,
+    ledger: &mut Ledger,
     report: &mut CheckReport,
 ) -> Result<bool> {
-    let mut running: JoinSet<Result<Verdict>> = JoinSet::new();
+    let mut running: JoinSet<Result<(StoredPack, Verdict)>> = JoinSet::new();
     let mut left = packs.into_iter();
     let mut moved = false;
     loop {
         control.check()?;
         while running.len() < threads
-            && let Some((id, _)) = left.next()
+            && let Some(pack) = left.next()
         {
-            let (live, index, number) = (Arc::clone(live), Arc::clone(index), index.pack_number(&id));
-            running.spawn(async move { verify(live, index, id, number).await });
+            let (live, index, number) = (Arc::clone(live), Arc::clone(index), index.pack_number(&pack.id));
+            running.spawn(async move { Ok((pack, verify(live, index, pack.id, number).await?)) });
         }
         let Some(done) = running.join_next().await else { return Ok(moved) };
-        let verdict = done.map_err(|lost| {
+        let (pack, verdict) = done.map_err(|lost| {
             Error::new(Kind::Bug, "a task that verifies a pack was lost").because(lost.to_string())
         })??;
         moved |= verdict.moved;
@@ -156,8 +177,12 @@ async fn read_all(
         report.bytes_read += verdict.bytes;
         control.count(|counters| &counters.bytes_done, verdict.bytes);
         control.count(|counters| &counters.entries_done, 1);
+        let is_whole = verdict.problems.is_empty();
         for (object, error) in verdict.problems {
             report.note(control, object, error)?;
+        }
+        if !verdict.moved {
+            ledger.note(&pack, is_whole);
         }
     }
 }
@@ -237,7 +262,7 @@ fn open_segments(
 }
 
 #[expect(clippy::too_many_arguments, reason = "one segment is what all of these say together")]
-fn open_segment(
+pub(in crate::repository) fn open_segment(
     decoder: &mut SegmentDecoder,
     names: &NameKey,
     id: PackId,
