@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
+use crate::id::PackId;
 use crate::id::SnapshotId;
 use std::collections::HashSet;
 
@@ -94,26 +95,41 @@ fn stored_share(view: &View, record: &ChunkRecord) -> Option<u64> {
     Some(u64::from(segment.stored_length) * u64::from(record.length) / u64::from(segment.plain_length).max(1))
 }
 
+/// Copies in victims of live chunks that have no copy in a usable pack that is no victim.
+fn homeless<'a>(
+    view: &'a View,
+    trace: &'a Trace,
+    is_victim: &'a impl Fn(u32) -> bool,
+) -> impl Iterator<Item = (u32, &'a ChunkRecord)> {
+    let has_home = move |record: &ChunkRecord| {
+        let packs = rivals(view, record).filter_map(|other| view.index.record(other)).map(|other| other.pack);
+        packs.filter(|pack| !is_victim(*pack)).any(|pack| view.state(pack).usable())
+    };
+    records(view)
+        .filter(move |(position, record)| is_victim(record.pack) && trace.is_live(*position) && !has_home(record))
+}
+
+/// Packs that must stay until what is needed of them has a copy elsewhere, whichever of them that is copied from: of
+/// several copies in victims each may be the one that others, who have condemned the rest, rely on.
+pub(super) fn at_stake(view: &View, trace: &Trace, is_victim: impl Fn(u32) -> bool) -> HashSet<PackId> {
+    let numbers: HashSet<u32> = homeless(view, trace, &is_victim).map(|(_, record)| record.pack).collect();
+    numbers.into_iter().filter_map(|number| view.index.pack(number)).map(|pack| pack.id).collect()
+}
+
 /// Which needed copies stand in victims only, so that they must be copied before the victims go. A live chunk of a
 /// victim that is nowhere to be found is an error: nothing may be deleted on the word of a list that lacks packs.
 pub(super) fn needed(view: &View, trace: &Trace, is_victim: impl Fn(u32) -> bool) -> Result<Bits> {
     let mut needed = Bits::new(view.index.len());
-    for (position, record) in records(view) {
-        if !is_victim(record.pack) || !trace.is_live(position) {
-            continue;
-        }
+    for (position, record) in homeless(view, trace, &is_victim) {
         let pack_of = |other: u32| view.index.record(other).map(|other| other.pack);
-        let packs = || rivals(view, record).filter_map(pack_of).map(|pack| (pack, view.state(pack)));
-        if packs().any(|(pack, state)| !is_victim(pack) && state.usable()) {
-            continue;
-        }
+        let mut states = rivals(view, record).filter_map(pack_of).map(|pack| view.state(pack));
         // Of several copies in victims the first one that is there is copied.
         let there = |other: &u32| pack_of(*other).is_some_and(|pack| is_victim(pack) && view.state(pack).whole);
         match rivals(view, record).filter(there).min() {
             Some(first) if first == position => drop(needed.set(position)),
             Some(_) => {}
             // Another run has condemned that copy and answers for it.
-            None if packs().any(|(_, state)| state.whole) => {}
+            None if states.any(|state| state.whole) => {}
             None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
         }
     }
