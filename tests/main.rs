@@ -13,5 +13,6 @@ mod golden;
 mod machine;
 mod model;
 mod prunes;
+mod simulation;
 mod support;
 mod tidy;
