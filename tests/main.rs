@@ -14,5 +14,6 @@ mod machine;
 mod model;
 mod prunes;
 mod repairs;
+mod simulation;
 mod support;
 mod tidy;

@@ -26,7 +26,8 @@ use crate::job::Control;
 use crate::store::NewPack;
 use crate::store::Store;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ pub(super) async fn rescue(
     needed: &HashSet<PackId>,
 ) -> Result<Rescued> {
     let mut index = load::load_what_is_stored(store).await?.index;
-    for pack in needed {
+    // In the order of names here and below, so that one seed replays a failure.
+    for pack in needed.iter().collect::<BTreeSet<_>>() {
         if !index.has_pack(pack)
             && let Some((own, bytes)) = whole_pack(store, *pack).await?
         {
@@ -97,7 +99,7 @@ struct Traced<'a> {
     /// One usable pack for each chunk that has any.
     packs: HashSet<PackId>,
     /// Chunks without a usable copy, and their lengths.
-    homeless: HashMap<ChunkId, u32>,
+    homeless: BTreeMap<ChunkId, u32>,
     /// Pages that cannot be read.
     lost: HashSet<ChunkId>,
     /// The store could not be asked.
@@ -106,7 +108,7 @@ struct Traced<'a> {
 
 impl<'a> Traced<'a> {
     fn new(index: &'a Index) -> Self {
-        Self { index, packs: HashSet::new(), homeless: HashMap::new(), lost: HashSet::new(), failed: None }
+        Self { index, packs: HashSet::new(), homeless: BTreeMap::new(), lost: HashSet::new(), failed: None }
     }
 }
 
@@ -140,7 +142,7 @@ struct Copier<'a> {
     control: &'a Control,
     session: SnapshotId,
     index: &'a Index,
-    homeless: HashMap<ChunkId, u32>,
+    homeless: BTreeMap<ChunkId, u32>,
     lost: HashSet<ChunkId>,
     /// Packs that were copied from, or are gone.
     tried: HashSet<u32>,
@@ -150,7 +152,7 @@ impl Copier<'_> {
     /// New packs with everything that is homeless and not lost.
     async fn run(&mut self) -> Result<Vec<IndexedPack>> {
         let mut copied = Vec::new();
-        while let Some((id, length)) = self.homeless.iter().next().map(|(id, length)| (*id, *length)) {
+        while let Some((id, length)) = self.homeless.first_key_value().map(|(id, length)| (*id, *length)) {
             self.control.check()?;
             let Some(pack) = self.next_source(&id, length)? else {
                 self.homeless.remove(&id);

@@ -65,10 +65,19 @@ impl Run {
     /// Gives the positions in victims that must be copied before these go.
     pub(super) async fn look(&mut self, victims: &HashSet<PackId>) -> Result<Bits> {
         for _ in 1..LOOKS_MAX {
+            let is_anew = self.trace.is_new();
             match self.look_once(victims).await {
                 Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound) => {
-                    let seen = self.view.names();
-                    if self.view.refresh().await.is_ok() && self.view.names() == seen {
+                    // What only a forgotten snapshot needed may have gone since the roots were read, or since it was
+                    // traced.
+                    self.trace = Trace::default();
+                    let seen = (self.roots.names(), self.view.names());
+                    let roots = Roots::read(&self.view.store, &self.roots).await;
+                    if is_anew
+                        && let Ok(roots) = roots
+                        && self.view.refresh().await.is_ok()
+                        && (roots.names(), self.view.names()) == seen
+                    {
                         return Err(error);
                     }
                 }
@@ -87,8 +96,11 @@ impl Run {
         self.view.refresh().await?;
         self.refuse_without_snapshots()?;
         self.trace.follow(&self.view, &self.roots, &self.control).await?;
-        let is_victim: HashSet<u32> = victims.iter().filter_map(|pack| self.view.index.pack_number(pack)).collect();
-        count::needed(&self.view, &self.trace, &is_victim)
+        count::needed(&self.view, &self.trace, &self.numbers(victims))
+    }
+
+    fn numbers(&self, packs: &HashSet<PackId>) -> HashSet<u32> {
+        packs.iter().filter_map(|pack| self.view.index.pack_number(pack)).collect()
     }
 
     /// A list of snapshots that is empty by mistake must not empty the repository (I-15).
@@ -160,12 +172,12 @@ impl Run {
     /// From P2 on.
     async fn finish(&mut self, victims: &HashSet<PackId>, going: HashSet<PackId>) -> Result<()> {
         let needed = self.look(victims).await?;
-        let costly = self.packs_of(&needed)?;
-        let (free, rest): (HashSet<PackId>, HashSet<PackId>) = if costly.is_empty() {
+        let (free, rest): (HashSet<PackId>, HashSet<PackId>) = if needed.is_empty() {
             (HashSet::new(), going)
         } else {
-            // Packs that nothing is copied from go first: a full store gets room for the copies.
-            going.into_iter().partition(|pack| !costly.contains(pack))
+            // Packs of which nothing is needed that is not safe elsewhere go first: a full store gets room for the copies.
+            let at_stake = count::at_stake(&self.view, &self.trace, &self.numbers(victims))?;
+            going.into_iter().partition(|pack| !at_stake.contains(pack))
         };
         self.delete(&free).await?;
         self.settle(victims, needed).await?;
@@ -194,13 +206,6 @@ impl Run {
             }
         }
         Err(Error::new(Kind::Conflict, "cannot merge the index").because("other runs merge it all the time"))
-    }
-
-    /// The packs in which positions stand.
-    fn packs_of(&self, positions: &Bits) -> Result<HashSet<PackId>> {
-        let mut packs = HashSet::new();
-        count::for_each_of(&self.view, positions, |record| packs.extend(self.view.index.pack_id(record.pack)))?;
-        Ok(packs)
     }
 
     fn count_what_is_left(&mut self) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
+use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::table::Copy;
 use std::cmp::Reverse;
@@ -111,32 +112,54 @@ pub(super) fn for_each_of(view: &View, positions: &Bits, mut visit: impl FnMut(&
     })
 }
 
+/// Calls `visit` with each copy in a victim of a live chunk that has no copy in a usable pack that is no victim, and
+/// with all copies of that chunk.
+fn for_each_homeless(
+    view: &View,
+    trace: &Trace,
+    victims: &HashSet<u32>,
+    mut visit: impl FnMut(&Copy, &[Copy]) -> Result<()>,
+) -> Result<()> {
+    if victims.is_empty() {
+        return Ok(());
+    }
+    let is_home = |pack: u32| !victims.contains(&pack) && view.state(pack).usable();
+    view.index.for_each_chunk(|copies| {
+        for copy in copies {
+            let (position, record) = copy;
+            let is_needed = victims.contains(&record.pack) && trace.is_live(*position);
+            if is_needed && !rivals(copies, record).any(|(_, rival)| is_home(rival.pack)) {
+                visit(copy, copies)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Packs that must stay until what is needed of them has a copy elsewhere, whichever of them that is copied from: of
+/// several copies in victims each may be the one that others, who have condemned the rest, rely on.
+pub(super) fn at_stake(view: &View, trace: &Trace, victims: &HashSet<u32>) -> Result<HashSet<PackId>> {
+    let mut packs = HashSet::new();
+    for_each_homeless(view, trace, victims, |(_, record), _| {
+        packs.extend(view.index.pack_id(record.pack));
+        Ok(())
+    })?;
+    Ok(packs)
+}
+
 /// Which needed copies stand in victims only, so that they must be copied before the victims go. A live chunk of a
 /// victim that is nowhere to be found is an error: nothing may be deleted on the word of a list that lacks packs.
 pub(super) fn needed(view: &View, trace: &Trace, victims: &HashSet<u32>) -> Result<Bits> {
     let mut needed = Bits::new(size(view.index.end()));
-    if victims.is_empty() {
-        return Ok(needed);
-    }
-    let is_victim = |pack: u32| victims.contains(&pack);
-    view.index.for_each_chunk(|copies| {
-        for (position, record) in copies {
-            if !is_victim(record.pack) || !trace.is_live(*position) {
-                continue;
-            }
-            let rivals =
-                || rivals(copies, record).map(|(position, rival)| (position, rival.pack, view.state(rival.pack)));
-            if rivals().any(|(_, pack, state)| !is_victim(pack) && state.usable()) {
-                continue;
-            }
-            // Of several copies in victims the first one that is there is copied.
-            match rivals().filter(|(_, pack, state)| is_victim(*pack) && state.whole).map(|(other, ..)| other).min() {
-                Some(first) if first == position => drop(needed.set(*position)),
-                Some(_) => {}
-                // Another run has condemned that copy and answers for it.
-                None if rivals().any(|(_, _, state)| state.whole) => {}
-                None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
-            }
+    for_each_homeless(view, trace, victims, |(position, record), copies| {
+        let there = || rivals(copies, record).filter(|(_, rival)| view.state(rival.pack).whole);
+        // Of several copies in victims the first one that is there is copied.
+        match there().filter(|(_, rival)| victims.contains(&rival.pack)).map(|(other, _)| other).min() {
+            Some(first) if first == position => drop(needed.set(*position)),
+            Some(_) => {}
+            // Another run has condemned that copy and answers for it.
+            None if there().next().is_some() => {}
+            None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
         }
         Ok(())
     })?;

@@ -51,6 +51,11 @@ impl Roots {
         }
         Ok(Self { pending, snapshots })
     }
+
+    /// What decides whether looking again may give another answer.
+    pub(super) fn names(&self) -> (Vec<SnapshotId>, Vec<SnapshotId>) {
+        (self.pending.keys().copied().collect(), self.snapshots.keys().copied().collect())
+    }
 }
 
 /// All records of an area, listed at least twice: a record that is replaced while a folder is being listed may be

@@ -36,6 +36,11 @@ impl Trace {
         self.live.has(position)
     }
 
+    /// Nothing has been traced yet: nothing counts as live that roots of an earlier look have reached.
+    pub(super) fn is_new(&self) -> bool {
+        self.known == 0 && self.seen.is_empty()
+    }
+
     /// Marks everything that the roots reach. Whatever a snapshot needs and cannot be read or found is an error.
     pub(super) async fn follow(&mut self, view: &View, roots: &Roots, control: &Control) -> Result<()> {
         if std::mem::replace(&mut self.stale, true) {

@@ -95,6 +95,11 @@ impl Repository {
         Ok(body.packs.into_iter().map(|pack| view(pack.pack, pack.length, pack.table)).collect())
     }
 
+    /// Index objects that an index object replaces: whoever reads it leaves them out.
+    pub async fn inspect_superseded(&self, id: IndexId) -> Result<Vec<IndexId>> {
+        Ok(self.store().get_index(id).await?.supersedes)
+    }
+
     /// What a pack says of itself; its frame and table are verified.
     pub async fn inspect_pack(&self, id: PackId) -> Result<PackView> {
         let bytes = self.store().get_pack(id).await?;

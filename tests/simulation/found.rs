@@ -1,0 +1,49 @@
+//! Worlds in which something was lost once, or said to be: each is played again for ever.
+
+use super::options::Options;
+use super::play;
+use super::runtime;
+use super::time::DAY;
+use super::time::HOUR;
+use super::time::SECOND;
+
+/// What the worlds below have in common.
+const BUSY: Options = Options {
+    writers: 2,
+    pruners: 3,
+    readers: 0,
+    keepers: 1,
+    runs: 3,
+    files: 6,
+    pace: 2 * SECOND,
+    interval: HOUR,
+    sticky: 0,
+    pauses: 30,
+    faults: 0,
+    crashes: 0,
+    outages: 0,
+    full: 0,
+    stale: 0,
+    steady: true,
+    skew: 0,
+    broken: None,
+};
+
+fn is_sound(seed: u64, options: Options) {
+    let (outcome, tally) = play(&runtime(), seed, options, false);
+    assert_eq!(outcome, Ok(()), "{tally:?}");
+}
+
+/// Of two copies in condemned packs one was deleted before the other was copied, which another prune could delete, and
+/// whose pack that one had taken out of the index already.
+#[test]
+fn a_copy_in_a_condemned_pack_stays_until_the_chunk_is_safe_elsewhere() {
+    is_sound(1112, Options { writers: 4, pruners: 2, readers: 2, files: 20, interval: 5 * DAY, crashes: 100, ..BUSY });
+}
+
+/// A prune read which snapshots there are and slept; meanwhile one of them was forgotten, and another prune took its data.
+#[test]
+fn what_was_forgotten_and_pruned_during_a_prune_is_no_damage() {
+    is_sound(633, Options { pace: 30 * SECOND, interval: DAY, sticky: 50, skew: 3650 * DAY, ..BUSY });
+    is_sound(1686, Options { sticky: 90, steady: false, skew: 3650 * DAY, ..BUSY });
+}
