@@ -203,7 +203,7 @@ impl Town {
 
     fn wait(&mut self, all: &mut [Process]) {
         let begin = Instant::now();
-        while all.iter_mut().fold(false, |alive, process| process.goes_on(&self.house) || alive) {
+        while all.iter_mut().map(|process| process.goes_on(&self.house)).filter(|alive| *alive).count() > 0 {
             assert!(begin.elapsed() < Duration::from_secs(120), "round {}: it never ends", self.round);
             std::thread::yield_now();
         }

@@ -84,7 +84,7 @@ pub(super) async fn copy(
     Ok(out.tally)
 }
 
-/// While one pack is gone through, the next one is fetched and the new ones that the pack before has filled are stored.
+/// While one pack is gone through, the new ones that the pack before has filled are stored.
 async fn copy_class(
     view: &View,
     out: &mut Out,
@@ -92,34 +92,22 @@ async fn copy_class(
     victims: &[(u32, usize)],
     control: &Control,
 ) -> Result<()> {
-    let (mut left, mut full, mut spare) = (victims.iter(), Vec::new(), Vec::new());
-    let mut next = match left.next() {
-        Some(victim) => Some(fetch(view, crew.class, *victim, Vec::new()).await?),
-        None => None,
-    };
-    while let Some(victim) = next.take().map(Arc::new) {
+    let (mut full, mut buffer) = (Vec::new(), Vec::new());
+    for victim in victims {
         control.check()?;
-        let (class, buffer) = (crew.class, std::mem::take(&mut spare));
-        let ahead = async {
-            match left.next() {
-                Some(victim) => fetch(view, class, *victim, buffer).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let (put, ahead, extracted) =
-            tokio::join!(out.put_all(std::mem::take(&mut full), control), ahead, crew.extract(&victim));
-        put?;
-        (crew, full) = extracted?;
-        match ahead {
-            Ok(ahead) => next = ahead,
+        let fetched = fetch(view, crew.class, *victim, std::mem::take(&mut buffer)).await;
+        let victim = match fetched {
+            Ok(victim) => Arc::new(victim),
             Err(error) => {
                 out.put_all(full, control).await?;
                 return Err(error);
             }
-        }
-        let bytes = Arc::into_inner(victim).map(|victim| victim.pack.bytes).unwrap_or_default();
-        control.count(|counters| &counters.bytes_done, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        spare = bytes;
+        };
+        let (put, extracted) = tokio::join!(out.put_all(std::mem::take(&mut full), control), crew.extract(&victim));
+        put?;
+        (crew, full) = extracted?;
+        buffer = Arc::into_inner(victim).map(|victim| victim.pack.bytes).unwrap_or_default();
+        control.count(|counters| &counters.bytes_done, u64::try_from(buffer.len()).unwrap_or(u64::MAX));
     }
     out.put_all(full, control).await?;
     let (copied, full) = crew.finish().await?;
