@@ -121,11 +121,11 @@ impl World {
     fn mislead(&mut self, actor: usize, area: Area, list: &mut Vec<Listed>) {
         let Some(broken) = self.options.broken else { return };
         let role = self.actors[actor].role;
-        let is_hidden = match (broken, role, area) {
-            (Broken::MarksAreHidden, Role::Writer, Area::Marks | Area::Tombs) => true,
-            (Broken::IntentsAreHidden, Role::Pruner, Area::Pending) => true,
-            _ => false,
-        };
+        let is_hidden = matches!(
+            (broken, role, area),
+            (Broken::MarksAreHidden, Role::Writer, Area::Marks | Area::Tombs)
+                | (Broken::IntentsAreHidden, Role::Pruner, Area::Pending)
+        );
         if is_hidden {
             list.clear();
         }

@@ -34,13 +34,6 @@ fn is_sound(seed: u64, options: Options) {
     assert_eq!(outcome, Ok(()), "{tally:?}");
 }
 
-/// Of two copies in condemned packs one was deleted before the other was copied, which another prune could delete, and
-/// whose pack that one had taken out of the index already.
-#[test]
-fn a_copy_in_a_condemned_pack_stays_until_the_chunk_is_safe_elsewhere() {
-    is_sound(1112, Options { writers: 4, pruners: 2, readers: 2, files: 20, interval: 5 * DAY, crashes: 100, ..BUSY });
-}
-
 /// A prune read which snapshots there are and slept; meanwhile one of them was forgotten, and another prune took its data.
 #[test]
 fn what_was_forgotten_and_pruned_during_a_prune_is_no_damage() {
