@@ -20,7 +20,7 @@ pub(super) const PAGE_ROWS: usize = (PAGE_BYTES - MAC_BYTES) / RECORD_BYTES;
 pub(super) const PAGES_AT: u64 = 4096;
 /// Bytes of the front without its hash.
 pub(super) const FRONT_BYTES: usize = 8 + 4 + 4 + 8 + 8 + 8 + 32;
-const MAGIC: [u8; 8] = *b"SRMSHRD\0";
+const MAGIC: [u8; 8] = *b"shard\0\0\0";
 /// Least bytes of one covered object.
 const COVERED_BYTES_MIN: usize = 32 + 8 + 4 + 4 + 4;
 
