@@ -13,5 +13,6 @@ mod golden;
 mod machine;
 mod model;
 mod prunes;
+mod repairs;
 mod support;
 mod tidy;

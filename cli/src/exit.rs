@@ -86,6 +86,7 @@ mod tests {
             (Kind::TargetFailed, 1),
             (Kind::BackendDenied, 1),
             (Kind::BackendBusy, 15),
+            (Kind::CacheFailed, 1),
             (Kind::NoSpace, 1),
             (Kind::Conflict, 1),
             (Kind::NotFound, 1),

@@ -1,5 +1,6 @@
 //! The inner stages as the benchmarks call them: thin wrappers, hidden, without any promise.
 
+use crate::backend::Name;
 use crate::backup::cut::Cutter;
 use crate::class::Class;
 use crate::crypto::keys::Keys;
@@ -17,14 +18,20 @@ use crate::format::index::IndexedPack;
 use crate::format::pack::NO_SALT;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;
+use crate::format::segment::SegmentInfo;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::id::RepositoryId;
 use crate::id::SnapshotId;
+use crate::index::claim::Claim;
+use crate::index::claim::Claims;
+use crate::index::load;
 use crate::index::table::Index;
+use crate::limits::INDEX_MERGED_CHUNKS;
 use crate::limits::SEGMENT_CHUNKS_MAX;
 use crate::random::SeededRng;
+use crate::repository::Repository;
 use crate::squeeze::Squeezer;
 use std::sync::Arc;
 
@@ -144,12 +151,122 @@ impl Lookup {
 
     /// How many of the names are found when each `step`th is looked up.
     pub fn hits(&self, step: usize) -> usize {
-        self.names.iter().step_by(step.max(1)).filter(|name| self.index.find(name).is_some()).count()
+        self.names.iter().step_by(step.max(1)).filter(|name| matches!(self.index.find(name), Ok(Some(_)))).count()
     }
 
     /// How many of these are found: names the index does not have, for instance.
     pub fn found(&self, names: &[ChunkId]) -> usize {
-        names.iter().filter(|name| self.index.find(name).is_some()).count()
+        names.iter().filter(|name| matches!(self.index.find(name), Ok(Some(_)))).count()
+    }
+}
+
+/// A repository's index of made-up chunks of 512 KiB, as large as wished.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// All chunks.
+    pub chunks: u64,
+    /// Chunks of a pack.
+    pub of_pack: u64,
+    /// Chunks of a segment.
+    pub of_segment: usize,
+}
+
+impl Scale {
+    /// Stores index objects for all chunks, as full as a prune makes them. Gives the path of every pack they name and
+    /// its length, for whoever lays empty files there.
+    pub async fn fill(self, repository: &Repository) -> Result<Vec<(String, u64)>> {
+        let store = repository.store();
+        let key = store.new_data_key(Class::Data, Suite::fastest(), true).await?;
+        let mut packs = Vec::new();
+        let mut body = IndexBody::default();
+        let mut chunks = 0;
+        for first in (0..self.chunks).step_by(usize::try_from(self.of_pack).unwrap_or(usize::MAX)) {
+            let pack = self.pack(repository, first, key.id);
+            packs.push((Name::Pack(pack.pack).to_string(), u64::from(pack.length)));
+            body.packs.push(pack);
+            chunks += self.of_pack;
+            if chunks >= u64::try_from(INDEX_MERGED_CHUNKS).unwrap_or(u64::MAX) {
+                store.put_index(&std::mem::take(&mut body)).await?;
+                chunks = 0;
+            }
+        }
+        if !body.packs.is_empty() {
+            store.put_index(&body).await?;
+        }
+        Ok(packs)
+    }
+
+    fn pack(self, repository: &Repository, first: u64, data_key: DataKeyId) -> IndexedPack {
+        const LENGTH: u32 = 512 * 1024;
+        let last = self.chunks.min(first + self.of_pack);
+        let chunks: Vec<ChunkRef> =
+            (first..last).map(|number| ChunkRef { id: made_up(repository, number), length: LENGTH }).collect();
+        let mut offset = 4096;
+        let mut segments = Vec::new();
+        for chunks in chunks.chunks(self.of_segment) {
+            let plain_length = LENGTH.saturating_mul(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
+            let (stored_length, chunks) = (plain_length / 2, chunks.to_vec());
+            let info = SegmentInfo {
+                offset,
+                stored_length,
+                plain_length,
+                data_key: 0,
+                salt: NO_SALT,
+                number: 0,
+                compression: 1,
+            };
+            segments.push(info.with_chunks(chunks));
+            offset += stored_length;
+        }
+        let (class, session) = (Class::Data, SnapshotId::from_bytes([3; 16]));
+        let table = PackTable { class, session, data_keys: vec![data_key], salts: Vec::new(), segments };
+        let name = repository.store().names(Class::Metadata).name(&first.to_le_bytes());
+        IndexedPack { pack: PackId::from_bytes(*name.as_bytes()), length: offset + 8192, table }
+    }
+}
+
+fn made_up(repository: &Repository, number: u64) -> ChunkId {
+    repository.store().names(Class::Data).name(&number.to_le_bytes())
+}
+
+/// What a backup knows of a repository.
+pub struct Known {
+    repository: Repository,
+    claims: Claims,
+}
+
+impl Known {
+    /// Opens the index as a backup does.
+    pub async fn open(repository: &Repository) -> Result<Self> {
+        let stored = load::load_what_is_stored(repository.store()).await?;
+        let claims = Claims::beside(repository.store(), Arc::new(stored.index));
+        Ok(Self { repository: repository.clone(), claims })
+    }
+
+    /// Copies of chunks it knows, shards they are in, bytes that the index itself says it takes.
+    pub fn size(&self) -> (usize, usize, usize) {
+        let index = self.claims.index();
+        (index.len(), index.shards(), index.memory_bytes())
+    }
+
+    /// How many of these made-up chunks it has.
+    pub fn found(&self, numbers: impl Iterator<Item = u64>) -> Result<usize> {
+        let mut found = 0;
+        for number in numbers {
+            let id = made_up(&self.repository, number);
+            found += usize::from(self.claims.index().usable(&id, 512 * 1024)?.is_some());
+        }
+        Ok(found)
+    }
+
+    /// Takes on these made-up chunks; how many were new.
+    pub fn claim(&self, numbers: impl Iterator<Item = u64>) -> Result<usize> {
+        let mut new = 0;
+        for number in numbers {
+            let claim = self.claims.claim(&made_up(&self.repository, number), 512 * 1024)?;
+            new += usize::from(matches!(claim, Claim::New(_)));
+        }
+        Ok(new)
     }
 }
 

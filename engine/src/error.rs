@@ -22,6 +22,8 @@ pub enum Kind {
     BackendDenied,
     /// The backend did not answer, or asked to come back later.
     BackendBusy,
+    /// A local file that only saves work or memory cannot be read, or is not what was written.
+    CacheFailed,
     /// The backend has no room left.
     NoSpace,
     /// Something of that name exists already.

@@ -56,6 +56,12 @@ pub const INDEX_BYTES_MAX: usize = 256 * MIB;
 /// Chunks at which merging makes an index object no larger.
 pub const INDEX_MERGED_CHUNKS: usize = 512 * 1024;
 
+/// Chunks that index objects name, and chunks that a backup takes on, which are kept in memory before they go to a
+/// local file: smaller repositories need none.
+pub const SHARD_CHUNKS: usize = 256 * 1024;
+/// Stored bytes of index objects fetched at once, unless one alone has more.
+pub const INDEX_FETCH_BYTES: u64 = 8 * MIB as u64;
+
 /// Goal of one encoded catalog page.
 pub const PAGE_BYTES_GOAL: usize = 48 * KIB;
 /// An item that would push a page past this closes the page first.

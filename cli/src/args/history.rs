@@ -26,18 +26,8 @@ pub struct CopyArgs {
     pub all: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
-    /// Where the other repository is
-    #[arg(long, value_name = "LOCATION")]
-    pub from_repo: String,
-    /// The other repository's password is all of FILE but the line end
-    #[arg(long, value_name = "FILE", group = "from_key")]
-    pub from_password_file: Option<PathBuf>,
-    /// Run COMMAND in a shell and take the other repository's password from its output
-    #[arg(long, value_name = "COMMAND", group = "from_key")]
-    pub from_password_command: Option<String>,
-    /// Unlock the other repository with a key file
-    #[arg(long, value_name = "FILE", group = "from_key")]
-    pub from_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub from: FromArgs,
     /// Store nothing; tell what would be copied
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -52,9 +42,26 @@ pub struct CopyArgs {
     pub limit_upload: Option<u32>,
 }
 
-impl CopyArgs {
+/// Another repository, and what unlocks it.
+#[derive(Args, Debug)]
+pub struct FromArgs {
+    /// Where the other repository is
+    #[arg(long, value_name = "LOCATION")]
+    pub from_repo: String,
+    /// The other repository's password is all of FILE but the line end
+    #[arg(long, value_name = "FILE", group = "from_key")]
+    pub from_password_file: Option<PathBuf>,
+    /// Run COMMAND in a shell and take the other repository's password from its output
+    #[arg(long, value_name = "COMMAND", group = "from_key")]
+    pub from_password_command: Option<String>,
+    /// Unlock the other repository with a key file
+    #[arg(long, value_name = "FILE", group = "from_key")]
+    pub from_key_file: Option<PathBuf>,
+}
+
+impl FromArgs {
     /// Global options that open the other repository.
-    pub fn from(&self, global: &Global) -> Global {
+    pub fn global(&self, global: &Global) -> Global {
         let mut from = global.clone();
         from.repo = Some(self.from_repo.clone());
         from.repository_file = None;

@@ -8,6 +8,7 @@ mod filter;
 mod forget;
 mod history;
 mod prune;
+mod repair;
 mod restore;
 mod values;
 mod verbs;
@@ -20,8 +21,15 @@ pub use forget::ForgetArgs;
 pub use forget::ProtectArgs;
 pub use forget::UnprotectArgs;
 pub use history::CopyArgs;
+pub use history::FromArgs;
 pub use history::RewriteArgs;
 pub use prune::PruneArgs;
+pub use repair::RepairArgs;
+pub use repair::RepairFetchArgs;
+pub use repair::RepairIndexArgs;
+pub use repair::RepairPacksArgs;
+pub use repair::RepairSnapshotsArgs;
+pub use repair::RepairVerb;
 pub use restore::RestoreArgs;
 pub use restore::RestoreOverwrite;
 pub use values::Selector;
@@ -107,7 +115,7 @@ pub struct Global {
     /// No colours [env: NO_COLOR]
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Where unfinished backups are remembered; may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
+    /// Where unfinished backups and a large index are remembered; may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
     /// Remember nothing here: an interrupted backup is read again, but not uploaded again
@@ -127,6 +135,7 @@ pub enum Verb {
     Restore(Box<RestoreArgs>),
     Dump(DumpArgs),
     Check(CheckArgs),
+    Repair(RepairArgs),
     Stats(StatsArgs),
     Tag(TagArgs),
     Key(KeyArgs),
@@ -190,6 +199,10 @@ mod tests {
             "restore",
             "dump",
             "check",
+            "repair",
+            "index",
+            "packs",
+            "fetch",
             "stats",
             "tag",
             "key",

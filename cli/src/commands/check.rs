@@ -53,7 +53,36 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         Ok(()) => failure,
         Err(why) => failure.because(format!("not all of them could be written: {}", why.because.join(": "))),
     };
-    Err(failure.hint("restore what you can, and look at the disk: a backup stores again what is still in the source"))
+    Err(failure.hint(advice(&report)))
+}
+
+/// What helps, in the order in which it saves most.
+fn advice(report: &CheckReport) -> String {
+    let has = |beginnings: &[&str]| {
+        report.problems.iter().any(|problem| beginnings.iter().any(|begin| problem.object.starts_with(begin)))
+    };
+    let mut verbs = Vec::new();
+    if has(&["index/", "keys/data/"]) || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0) {
+        verbs.push("'strongroom repair index'");
+    }
+    // Packs that were dealt with are condemned.
+    let is_condemned = |problem: &strongroom::Problem| problem.message.contains("it is condemned");
+    let packs = || report.problems.iter().filter(|problem| problem.object.starts_with("packs/"));
+    if packs().any(|problem| !is_condemned(problem)) {
+        verbs.push("'strongroom repair packs'");
+    }
+    if packs().next().is_some() || has(&["chunk ", "catalog page "]) {
+        verbs.push("a backup of what is still there");
+        verbs.push("'strongroom repair snapshots --all'");
+    }
+    if packs().any(is_condemned) {
+        verbs.push("'strongroom prune'");
+    }
+    let look = "look at the disk first";
+    match verbs.as_slice() {
+        [] => format!("restore what you can, and {look}: a backup stores again what is still in the source"),
+        verbs => format!("{look}; then this helps, in this order: {}", verbs.join(", ")),
+    }
 }
 
 fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {

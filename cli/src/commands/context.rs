@@ -94,7 +94,9 @@ impl Context {
                 _ => failure,
             }
         });
-        Ok((opened?, kept))
+        let opened = opened?;
+        self.give_folders(&opened);
+        Ok((opened, kept))
     }
 
     /// Without its key the user's own repository is either not there yet, or locked.
@@ -107,6 +109,11 @@ impl Context {
         Ok(Failure::new(Exit::WrongKey, format!("the key of the repository at {} is gone", backend.describe()))
             .because(format!("there is no key file {file}"))
             .hint("copy the key file back, or use '--use-recovery-code' and the code printed at the first backup"))
+    }
+
+    /// Tells a repository where it may put files on this machine.
+    pub fn give_folders(&self, repository: &Repository) {
+        repository.use_folders(self.cache_folder(), Some(std::env::temp_dir()));
     }
 
     /// Where caches go; `None` when they are not wanted or have no place.

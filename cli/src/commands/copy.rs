@@ -15,7 +15,7 @@ use strongroom::Repository;
 /// Copies the snapshots named, or all that match.
 pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
     let (environment, show) = (context.environment.clone(), context.show.clone());
-    let other = Context::new(args.from(&context.global), environment, show, context.interrupt.clone());
+    let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
     let from: Repository = other.open().await?;
     let to: Repository = context.open().await?;
     let snapshots = other.select(&from, &args.ids, &args.filter).await?;

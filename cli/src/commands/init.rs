@@ -54,6 +54,7 @@ pub async fn make(
     options.label = args.label.unwrap_or_default();
     options.recovery = !args.no_recovery_code;
     let created = Repository::create(backend, key, options).await?;
+    context.give_folders(&created.repository);
     // A code that nobody saw is lost: unlike other output its end is never quiet.
     tell(context, &created, &from).map_err(|failure| {
         Failure { exit: Exit::Failed, closed: false, ..failure }

@@ -20,6 +20,7 @@ mod ls;
 mod pages;
 mod protect;
 mod prune;
+mod repair;
 mod restore;
 mod rewrite;
 mod select;
@@ -60,6 +61,7 @@ async fn verb(context: &Context, verb: Verb) -> Result<Exit, Failure> {
         Verb::Restore(args) => restore::run(context, *args).await,
         Verb::Dump(args) => dump::run(context, args).await,
         Verb::Check(args) => check::run(context, args).await,
+        Verb::Repair(args) => repair::run(context, args).await,
         Verb::Stats(args) => stats::run(context, args).await,
         Verb::Tag(args) => tag::run(context, args).await,
         Verb::Key(args) => key::run(context, args).await,

@@ -40,13 +40,16 @@ pub async fn run(context: &Context, args: SnapshotsArgs) -> Result<Exit, Failure
     if groups.is_empty() {
         context.show.say("no snapshots")?;
     }
-    for (group, snapshots) in &groups {
+    for (number, (group, snapshots)) in groups.iter().enumerate() {
+        if number > 0 {
+            context.show.say("")?;
+        }
         if !group.is_empty() {
             let common: Vec<String> = group.iter().map(|(name, value)| format!("{name} {value}")).collect();
             context.show.line(&format!("snapshots of {}:", common.join(", ")))?;
         }
         context.show.line(&lines(snapshots, args.compact))?;
-        context.show.say(&format!("{}\n", counted(snapshots.len() as u64, "snapshot")))?;
+        context.show.say(&counted(snapshots.len() as u64, "snapshot"))?;
     }
     Ok(Exit::Done)
 }

@@ -141,10 +141,13 @@ fn hint(kind: Kind) -> Option<&'static str> {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
         Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
         Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged",
-        Kind::Unsupported => "this strongroom is too old for it, or another program made it",
+        Kind::Unsupported => {
+            "a newer strongroom opens what a newer one made; what another program made, only that one does"
+        }
         Kind::SourceFailed => "no snapshot was stored",
         Kind::BackendDenied => "check the permissions of the repository's location",
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",
+        Kind::CacheFailed => "run the same command again: such files are made anew; the repository is not concerned",
         Kind::NoSpace => "free some space and run the same command again; the repository is still good",
         Kind::NotFound => "'strongroom snapshots' and 'strongroom ls SNAPSHOT' list what there is",
         Kind::Protected => "'strongroom unprotect' takes the protection of a snapshot away",

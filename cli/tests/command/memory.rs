@@ -43,3 +43,28 @@ fn memory_stays_within_its_limits_whatever_the_input() {
     assert!(restore <= 200, "restore took {restore} MiB");
     assert!(check <= 200, "check took {check} MiB");
 }
+
+#[test]
+fn a_prune_that_writes_nearly_everything_anew_stays_within_its_limits() {
+    let house = House::new();
+    for number in 0..120 {
+        // Half of it can be squeezed.
+        let mut bytes = noise(number, 1 << 20);
+        bytes.extend(format!("line {number} of the same words, again and again\n").repeat(20_000).into_bytes());
+        house.write(&format!("in/{number}"), bytes);
+        house.write(&format!("in/{number}-gone"), noise(number + 1000, 300_000));
+    }
+    let top = house.text("in");
+    let first = house.backup(&[&top])["snapshot_id"].as_str().expect("an ID").to_owned();
+    for number in 0..120 {
+        std::fs::remove_file(house.path(format!("in/{number}-gone"))).expect("removed");
+    }
+    house.backup(&[&top]);
+    house.run(["forget", &first]).done();
+    let prune = peak(&house, &["--json", "prune", "--min-age", "0", "--max-unused", "0"]);
+    println!("peak MiB: prune {prune}");
+    let left: u64 = house.area("packs").iter().map(|(_, length)| length).sum();
+    assert!(left < 140 << 20, "{left} bytes are left");
+    assert!(prune <= 200, "prune took {prune} MiB");
+    house.assert_sound();
+}

@@ -15,13 +15,12 @@ use strongroom::Sink;
 use strongroom::Source;
 use strongroom::SourceError;
 use strongroom::StreamEntry;
-use strongroom::Timestamp;
 use strongroom::Verdict;
 
 /// A command whose standard output is backed up as one entry of kind `Stream`.
 ///
 /// It runs in a process group of its own with nothing as its input. Only an exit with 0 makes a
-/// snapshot; an empty output with 0 is fine unless [`Self::refuse_empty`] says otherwise. When the job
+/// snapshot; an empty output with 0 is fine unless its entry says otherwise. When the job
 /// stops or fails the whole group is ended.
 pub struct CommandSource {
     program: OsString,
@@ -30,7 +29,6 @@ pub struct CommandSource {
     withheld: Vec<OsString>,
     folder: Option<PathBuf>,
     entry: StreamEntry,
-    kind: String,
     listener: Option<Listener>,
 }
 
@@ -45,15 +43,15 @@ impl CommandSource {
             withheld: Vec::new(),
             folder: None,
             entry: StreamEntry::new(EntryPath::parse(b"stdin").expect("one plain name is a valid path")),
-            kind: "command".to_string(),
             listener: None,
         }
     }
 
-    /// Where the output is stored; `stdin` at the snapshot's root unless said.
+    /// What the output is stored as: a path, or more than that; `stdin` at the snapshot's root unless said. An empty
+    /// output is refused with [`EmptyStream`](strongroom::EmptyStream) where the entry says so.
     #[must_use]
-    pub fn path(mut self, path: EntryPath) -> Self {
-        self.entry.set_path(path);
+    pub fn entry(mut self, entry: impl Into<StreamEntry>) -> Self {
+        self.entry = entry.into();
         self
     }
 
@@ -72,39 +70,10 @@ impl CommandSource {
         self
     }
 
-    /// Fails with [`EmptyStream`](strongroom::EmptyStream) when the command succeeds without writing a byte: a dump of something
-    /// that exists is never empty.
-    #[must_use]
-    pub fn refuse_empty(mut self, yes: bool) -> Self {
-        self.entry.set_refuse_empty(yes);
-        self
-    }
-
     /// Runs the command in `folder`.
     #[must_use]
     pub fn folder(mut self, folder: PathBuf) -> Self {
         self.folder = Some(folder);
-        self
-    }
-
-    /// What the snapshot record calls this source; `command` unless said.
-    #[must_use]
-    pub fn kind(mut self, kind: impl Into<String>) -> Self {
-        self.kind = kind.into();
-        self
-    }
-
-    /// The modification time of the entry.
-    #[must_use]
-    pub fn modified(mut self, time: Timestamp) -> Self {
-        self.entry.set_modified(time);
-        self
-    }
-
-    /// Permission bits of the entry; `0o600` unless said.
-    #[must_use]
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.entry.set_mode(mode);
         self
     }
 
@@ -134,7 +103,7 @@ impl CommandSource {
 
 impl Source for CommandSource {
     fn kind(&self) -> &str {
-        &self.kind
+        self.entry.kind_or("command")
     }
 
     fn paths(&self) -> Vec<Vec<u8>> {

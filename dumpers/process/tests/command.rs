@@ -8,6 +8,7 @@ use strongroom::Sink;
 use strongroom::Source;
 use strongroom::SourceError;
 use strongroom::Stop;
+use strongroom::StreamEntry;
 use strongroom::Verdict;
 use strongroom::Want;
 use strongroom_process::CommandSource;
@@ -93,7 +94,7 @@ fn is_alive(pid: &str) -> bool {
 fn the_output_becomes_one_entry_below_its_folders() {
     let mut sink = Kept::default();
     let path = EntryPath::parse(b"dumps/all.txt").expect("a path");
-    let source = shell("i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done").path(path);
+    let source = shell("i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done").entry(path);
     assert_eq!(source.paths(), [b"dumps/all.txt"]);
     assert_eq!(run(source, &mut sink).expect("a verdict"), Verdict::Whole);
     let names: Vec<_> = sink.ended.iter().map(|(name, _)| name.as_str()).collect();
@@ -108,7 +109,8 @@ fn the_output_becomes_one_entry_below_its_folders() {
 fn an_empty_output_is_refused_when_it_was_said_to_be_a_mistake() {
     for (script, refused) in [("exit 0", true), ("printf x", false)] {
         let mut sink = Kept::default();
-        let outcome = run(shell(script).refuse_empty(true), &mut sink);
+        let path = EntryPath::parse(b"dump").expect("a path");
+        let outcome = run(shell(script).entry(StreamEntry::new(path).refuse_empty(true)), &mut sink);
         match outcome {
             Err(SourceError::Failed { cause: Some(why), .. }) => {
                 assert!(refused && why.is::<strongroom::EmptyStream>())

@@ -64,6 +64,13 @@ pub trait Backend: Send + Sync + 'static {
     /// once for good it keeps failing: packs may be lost, and only a new backend may be trusted.
     fn barrier(&self) -> BackendFuture<'_, ()>;
 
+    /// Counts a pack that somebody else has put, and perhaps died before a barrier, among those that the next barrier
+    /// makes durable. A store where everything that can be listed is durable has nothing to do.
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        let _ = name;
+        Box::pin(async { Ok(()) })
+    }
+
     /// The location in words, for messages; holds no secrets.
     fn describe(&self) -> String;
 

@@ -84,7 +84,7 @@ impl PageSink for Pages {
         let id = self.store.names(Class::Metadata).name(&bytes);
         let length =
             u32::try_from(bytes.len()).map_err(|_| Error::new(Kind::Bug, "a catalog page is longer than 4 GiB"))?;
-        if let Claim::New(ticket) = self.claims.claim(&id, length) {
+        if let Claim::New(ticket) = self.claims.claim(&id, length)? {
             self.group.add(ticket, &bytes)?;
         }
         Ok(PageRef { id, length })

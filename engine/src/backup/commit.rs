@@ -13,6 +13,7 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
+use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::limits::VALIDATION_SECONDS_MAX;
 use crate::limits::VALIDATIONS_MAX;
@@ -79,11 +80,20 @@ enum Validated {
     Lost(HashSet<ChunkId>, Footing),
 }
 
+/// Whether the snapshot is there whose changed record is to be stored, so that prunes have spared its data until now: what
+/// it lacks is damage. Where a listing may be stale nobody can tell that from packs that are not listed yet.
+async fn is_damaged(store: &Arc<Store>, twin: Option<SnapshotId>) -> Result<bool> {
+    match twin.filter(|_| store.backend().lists_at_once()) {
+        Some(twin) => Ok(store.backend().stat(&Name::Snapshot(twin)).await?.is_some()),
+        None => Ok(false),
+    }
+}
+
 /// No snapshot is stored. Whether a prune is to blame decides what is said.
 fn refusal(why: Footing, what: &str) -> Error {
     let (kind, why) = match why {
         Footing::Missing => (Kind::Damaged, "packs or index objects are gone that no prune says it took"),
-        Footing::Condemned => (Kind::Conflict, "a prune is removing packs that the snapshot needs"),
+        Footing::Condemned => (Kind::Conflict, "packs that the snapshot needs are condemned"),
         Footing::Usable => (Kind::Conflict, "the clocks jumped each time that everything had been validated"),
     };
     Error::new(kind, "commit the snapshot").because(format!("{why}, and {what}; try again"))
@@ -100,6 +110,7 @@ async fn validate(
     needs: &mut Needs,
 ) -> Result<Validated> {
     let mut footing = Footing::Usable;
+    let twin = needs.twin;
     for round in 0..VALIDATIONS_MAX {
         control.check()?;
         if round > 0
@@ -119,7 +130,9 @@ async fn validate(
         }
         match rescue::rescue(store, control, snapshot.session, snapshot.root, &needs.packs).await? {
             Rescued::All(found) => *needs = found,
-            Rescued::Lost(lost) => return Ok(Validated::Lost(lost, footing)),
+            // No change of its record makes it worse, and who could not change it could never unprotect and forget it.
+            Rescued::Lost(_, rest) if is_damaged(store, twin).await? => *needs = rest,
+            Rescued::Lost(lost, _) => return Ok(Validated::Lost(lost, footing)),
         }
     }
     Err(refusal(footing, &format!("{VALIDATIONS_MAX} attempts were not enough")))

@@ -139,7 +139,8 @@ pub(crate) fn feed(cache: &Unfinished, claims: &Claims, sender: &mpsc::Sender<Ve
     while let Some(entry) = take_first(&mut streams) {
         let present = match &entry.content {
             Content::Empty => true,
-            Content::Inline(chunks) => chunks.iter().all(|chunk| claims.lean_on(chunk)),
+            // What cannot be looked up is read again, and looked up again then.
+            Content::Inline(chunks) => claims.lean_on_all(chunks).unwrap_or(false),
             // Answered by `Remembered::take_over`, and only where it matters.
             Content::Tree { .. } => true,
         };
@@ -196,7 +197,7 @@ impl Remembered {
         }
         let total: u64 = list.iter().map(|chunk| u64::from(chunk.length)).sum();
         let whole = list.len() == count && total == bytes;
-        (whole && list.iter().all(|chunk| claims.lean_on(chunk))).then_some(list)
+        (whole && claims.lean_on_all(&list).unwrap_or(false)).then_some(list)
     }
 }
 

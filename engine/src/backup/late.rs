@@ -11,6 +11,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::index::chunks::ChunkReader;
 use crate::index::load;
+use crate::index::load::Read;
 use crate::store::Store;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,7 +40,9 @@ struct Affected {
 
 async fn affected(store: &Arc<Store>, snapshot: &Snapshot, lost: &HashSet<ChunkId>) -> Affected {
     let mut affected = Affected::default();
-    let Ok((index, _)) = load::load_what_opens(store).await else { return Affected { rest: true, ..affected } };
+    let Ok((index, _)) = load::load_what_opens(store, Read::New).await else {
+        return Affected { rest: true, ..affected };
+    };
     let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::new(store, &Arc::new(index), Class::Metadata));
     let mut walk = Walk::new(Arc::clone(&pages), snapshot.root);
     loop {

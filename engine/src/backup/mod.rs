@@ -44,6 +44,7 @@ pub(crate) use commit::commit;
 pub(crate) use needs::Needs;
 pub use options::BackupReport;
 pub use options::Cipher;
+pub(crate) use options::Fill;
 pub(crate) use options::Options;
 pub use options::Parent;
 pub(crate) use run::run;

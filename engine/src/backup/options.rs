@@ -3,11 +3,14 @@
 use crate::crypto::seal::Suite;
 use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
 use crate::id::SnapshotId;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Which snapshot unchanged files are taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,15 @@ impl Cipher {
     }
 }
 
+/// Which chunks to store where nothing is committed, and only what an earlier snapshot lacks is wanted.
+#[derive(Clone, Debug)]
+pub(crate) enum Fill {
+    /// All that no usable pack has.
+    All,
+    /// Only these.
+    Only(Arc<HashSet<ChunkId>>),
+}
+
 /// Everything a backup was asked for; the builder of `repository::backup` fills it.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -66,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) cache_folder: Option<PathBuf>,
     pub(crate) program: String,
     pub(crate) is_protected: bool,
+    /// Store no snapshot, but what one lacks.
+    pub(crate) fill: Option<Fill>,
     /// Warnings from before the backup began.
     pub(crate) remarks: Vec<Warning>,
 }

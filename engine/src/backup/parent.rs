@@ -67,8 +67,8 @@ impl Cursor {
     }
 }
 
-/// Feeds a cursor from a catalog until it ends or nobody listens. An error ends the feed: the backup then
-/// reads what it could have taken over.
+/// Feeds a cursor from a catalog until it ends or nobody listens. What is damaged is passed over, and the first damage
+/// given at the end; any other error ends the feed. The backup then reads what it could have taken over.
 pub(crate) async fn feed(
     pages: Arc<dyn PageSource>,
     root: Option<PageRef>,
@@ -76,26 +76,42 @@ pub(crate) async fn feed(
     sender: mpsc::Sender<Vec<Known>>,
 ) -> Result<()> {
     let mut walk = Walk::new(Arc::clone(&pages), root);
-    while let Some(entries) = walk.next_page().await? {
+    let mut damage = None;
+    loop {
+        let entries = match walk.next_page().await {
+            Ok(Some(entries)) => entries,
+            Ok(None) => break,
+            Err(error) if walk.pass_gap().is_some() => {
+                damage.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let mut batch = Vec::with_capacity(entries.len());
         for entry in entries {
-            let present = is_present(&pages, &claims, &entry.content).await?;
+            let present = match is_present(&pages, &claims, &entry.content).await {
+                Err(error) if error.is_local() => {
+                    damage.get_or_insert(error);
+                    false
+                }
+                other => other?,
+            };
             batch.push(Known { entry, present });
         }
         if sender.send(batch).await.is_err() {
             break;
         }
     }
-    Ok(())
+    damage.map_or(Ok(()), Err)
 }
 
 /// Whether every chunk of `content`, and every page of its list, is stored where a new snapshot may rely on it.
 pub(crate) async fn is_present(pages: &Arc<dyn PageSource>, claims: &Arc<Claims>, content: &Content) -> Result<bool> {
     match content {
         Content::Empty => Ok(true),
-        Content::Inline(chunks) => Ok(chunks.iter().all(|chunk| claims.lean_on(chunk))),
+        Content::Inline(chunks) => claims.lean_on_all(chunks),
         Content::Tree { root, length, .. } => {
-            if !claims.lean_on(&ChunkRef { id: *root, length: *length }) {
+            if !claims.lean_on(&ChunkRef { id: *root, length: *length })? {
                 return Ok(false);
             }
             let leaning = Arc::new(Leaning {
@@ -105,7 +121,7 @@ pub(crate) async fn is_present(pages: &Arc<dyn PageSource>, claims: &Arc<Claims>
             });
             let mut walk = ChunkWalk::new(Arc::clone(&leaning) as Arc<dyn PageSource>, content);
             while let Some(placed) = walk.next().await? {
-                if leaning.failed.load(Relaxed) || !claims.lean_on(&placed.chunk) {
+                if leaning.failed.load(Relaxed) || !claims.lean_on(&placed.chunk)? {
                     return Ok(false);
                 }
             }
@@ -124,8 +140,10 @@ struct Leaning {
 
 impl PageSource for Leaning {
     fn page<'a>(&'a self, page: PageRef) -> PageFuture<'a> {
-        if !self.claims.lean_on(&ChunkRef { id: page.id, length: page.length }) {
-            self.failed.store(true, Relaxed);
+        match self.claims.lean_on(&ChunkRef { id: page.id, length: page.length }) {
+            Ok(true) => {}
+            Ok(false) => self.failed.store(true, Relaxed),
+            Err(error) => return Box::pin(async move { Err(error) }),
         }
         self.pages.page(page)
     }

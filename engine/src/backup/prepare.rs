@@ -67,7 +67,7 @@ impl Worker {
         let id = self.store.names(Class::Data).name(bytes);
         let length = u32::try_from(span.length).map_err(|_| Error::new(Kind::Bug, "a chunk is too long"))?;
         let chunk = ChunkRef { id, length };
-        if let Claim::New(ticket) = self.claims.claim(&id, length) {
+        if let Claim::New(ticket) = self.claims.claim(&id, length)? {
             self.group.add(ticket, bytes)?;
         }
         Ok(chunk)

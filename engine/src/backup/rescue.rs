@@ -34,8 +34,8 @@ use std::sync::Arc;
 pub(super) enum Rescued {
     /// Everything is in usable packs, as far as was known when the index was read: to be validated again.
     All(Needs),
-    /// These chunks and pages are gone.
-    Lost(HashSet<ChunkId>),
+    /// These chunks and pages are gone; everything else is as above.
+    Lost(HashSet<ChunkId>, Needs),
 }
 
 /// Finds or makes a usable copy of every chunk and page below `root`. `needed` are the packs that the snapshot has
@@ -73,7 +73,7 @@ pub(super) async fn rescue(
         store.backend().barrier().await?;
         needs.objects.insert(store.put_index(&IndexBody { supersedes: Vec::new(), packs: copied }).await?);
     }
-    Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost) })
+    Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost, needs) })
 }
 
 /// A pack's table and bytes, if it is there and exactly what was stored.
@@ -112,13 +112,12 @@ impl<'a> Traced<'a> {
 
 impl Surveyor for Traced<'_> {
     fn chunk(&mut self, chunk: &ChunkRef) {
-        match self.index.usable(&chunk.id, chunk.length).and_then(|place| self.index.pack(place.pack)) {
-            Some(pack) => {
-                self.packs.insert(pack.id);
-            }
-            None => {
-                self.homeless.insert(chunk.id, chunk.length);
-            }
+        match self.index.usable(&chunk.id, chunk.length) {
+            Ok(place) => match place.and_then(|place| self.index.pack_id(place.pack)) {
+                Some(pack) => drop(self.packs.insert(pack)),
+                None => drop(self.homeless.insert(chunk.id, chunk.length)),
+            },
+            Err(error) => drop(self.failed.get_or_insert(error)),
         }
     }
 
@@ -153,7 +152,7 @@ impl Copier<'_> {
         let mut copied = Vec::new();
         while let Some((id, length)) = self.homeless.iter().next().map(|(id, length)| (*id, *length)) {
             self.control.check()?;
-            let Some(pack) = self.next_source(&id, length) else {
+            let Some(pack) = self.next_source(&id, length)? else {
                 self.homeless.remove(&id);
                 self.lost.insert(id);
                 continue;
@@ -166,11 +165,13 @@ impl Copier<'_> {
     }
 
     /// A pack with a copy of the chunk that was not tried yet.
-    fn next_source(&mut self, id: &ChunkId, length: u32) -> Option<PackId> {
-        let mut places = self.index.find_all(id);
-        let place = places.find(|place| place.length == length && !self.tried.contains(&place.pack))?;
-        self.tried.insert(place.pack);
-        self.index.pack(place.pack).map(|pack| pack.id)
+    fn next_source(&mut self, id: &ChunkId, length: u32) -> Result<Option<PackId>> {
+        let mut places = self.index.find_all(id)?.into_iter();
+        let place = places.find(|place| place.length == length && !self.tried.contains(&place.pack));
+        Ok(place.and_then(|place| {
+            self.tried.insert(place.pack);
+            self.index.pack_id(place.pack)
+        }))
     }
 
     /// The segments of one pack that are needed, as a pack of their own; without opening them.

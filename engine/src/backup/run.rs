@@ -15,6 +15,7 @@ use super::journal::Journal;
 use super::journal::Remembered;
 use super::needs::Needs;
 use super::options::BackupReport;
+use super::options::Fill;
 use super::options::Options;
 use super::pack::Packer;
 use super::parent;
@@ -90,7 +91,11 @@ pub(crate) async fn run(
         data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
         metadata: store.new_data_key(Class::Metadata, suite, !options.dry_run).await?,
     };
-    let claims = Arc::new(Claims::new(Arc::clone(&index)));
+    let claims = Claims::beside(&store, Arc::clone(&index));
+    let claims = Arc::new(match &options.fill {
+        Some(Fill::Only(wanted)) => claims.only(Arc::clone(wanted)),
+        _ => claims,
+    });
     let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
     let cache = job.open_cache(source.as_ref());
     let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
@@ -102,7 +107,7 @@ pub(crate) async fn run(
     snapshot.counts = counts(&assembled, &tally, packs.bytes());
     let skip = job.options.skip_if_unchanged && is_unchanged(earlier.as_ref(), &assembled, &verdict);
     let dry_run = job.options.dry_run;
-    let keep = !dry_run && !skip;
+    let keep = !dry_run && !skip && job.options.fill.is_none();
     let report = report(&assembled, &snapshot, &tally, &packs);
     if keep {
         let needs = Needs::new(&job.claims, packs);
@@ -381,7 +386,7 @@ impl Stages {
         tokio::spawn(async move {
             if let Err(error) = parent::feed(pages, root, claims, sender).await {
                 let message =
-                    format!("the parent snapshot {id} cannot be read to its end, so files are read again: {error}");
+                    format!("a part of the parent snapshot {id} cannot be read, so files are read again: {error}");
                 let warning = Warning { path: None, message, partial: false };
                 said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
                 control.tell(Event::Warning(warning));

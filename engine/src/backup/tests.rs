@@ -200,8 +200,9 @@ impl Scene {
 
     /// Marks the packs that `which` picks.
     async fn condemn(&self, which: impl Fn(&PackInfo) -> bool) -> Vec<PackId> {
-        let (index, _) = load::load_what_opens(self.repository.store()).await.expect("an index");
-        let packs: Vec<PackId> = index.packs().filter(|pack| which(pack)).map(|pack| pack.id).collect();
+        let (index, _) = load::load_what_opens(self.repository.store(), load::Read::All).await.expect("an index");
+        let packs: Vec<PackId> =
+            index.packs().map(|pack| pack.expect("read")).filter(|pack| which(pack)).map(|pack| pack.id).collect();
         let mark = Name::Mark(SnapshotId::from_bytes([1; 16]));
         let body = Mark { packs: packs.clone() }.encode();
         self.repository.store().put_small(&mark, &body).await.expect("a mark");

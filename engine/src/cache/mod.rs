@@ -1,12 +1,21 @@
 //! What this machine remembers to save work: disposable, distrusted, never needed.
 //!
-//! Every row is authenticated with a key of the repository, and what a backup takes from it is checked against the
-//! loaded index before it is used. Deleted, truncated, swapped or stale, a cache costs work and never correctness (I-12).
+//! Every row is authenticated with a key of the repository. What was read of files is checked against the loaded index
+//! before it is used; what index objects say counts only while they are there. Deleted, truncated, swapped or stale, a
+//! cache costs work and never correctness (I-12).
 
 mod file;
+mod shards;
 mod unfinished;
 mod verified;
 
+pub(crate) use shards::Covered;
+pub(crate) use shards::Draft;
+pub(crate) use shards::PackShelf;
+pub(crate) use shards::ReadObject;
+pub(crate) use shards::Rows;
+pub(crate) use shards::Shard;
+pub(crate) use shards::ShardFolder;
 pub(crate) use unfinished::Unfinished;
 pub(crate) use verified::Account;
 pub(crate) use verified::Seen;

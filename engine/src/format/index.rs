@@ -143,7 +143,7 @@ pub(crate) fn records_encode(records: &IndexRecords) -> Result<Vec<u8>, FormatEr
 
 fn finish_body(mut writer: Writer, records: &[ChunkRecord]) -> Result<Vec<u8>, FormatError> {
     for record in records {
-        writer.bytes(&record_bytes(record));
+        writer.bytes(&record_encode(record));
     }
     match writer.len() {
         length if length > INDEX_BYTES_MAX => Err(too_large("the length of an index object", length, INDEX_BYTES_MAX)),
@@ -194,7 +194,8 @@ where
     segment::encode(writer, table)
 }
 
-fn record_bytes(record: &ChunkRecord) -> [u8; RECORD_BYTES] {
+/// One record as stored.
+pub(crate) fn record_encode(record: &ChunkRecord) -> [u8; RECORD_BYTES] {
     let mut bytes = [0u8; RECORD_BYTES];
     let (id, rest) = bytes.split_at_mut(ChunkId::BYTES);
     id.copy_from_slice(record.id.as_bytes());
@@ -204,6 +205,28 @@ fn record_bytes(record: &ChunkRecord) -> [u8; RECORD_BYTES] {
         | u128::from(record.length) << 96;
     rest.copy_from_slice(&numbers.to_le_bytes());
     bytes
+}
+
+/// The fields of a record, whatever they say.
+pub(crate) fn record_decode(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
+    let (id, numbers) = bytes.split_first_chunk().unwrap_or((&[0; ChunkId::BYTES], &[]));
+    let numbers = numbers.first_chunk().map_or(0, |numbers| u128::from_le_bytes(*numbers));
+    let [a, b, c, d, e, f, _, _, rest @ ..] = numbers.to_le_bytes();
+    let [g, h, i, j, k, l, m, n] = rest;
+    ChunkRecord {
+        id: ChunkId::from_bytes(*id),
+        pack: u32::from_le_bytes([a, b, c, d]),
+        segment: u16::from_le_bytes([e, f]),
+        offset: u32::from_le_bytes([g, h, i, j]),
+        length: u32::from_le_bytes([k, l, m, n]),
+    }
+}
+
+/// One pack as stored, without its chunks.
+pub(crate) fn pack_encode(pack: &PackInfo) -> Result<Vec<u8>, FormatError> {
+    let mut writer = Writer::with_capacity(256);
+    encode_pack(&mut writer, &pack.id, pack.length, &pack.parts())?;
+    Ok(writer.finish())
 }
 
 /// Reads a body as stored: sorted records, every number in range.
@@ -225,7 +248,7 @@ pub(crate) fn records_decode(bytes: &[u8]) -> Result<IndexRecords, FormatError> 
     if packs.saturating_mul(PACK_BYTES_MIN) > reader.remaining() {
         return Err(FormatError::Truncated { missing: packs.saturating_mul(PACK_BYTES_MIN) - reader.remaining() });
     }
-    let packs = (0..packs).map(|_| decode_pack(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+    let packs = (0..packs).map(|_| pack_decode(&mut reader)).collect::<Result<Vec<_>, _>>()?;
     if !packs.is_sorted_by(|a, b| a.id < b.id) {
         return Err(FormatError::Invalid("the packs of an index object are out of order"));
     }
@@ -234,7 +257,8 @@ pub(crate) fn records_decode(bytes: &[u8]) -> Result<IndexRecords, FormatError> 
     Ok(IndexRecords { supersedes, packs, chunks })
 }
 
-fn decode_pack(reader: &mut Reader<'_>) -> Result<PackInfo, FormatError> {
+/// Reads one pack as stored.
+pub(crate) fn pack_decode(reader: &mut Reader<'_>) -> Result<PackInfo, FormatError> {
     let id = PackId::from_bytes(reader.array()?);
     let length = reader.u32()?;
     let start = reader.u32()?;

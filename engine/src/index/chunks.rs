@@ -44,7 +44,7 @@ impl ChunkReader {
     pub(crate) async fn chunk(&self, id: &ChunkId) -> Result<Bytes> {
         let (mut last, mut tried) = (None, Vec::new());
         // Asked anew after every failure: a pack that is gone may have made the index be read again.
-        while let Some(place) = self.index.find_all(id).into_iter().find(|place| !tried.contains(place)) {
+        while let Some(place) = self.index.find_all(id)?.into_iter().find(|place| !tried.contains(place)) {
             match self.copy(id, &place).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => last = Some(error),
@@ -93,7 +93,7 @@ impl ChunkReader {
     async fn read_segment(&self, place: &ChunkPlace) -> Result<Bytes> {
         let missing = || Error::damaged("the index", "a chunk names a pack or segment that is not there");
         let (index, number) = self.index.with_pack(place.pack).ok_or_else(missing)?;
-        let pack = index.pack(number).ok_or_else(missing)?;
+        let pack = index.pack(number)?.ok_or_else(missing)?;
         let segment = pack.segments.get(usize::from(place.segment)).ok_or_else(missing)?;
         if pack.class != self.class {
             return Err(Error::damaged(format!("pack {}", pack.id), "it is of another class than the chunk"));
@@ -101,7 +101,7 @@ impl ChunkReader {
         let (offset, length) = (u64::from(segment.offset), u64::from(segment.stored_length));
         let stored = self.index.fetch(place.pack, offset, length).await?;
         let key_id = pack.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-        let key = keys::data_key(self.index.store(), &index, pack, key_id).await?;
+        let key = keys::data_key(self.index.store(), &index, &pack, key_id).await?;
         let located = StoredSegment::new(pack.id, pack.class, &pack.salts, place.segment, segment, &stored)?;
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Bytes::copy_from_slice(decoder.decode(&located, &key)?))

@@ -1,8 +1,8 @@
 //! Data keys whose objects are lost: found again in the tables of the packs that were sealed with them.
 
 use super::table::Index;
-use crate::backend::Area;
 use crate::backend::Name;
+use crate::class::Class;
 use crate::crypto::seal::DataKey;
 use crate::error::Error;
 use crate::error::Kind;
@@ -13,6 +13,7 @@ use crate::id::PackId;
 use crate::store::KeyCopy;
 use crate::store::Store;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -43,8 +44,9 @@ pub(crate) async fn data_key(store: &Store, index: &Index, pack: &PackInfo, id: 
         Err(error) if is_lost(&error) => error,
         other => return other,
     };
-    let others = index.packs().filter(|other| other.id != pack.id);
-    match find(store, std::iter::once(pack).chain(others), id, PACKS_ASKED).await? {
+    let others = index.packs().filter(|other| other.as_ref().map_or(true, |other| other.id != pack.id));
+    let first = std::iter::once_with(|| Ok(Arc::new(pack.clone())));
+    match find(store, first.chain(others), id, PACKS_ASKED).await? {
         Some(found) => {
             store.rely_on(&found.copy);
             Ok(found.copy.key)
@@ -56,8 +58,14 @@ pub(crate) async fn data_key(store: &Store, index: &Index, pack: &PackInfo, id: 
 /// Every data key that the index names and whose object does not open.
 pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKey>> {
     let mut lost = Vec::new();
-    for (id, packs) in by_key(index.packs()) {
-        let Some(class) = packs.first().map(|pack| pack.class) else { continue };
+    let mut classes: BTreeMap<DataKeyId, Class> = BTreeMap::new();
+    for pack in index.packs() {
+        let pack = pack?;
+        for id in &pack.data_keys {
+            classes.entry(*id).or_insert(pack.class);
+        }
+    }
+    for (id, class) in classes {
         match store.reread_data_key(&id, class).await {
             Ok(_) => {}
             Err(error) if is_lost(&error) => {
@@ -67,7 +75,7 @@ pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKe
                     Err(other) if is_lost(&other) => false,
                     Err(other) => return Err(other),
                 };
-                let found = find(store, packs.into_iter(), &id, usize::MAX).await?;
+                let found = find(store, index.packs(), &id, usize::MAX).await?;
                 lost.push(LostKey { id, error, is_missing, found });
             }
             Err(error) => return Err(error),
@@ -76,19 +84,17 @@ pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKe
     Ok(lost)
 }
 
-/// Of the keys that `packs` name, those without an object: found in one of the packs, or not.
-pub(super) async fn missing_keys(
+/// Keys without an object: found in one of the packs for which `is_whole` holds, or not.
+pub(super) async fn find_missing<I: Iterator<Item = Result<Arc<PackInfo>>>>(
     store: &Store,
-    packs: impl Iterator<Item = &PackInfo>,
+    missing: BTreeSet<DataKeyId>,
+    packs: impl Fn() -> I,
+    is_whole: &impl Fn(&PackInfo) -> bool,
 ) -> Result<(Vec<FoundKey>, HashSet<DataKeyId>)> {
-    let listed = store.list(Area::DataKeys).await?;
-    let there: HashSet<Name> = listed.into_iter().map(|listed| listed.name).collect();
     let (mut found, mut lost) = (Vec::new(), HashSet::new());
-    for (id, packs) in by_key(packs) {
-        if there.contains(&Name::DataKey(id)) {
-            continue;
-        }
-        match find(store, packs.into_iter(), &id, usize::MAX).await? {
+    for id in missing {
+        let whole = packs().filter(|pack| pack.as_ref().map_or(true, |pack| is_whole(pack)));
+        match find(store, whole, &id, usize::MAX).await? {
             Some(key) => found.push(key),
             None => _ = lost.insert(id),
         }
@@ -96,26 +102,16 @@ pub(super) async fn missing_keys(
     Ok((found, lost))
 }
 
-/// Which packs name which key.
-fn by_key<'a>(packs: impl Iterator<Item = &'a PackInfo>) -> BTreeMap<DataKeyId, Vec<&'a PackInfo>> {
-    let mut named: BTreeMap<DataKeyId, Vec<&PackInfo>> = BTreeMap::new();
-    for pack in packs {
-        for id in &pack.data_keys {
-            named.entry(*id).or_default().push(pack);
-        }
-    }
-    named
-}
-
 /// The first copy of a key among `packs` that opens.
-async fn find<'a>(
+async fn find(
     store: &Store,
-    packs: impl Iterator<Item = &'a PackInfo>,
+    packs: impl Iterator<Item = Result<Arc<PackInfo>>>,
     id: &DataKeyId,
     most: usize,
 ) -> Result<Option<FoundKey>> {
-    for pack in packs.filter(|pack| pack.data_keys.contains(id)).take(most) {
-        match copy_in(store, pack, id).await {
+    for pack in packs.filter(|pack| pack.as_ref().map_or(true, |pack| pack.data_keys.contains(id))).take(most) {
+        let pack = pack?;
+        match copy_in(store, &pack, id).await {
             Ok(Some(copy)) => return Ok(Some(FoundKey { copy, pack: pack.id })),
             Ok(None) => {}
             Err(error) if is_lost(&error) => {}

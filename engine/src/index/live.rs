@@ -5,6 +5,7 @@
 //! when the index is read again: those of the new index go on where the old ones end.
 
 use super::load;
+use super::load::Read;
 use super::table::ChunkPlace;
 use super::table::Index;
 use crate::backend::Area;
@@ -12,6 +13,7 @@ use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::wire::length_u32;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::store::Store;
@@ -54,7 +56,7 @@ struct Renewals {
 impl LiveIndex {
     /// The index as the backend holds it now. What an index object that cannot be read names is missing from it.
     pub(crate) async fn load(store: &Arc<Store>) -> Result<Arc<Self>> {
-        Ok(Self::new(store, Arc::new(load::load_what_opens(store).await?.0)))
+        Ok(Self::new(store, Arc::new(load::load_what_opens(store, Read::New).await?.0)))
     }
 
     /// Begins with an index that was read already.
@@ -73,18 +75,20 @@ impl LiveIndex {
     }
 
     /// Every copy of a chunk that the newest index knows.
-    pub(crate) fn find_all(&self, id: &ChunkId) -> Vec<ChunkPlace> {
+    pub(crate) fn find_all(&self, id: &ChunkId) -> Result<Vec<ChunkPlace>> {
         let Numbered { first, index } = self.newest();
-        index.find_all(id).map(|place| ChunkPlace { pack: place.pack.saturating_add(first), ..place }).collect()
+        let mut places = index.find_all(id)?;
+        places.iter_mut().for_each(|place| place.pack = place.pack.saturating_add(first));
+        Ok(places)
     }
 
     /// The copy to try after `failed` others. Once the index was read again nobody knows which of its copies were
     /// tried by another number, so they are gone through in turns.
-    pub(crate) fn copy(&self, id: &ChunkId, failed: usize) -> Option<ChunkPlace> {
-        let copies = self.find_all(id);
+    pub(crate) fn copy(&self, id: &ChunkId, failed: usize) -> Result<Option<ChunkPlace>> {
+        let copies = self.find_all(id)?;
         let is_first = self.newest().first == 0;
-        let at = if is_first { failed } else { failed.checked_rem(copies.len())? };
-        copies.get(at).copied()
+        let at = if is_first { Some(failed) } else { failed.checked_rem(copies.len()) };
+        Ok(at.and_then(|at| copies.get(at)).copied())
     }
 
     /// The index that has the pack of this number, and the number it has there.
@@ -97,7 +101,7 @@ impl LiveIndex {
 
     /// Reads a part of a pack. When the pack is gone that is an error, and the newest index knows what became of it.
     pub(crate) async fn fetch(&self, number: u32, offset: u64, length: u64) -> Result<Bytes> {
-        let found = self.with_pack(number).and_then(|(index, number)| index.pack(number).map(|pack| pack.id));
+        let found = self.with_pack(number).and_then(|(index, number)| index.pack_id(number));
         let id = found.ok_or_else(|| Error::new(Kind::Bug, "a pack was asked for that the index does not have"))?;
         match self.store.fetch(id, offset, length).await {
             Err(error) if error.kind() == Kind::NotFound => {
@@ -119,7 +123,7 @@ impl LiveIndex {
             let objects = listed.into_iter().map(|object| object.name).collect();
             // The same objects say the same.
             if renewals.objects.as_ref() != Some(&objects) {
-                let (fresh, _) = load::load_what_opens(&self.store).await?;
+                let (fresh, _) = load::load_what_opens(&self.store, Read::New).await?;
                 self.replace(fresh);
                 renewals.objects = Some(objects);
             }
@@ -134,7 +138,7 @@ impl LiveIndex {
     fn replace(&self, fresh: Index) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let Numbered { first, index } = held.current.clone();
-        let count = u32::try_from(index.packs().count()).unwrap_or(u32::MAX);
+        let count = length_u32(index.pack_ids().len());
         held.earlier.push(Numbered { first, index: Arc::new(index.packs_only()) });
         held.current = Numbered { first: first.saturating_add(count), index: Arc::new(fresh) };
     }

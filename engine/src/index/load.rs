@@ -1,41 +1,50 @@
-//! All index objects of a repository into one table: the union of what they name, less what is gone.
+//! All index objects of a repository into one index: the union of what they name, less what is gone.
 
+use super::gather::Gathered;
+use super::gather::Gatherer;
+use super::gather::fetch_each;
 use super::keys;
 use super::keys::FoundKey;
 use super::table::Index;
 use crate::backend::Area;
+use crate::backend::Listed;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::index::IndexRecords;
 use crate::format::index::PackInfo;
 use crate::id::IndexId;
 use crate::id::PackId;
 use crate::store::Condemned;
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
-use tokio::task::JoinSet;
 
-/// Index objects fetched at once.
-const FETCHES_MAX: usize = 8;
 /// How often the index is read anew when objects of it go away meanwhile: every time a merge must have ended.
 const ROUNDS_MAX: usize = 8;
 
 /// An index object that is damaged, and how.
 pub(crate) type DamagedObject = (IndexId, Error);
 
+/// Whether what is kept of index objects on this machine stands for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It does: the objects are there, and what they said is known.
+    New,
+    /// All are read: somebody wants to know whether they can be.
+    All,
+}
+
 /// Loads every index object that can be read; damaged ones are listed. Who ignores them must know that a short
 /// index looks like lost data. A damaged mark or tomb is no reason to read nothing: what it would have said is missing,
 /// and packs that are gone are found to be so when they are asked for.
-pub(crate) async fn load_what_opens(store: &Arc<Store>) -> Result<(Index, Vec<DamagedObject>)> {
+pub(crate) async fn load_what_opens(store: &Arc<Store>, read: Read) -> Result<(Index, Vec<DamagedObject>)> {
     let (condemned, _) = Condemned::read_what_opens(store).await?;
-    let (all, damaged) = readable(store).await?;
-    let gone = packs(&all).map(|pack| pack.id).filter(|pack| condemned.is_deleted(pack)).collect();
-    Ok((table(all, &gone, &condemned), damaged))
+    let (all, damaged) = readable(store, read).await?;
+    let gone = all.pack_ids().filter(|pack| condemned.is_deleted(pack)).copied().collect();
+    Ok((table(all, &gone, &condemned)?, damaged))
 }
 
 /// What a backup finds and may lean on.
@@ -47,6 +56,8 @@ pub(crate) struct Stored {
     pub(crate) lost: Vec<PackId>,
     /// Data keys that have no object any more, from packs that hold them. Their packs are in the index.
     pub(crate) found: Vec<FoundKey>,
+    /// What is not as it should be on this machine.
+    pub(crate) warning: Option<String>,
 }
 
 /// The same for a backup, which leans on what it finds: packs that are not there at their full length, or whose keys
@@ -54,77 +65,85 @@ pub(crate) struct Stored {
 /// a prune has condemned are there to be read.
 pub(crate) async fn load_what_is_stored(store: &Arc<Store>) -> Result<Stored> {
     let condemned = Condemned::read(store).await?;
-    let (all, damaged) = readable(store).await?;
+    let (mut all, damaged) = readable(store, Read::New).await?;
     // Packs and keys are stored before the index object that names them: what is missing from the lists is lost.
-    let mut lengths = HashMap::new();
-    for listed in store.list(Area::Packs).await? {
-        lengths.insert(listed.name, listed.length);
+    let listed = store.list(Area::Packs).await?;
+    let is_whole = |pack: &PackInfo| {
+        let found = listed.binary_search_by_key(&Name::Pack(pack.id), |listed| listed.name);
+        found.ok().and_then(|at| listed.get(at)).is_some_and(|listed| listed.length == u64::from(pack.length))
+    };
+    let keys: HashSet<Name> = store.list(Area::DataKeys).await?.into_iter().map(|listed| listed.name).collect();
+    let (mut lost, mut missing) = (BTreeSet::new(), BTreeSet::new());
+    for pack in all.packs() {
+        let pack = pack?;
+        if is_whole(&pack) {
+            missing.extend(pack.data_keys.iter().filter(|id| !keys.contains(&Name::DataKey(**id))));
+        } else {
+            lost.insert(pack.id);
+        }
     }
-    let is_whole = |pack: &PackInfo| lengths.get(&Name::Pack(pack.id)) == Some(&u64::from(pack.length));
-    let (found, keyless) = keys::missing_keys(store, packs(&all).filter(|pack| is_whole(pack))).await?;
-    let is_keyless = |pack: &PackInfo| pack.data_keys.iter().any(|key| keyless.contains(key));
-    let unfit = packs(&all).filter(|pack| !is_whole(pack) || is_keyless(pack));
-    let mut lost: BTreeSet<PackId> = unfit.map(|pack| pack.id).collect();
+    let (found, keyless) = keys::find_missing(store, missing, || all.packs(), &is_whole).await?;
+    if !keyless.is_empty() {
+        for pack in all.packs() {
+            let pack = pack?;
+            if pack.data_keys.iter().any(|key| keyless.contains(key)) {
+                lost.insert(pack.id);
+            }
+        }
+    }
+    drop(listed);
     let gone = lost.iter().copied().collect();
     if !lost.is_empty() {
         // What a prune has deleted since the index was read is no loss.
         let now = Condemned::read(store).await?;
         lost.retain(|pack| !condemned.is_condemned(pack) && !now.is_condemned(pack));
     }
-    let index = table(all, &gone, &condemned);
-    Ok(Stored { index, damaged, lost: lost.into_iter().collect(), found })
+    let warning = all.warning.take();
+    let index = table(all, &gone, &condemned)?;
+    Ok(Stored { index, damaged, lost: lost.into_iter().collect(), found, warning })
 }
 
 /// Whether the index objects in `known` are all there still, and no other one supersedes any of them.
 pub(crate) async fn still_hold(store: &Arc<Store>, known: &HashSet<IndexId>) -> Result<bool> {
-    let listed = listed(store).await?;
-    let (old, new): (Vec<IndexId>, Vec<IndexId>) = listed.into_iter().partition(|id| known.contains(id));
+    let is_known = |object: &Listed| matches!(object.name, Name::Index(id) if known.contains(&id));
+    let (old, new): (Vec<Listed>, Vec<Listed>) = store.list(Area::Index).await?.into_iter().partition(is_known);
     if old.len() < known.len() {
         return Ok(false);
     }
-    for (_, outcome) in fetch_all(store, &new).await? {
+    let mut hold = true;
+    fetch_each(store, &new, |_, _, outcome| {
         match outcome {
-            Ok(records) if records.supersedes.iter().any(|id| known.contains(id)) => return Ok(false),
-            Ok(_) => {}
-            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
+            Ok(records) => hold &= !records.supersedes.iter().any(|id| known.contains(id)),
+            Err(error) if error.kind() == Kind::NotFound => hold = false,
             // To every reader it is as if it were not there.
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {}
             Err(error) => return Err(error),
         }
-    }
-    Ok(true)
+        Ok(())
+    })
+    .await?;
+    Ok(hold)
 }
 
 /// The index objects that count now, and every pack that they name.
 pub(crate) async fn named_packs(store: &Arc<Store>) -> Result<(HashSet<IndexId>, HashSet<PackId>)> {
-    let (all, _) = readable(store).await?;
-    let named = packs(&all).map(|pack| pack.id).collect();
-    Ok((all.into_iter().map(|(id, _)| id).collect(), named))
+    let (all, _) = readable(store, Read::New).await?;
+    Ok((all.objects(), all.pack_ids().copied().collect()))
 }
 
-/// An index object that can be read, and its name.
-type Readable = (IndexId, IndexRecords);
-
-fn packs(all: &[Readable]) -> impl Iterator<Item = &PackInfo> {
-    all.iter().flat_map(|(_, records)| &records.packs)
-}
-
-fn table(all: Vec<Readable>, gone: &HashSet<PackId>, condemned: &Condemned) -> Index {
+fn table(all: Gathered, gone: &HashSet<PackId>, condemned: &Condemned) -> Result<Index> {
     let mut index = Index::empty();
-    index.made_from(all.iter().map(|(id, _)| *id).collect());
-    for (_, records) in all {
-        index.add_records(records, gone);
-    }
+    index.made_from(all.objects());
+    all.add_to(&mut index, gone)?;
     index.judge(condemned);
-    index
+    Ok(index)
 }
 
-/// All index objects that open and are not superseded, in the order of their names, and those that do not open. One
-/// that goes away between listing and reading was merged into another one, which the first listing may not have had:
-/// then all is read again.
-async fn readable(store: &Arc<Store>) -> Result<(Vec<Readable>, Vec<DamagedObject>)> {
+/// All index objects that open and are not superseded, and those that do not open. One that goes away between listing
+/// and reading was merged into another one, which the first listing may not have had: then all is read again.
+async fn readable(store: &Arc<Store>, read: Read) -> Result<(Gathered, Vec<DamagedObject>)> {
     for round in 0..ROUNDS_MAX {
-        let (opened, mut damaged, missing) = readable_once(store).await?;
+        let (opened, mut damaged, missing) = readable_once(store, read).await?;
         let hidden = store.still_listed(Area::Index, &missing).await?;
         // A store that hides an object once may show it when asked again.
         if hidden.len() == missing.len() && (round > 0 || hidden.is_empty()) {
@@ -139,58 +158,37 @@ async fn readable(store: &Arc<Store>) -> Result<(Vec<Readable>, Vec<DamagedObjec
         .because(format!("index objects went away while they were read, {ROUNDS_MAX} times")))
 }
 
-async fn listed(store: &Store) -> Result<Vec<IndexId>> {
-    let mut objects = Vec::new();
-    for listed in store.list(Area::Index).await? {
-        if let Name::Index(id) = listed.name {
-            objects.push(id);
-        }
-    }
-    Ok(objects)
-}
-
 /// The same from one listing; what went away since is named.
-async fn readable_once(store: &Arc<Store>) -> Result<(Vec<Readable>, Vec<DamagedObject>, Vec<Name>)> {
-    let mut all = fetch_all(store, &listed(store).await?).await?;
-    // The order of a listing is the store's affair; the table must not depend on it.
-    all.sort_by_key(|(id, _)| *id);
-    let superseded: HashSet<IndexId> = all
-        .iter()
-        .filter_map(|(_, outcome)| outcome.as_ref().ok())
-        .flat_map(|records| records.supersedes.clone())
-        .collect();
-    let (mut opened, mut damaged, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, outcome) in all {
-        match outcome {
-            Ok(_) if superseded.contains(&id) => {}
-            Ok(records) => opened.push((id, records)),
-            // Nothing is lost where its successor is here already, and lists that it stands for this one.
-            Err(error) if error.kind() == Kind::NotFound && superseded.contains(&id) => {}
-            Err(error) if error.kind() == Kind::NotFound => missing.push(Name::Index(id)),
-            Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => damaged.push((id, error)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((opened, damaged, missing))
-}
-
-async fn fetch_all(store: &Arc<Store>, objects: &[IndexId]) -> Result<Vec<(IndexId, Result<IndexRecords>)>> {
-    let mut running: JoinSet<(IndexId, Result<IndexRecords>)> = JoinSet::new();
-    let mut all = Vec::with_capacity(objects.len());
-    let mut left = objects.iter().copied();
+async fn readable_once(store: &Arc<Store>, read: Read) -> Result<(Gathered, Vec<DamagedObject>, Vec<Name>)> {
+    // Lists come sorted: the index must not depend on the store's order.
+    let listed = store.list(Area::Index).await?;
+    let mut gatherer = match read {
+        Read::New => Gatherer::with_kept(store, &listed),
+        Read::All => Gatherer::anew(store),
+    };
+    let (mut superseded, mut failed) = (gatherer.superseded(), BTreeMap::new());
     loop {
-        while running.len() < FETCHES_MAX
-            && let Some(id) = left.next()
-        {
-            let store = Arc::clone(store);
-            running.spawn(async move { (id, store.get_index(id).await) });
-        }
-        match running.join_next().await {
-            None => return Ok(all),
-            Some(Err(lost)) => {
-                return Err(Error::new(Kind::Bug, "a task that loads the index was lost").because(lost.to_string()));
-            }
-            Some(Ok(done)) => all.push(done),
+        let is_wanted = |object: &&Listed| match object.name {
+            Name::Index(id) => !gatherer.has(&id) && !superseded.contains(&id) && !failed.contains_key(&id),
+            _ => false,
+        };
+        let wanted: Vec<Listed> = listed.iter().filter(is_wanted).copied().collect();
+        failed.extend(gatherer.fetch(&wanted).await?);
+        superseded.extend(gatherer.superseded());
+        if !gatherer.leave_out(&superseded) {
+            break;
         }
     }
+    let (mut damaged, mut missing) = (Vec::new(), Vec::new());
+    for (id, error) in failed {
+        match error.kind() {
+            // Nothing is lost where its successor is here already, and lists that it stands for this one.
+            Kind::NotFound if superseded.contains(&id) => {}
+            Kind::NotFound => missing.push(Name::Index(id)),
+            // A repair has named again what this one can have named.
+            Kind::Damaged if superseded.contains(&id) => {}
+            _ => damaged.push((id, error)),
+        }
+    }
+    Ok((gatherer.finish(), damaged, missing))
 }

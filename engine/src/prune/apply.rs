@@ -32,6 +32,9 @@ const ROUNDS_MAX: usize = 5;
 /// Looks at the repository at most, where it changes while it is looked at.
 const LOOKS_MAX: usize = 4;
 
+/// Packs deleted between two looks at whether to stop.
+const DELETIONS: usize = 64;
+
 /// One run, from its first look on.
 pub(super) struct Run {
     pub(super) view: View,
@@ -85,7 +88,7 @@ impl Run {
         self.refuse_without_snapshots()?;
         self.trace.follow(&self.view, &self.roots, &self.control).await?;
         let is_victim: HashSet<u32> = victims.iter().filter_map(|pack| self.view.index.pack_number(pack)).collect();
-        count::needed(&self.view, &self.trace, |number| is_victim.contains(&number))
+        count::needed(&self.view, &self.trace, &is_victim)
     }
 
     /// A list of snapshots that is empty by mistake must not empty the repository (I-15).
@@ -126,7 +129,7 @@ impl Run {
         sweep::marks(&self.view, &self.roots, grace).await?;
         self.report.tombs_removed = sweep::tombs(&self.view).await?;
         self.report.pending_removed = sweep::pending(&self.view, &self.roots, grace).await?;
-        self.count_what_is_left();
+        self.count_what_is_left()?;
         if self.report.bytes_left >= RESERVED_REPOSITORY_BYTES_MIN {
             // What cannot be set aside is no failure of a prune that is done.
             let _ = self.view.store.backend().reserve().await;
@@ -144,7 +147,7 @@ impl Run {
         };
         let marks = condemned.marks().iter().filter(|(id, _)| !self.own.contains(id) && is_ripe(id));
         let marked = marks.flat_map(|(_, packs)| packs).filter(|pack| !condemned.is_deleted(pack));
-        let buried = condemned.tombs().values().flatten().filter(|pack| self.view.listed_length(pack).is_some());
+        let buried = condemned.tombs().values().flatten().filter(|pack| self.view.is_listed(pack));
         marked.chain(buried).copied().collect()
     }
 
@@ -157,7 +160,7 @@ impl Run {
     /// From P2 on.
     async fn finish(&mut self, victims: &HashSet<PackId>, going: HashSet<PackId>) -> Result<()> {
         let needed = self.look(victims).await?;
-        let costly = self.packs_of(&needed);
+        let costly = self.packs_of(&needed)?;
         let (free, rest): (HashSet<PackId>, HashSet<PackId>) = if costly.is_empty() {
             (HashSet::new(), going)
         } else {
@@ -194,15 +197,16 @@ impl Run {
     }
 
     /// The packs in which positions stand.
-    fn packs_of(&self, positions: &Bits) -> HashSet<PackId> {
-        let there = count::records(&self.view).filter(|(position, _)| positions.has(*position));
-        let numbers: BTreeSet<u32> = there.map(|(_, record)| record.pack).collect();
-        numbers.iter().filter_map(|number| self.view.index.pack(*number)).map(|pack| pack.id).collect()
+    fn packs_of(&self, positions: &Bits) -> Result<HashSet<PackId>> {
+        let mut packs = HashSet::new();
+        count::for_each_of(&self.view, positions, |record| packs.extend(self.view.index.pack_id(record.pack)))?;
+        Ok(packs)
     }
 
-    fn count_what_is_left(&mut self) {
+    fn count_what_is_left(&mut self) -> Result<()> {
         let condemned = &self.view.condemned;
         for (number, pack) in (0u32..).zip(self.view.index.packs()) {
+            let pack = pack?;
             if self.view.state(number).listed {
                 self.report.packs_left += 1;
                 self.report.bytes_left += u64::from(pack.length);
@@ -214,6 +218,7 @@ impl Run {
             self.report.bytes_left += unindexed.length;
             self.report.packs_waiting += u64::from(condemned.is_condemned(pack));
         }
+        Ok(())
     }
 
     /// P2: copies until every live chunk of a victim has a copy in a usable pack that is no victim; after each copy
@@ -258,12 +263,14 @@ impl Run {
             let body = Tomb { packs: some.to_vec() }.encode();
             self.view.store.put_small(&Name::Tomb(id), &body).await?;
         }
-        for pack in &all {
+        for some in all.chunks(DELETIONS) {
             self.control.check()?;
-            self.view.store.backend().delete(&Name::Pack(*pack)).await?;
-            if let Some(length) = self.view.listed_length(pack) {
-                self.report.packs_deleted += 1;
-                self.report.bytes_deleted += length;
+            self.view.store.delete_all(some.iter().copied().map(Name::Pack)).await?;
+            for pack in some {
+                if let Some(length) = self.view.listed_length(pack)? {
+                    self.report.packs_deleted += 1;
+                    self.report.bytes_deleted += length;
+                }
             }
         }
         Ok(())

@@ -10,6 +10,8 @@ use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
 use crate::id::SnapshotId;
+use crate::index::table::Copy;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 /// Which packs must be left alone because they are too young.
@@ -19,103 +21,124 @@ pub(super) struct Youth<'a> {
     pub(super) ended: &'a HashSet<SnapshotId>,
 }
 
-/// The use of every pack that is current and not condemned, in the order of their numbers.
-pub(super) fn uses(view: &View, trace: &Trace, youth: &Youth<'_>) -> Vec<PackUse> {
-    let mut uses: Vec<PackUse> = (0u32..)
-        .zip(view.index.packs())
-        .map(|(number, pack)| {
-            let state = view.state(number);
-            let old = view.rough_age_seconds(state.stored) >= youth.min_age_seconds;
-            let standing = match state {
-                state if state.marked || state.tombed || !state.current => Standing::Condemned,
-                state if !state.whole => Standing::Lost,
-                _ if old || youth.ended.contains(&pack.session) => Standing::Free,
-                _ => Standing::Young,
-            };
-            PackUse::new(pack, standing)
-        })
-        .collect();
-    let kept = keepers(view, trace, &mut uses);
-    for (position, record) in records(view) {
-        let Some(stored) = stored_share(view, record) else { continue };
-        let Some(pack) = uses.get_mut(size(record.pack)) else { continue };
-        if kept.has(position) {
-            pack.kept += stored;
-            pack.chunks_kept += 1;
-        } else if trace.is_live(position) {
-            pack.duplicate += stored;
-        } else {
-            pack.dead += stored;
-        }
-    }
-    uses
-}
-
-/// One copy of every live chunk: in the pack that is needed most anyway, where there is a choice.
-fn keepers(view: &View, trace: &Trace, uses: &mut [PackUse]) -> Bits {
-    let mut kept = Bits::new(view.index.len());
-    for (position, record) in records(view).filter(|(position, _)| trace.is_live(*position)) {
-        if rivals(view, record).count() == 1
-            && let Some(pack) = uses.get_mut(size(record.pack))
-        {
-            pack.only_here += u64::from(record.length);
-            kept.set(position);
-        }
-    }
-    for (position, record) in records(view).filter(|(position, _)| trace.is_live(*position)) {
-        let rank = |other: &u32| {
-            let pack = view.index.record(*other).map(|other| other.pack).unwrap_or_default();
-            let state = view.state(pack);
-            let only_here = uses.get(size(pack)).map_or(0, |pack| pack.only_here);
-            (state.usable(), state.whole, only_here, std::cmp::Reverse(pack), std::cmp::Reverse(*other))
+/// The use of every pack, in the order of their numbers.
+pub(super) fn uses(view: &View, trace: &Trace, youth: &Youth<'_>) -> Result<Vec<PackUse>> {
+    let mut uses = Vec::with_capacity(view.index.pack_ids().len());
+    let mut segments = Segments { firsts: Vec::with_capacity(uses.capacity()), lengths: Vec::new() };
+    for (number, pack) in (0u32..).zip(view.index.packs()) {
+        let (pack, state) = (pack?, view.state(number));
+        let old = view.rough_age_seconds(state.stored) >= youth.min_age_seconds;
+        let standing = match state {
+            state if state.marked || state.tombed || !state.current => Standing::Condemned,
+            state if !state.whole => Standing::Lost,
+            _ if old || youth.ended.contains(&pack.session) => Standing::Free,
+            _ => Standing::Young,
         };
-        if rivals(view, record).max_by_key(rank) == Some(position) {
-            kept.set(position);
-        }
+        uses.push(PackUse::new(&pack, standing));
+        segments.firsts.push(segments.lengths.len());
+        segments.lengths.extend(pack.segments.iter().map(|segment| (segment.stored_length, segment.plain_length)));
     }
-    kept
+    add_up(view, trace, &segments, &mut uses)?;
+    Ok(uses)
 }
 
-/// Positions of all copies of the record's chunk, its own among them.
-fn rivals<'a>(view: &'a View, record: &'a ChunkRecord) -> impl Iterator<Item = u32> + 'a {
-    let same = |other: &u32| view.index.record(*other).is_some_and(|other| other.length == record.length);
-    view.index.positions(&record.id).filter(same)
+/// Adds every copy of a chunk to what its pack keeps, or has twice, or wastes. A live chunk is kept in one place: in the
+/// pack that is needed most anyway, where there is a choice.
+fn add_up(view: &View, trace: &Trace, segments: &Segments, uses: &mut [PackUse]) -> Result<()> {
+    view.index.for_each_chunk(|copies| {
+        for (_, record) in copies.iter().filter(|(position, _)| trace.is_live(*position)) {
+            if rivals(copies, record).count() == 1
+                && let Some(pack) = uses.get_mut(size(record.pack))
+            {
+                pack.only_here += u64::from(record.length);
+            }
+        }
+        Ok(())
+    })?;
+    view.index.for_each_chunk(|copies| {
+        for (position, record) in copies {
+            let rank = |(position, rival): &&Copy| {
+                let state = view.state(rival.pack);
+                let only_here = uses.get(size(rival.pack)).map_or(0, |pack| pack.only_here);
+                (state.usable(), state.whole, only_here, Reverse(rival.pack), Reverse(*position))
+            };
+            let is_live = trace.is_live(*position);
+            let is_kept = is_live && rivals(copies, record).max_by_key(rank).is_some_and(|(kept, _)| kept == position);
+            let Some(stored) = segments.stored_share(record) else { continue };
+            let Some(pack) = uses.get_mut(size(record.pack)) else { continue };
+            if is_kept {
+                pack.kept += stored;
+                pack.chunks_kept += 1;
+            } else if is_live {
+                pack.duplicate += stored;
+            } else {
+                pack.dead += stored;
+            }
+        }
+        Ok(())
+    })
 }
 
-/// All records with their positions.
-pub(super) fn records(view: &View) -> impl Iterator<Item = (u32, &ChunkRecord)> {
-    let count = u32::try_from(view.index.len()).unwrap_or(u32::MAX);
-    (0..count).filter_map(|position| view.index.record(position).map(|record| (position, record)))
+/// Stored and plain length of every segment, pack by pack.
+struct Segments {
+    firsts: Vec<usize>,
+    lengths: Vec<(u32, u32)>,
 }
 
-/// The chunk's share of its stored segment.
-fn stored_share(view: &View, record: &ChunkRecord) -> Option<u64> {
-    let segment = view.index.pack(record.pack)?.segments.get(usize::from(record.segment))?;
-    Some(u64::from(segment.stored_length) * u64::from(record.length) / u64::from(segment.plain_length).max(1))
+impl Segments {
+    /// The chunk's share of its stored segment.
+    fn stored_share(&self, record: &ChunkRecord) -> Option<u64> {
+        let first = self.firsts.get(size(record.pack))?;
+        let (stored, plain) = self.lengths.get(first + usize::from(record.segment))?;
+        Some(u64::from(*stored) * u64::from(record.length) / u64::from(*plain).max(1))
+    }
+}
+
+/// Of all copies of a chunk those that can stand for this one, itself among them.
+fn rivals<'a>(copies: &'a [Copy], record: &ChunkRecord) -> impl Iterator<Item = &'a Copy> + Clone + use<'a> {
+    let length = record.length;
+    copies.iter().filter(move |(_, other)| other.length == length)
+}
+
+/// Calls `visit` with each of some copies.
+pub(super) fn for_each_of(view: &View, positions: &Bits, mut visit: impl FnMut(&ChunkRecord)) -> Result<()> {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    view.index.for_each_chunk(|copies| {
+        copies.iter().filter(|(position, _)| positions.has(*position)).for_each(|(_, record)| visit(record));
+        Ok(())
+    })
 }
 
 /// Which needed copies stand in victims only, so that they must be copied before the victims go. A live chunk of a
 /// victim that is nowhere to be found is an error: nothing may be deleted on the word of a list that lacks packs.
-pub(super) fn needed(view: &View, trace: &Trace, is_victim: impl Fn(u32) -> bool) -> Result<Bits> {
-    let mut needed = Bits::new(view.index.len());
-    for (position, record) in records(view) {
-        if !is_victim(record.pack) || !trace.is_live(position) {
-            continue;
-        }
-        let pack_of = |other: u32| view.index.record(other).map(|other| other.pack);
-        let packs = || rivals(view, record).filter_map(pack_of).map(|pack| (pack, view.state(pack)));
-        if packs().any(|(pack, state)| !is_victim(pack) && state.usable()) {
-            continue;
-        }
-        // Of several copies in victims the first one that is there is copied.
-        let there = |other: &u32| pack_of(*other).is_some_and(|pack| is_victim(pack) && view.state(pack).whole);
-        match rivals(view, record).filter(there).min() {
-            Some(first) if first == position => drop(needed.set(position)),
-            Some(_) => {}
-            // Another run has condemned that copy and answers for it.
-            None if packs().any(|(_, state)| state.whole) => {}
-            None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
-        }
+pub(super) fn needed(view: &View, trace: &Trace, victims: &HashSet<u32>) -> Result<Bits> {
+    let mut needed = Bits::new(size(view.index.end()));
+    if victims.is_empty() {
+        return Ok(needed);
     }
+    let is_victim = |pack: u32| victims.contains(&pack);
+    view.index.for_each_chunk(|copies| {
+        for (position, record) in copies {
+            if !is_victim(record.pack) || !trace.is_live(*position) {
+                continue;
+            }
+            let rivals =
+                || rivals(copies, record).map(|(position, rival)| (position, rival.pack, view.state(rival.pack)));
+            if rivals().any(|(_, pack, state)| !is_victim(pack) && state.usable()) {
+                continue;
+            }
+            // Of several copies in victims the first one that is there is copied.
+            match rivals().filter(|(_, pack, state)| is_victim(*pack) && state.whole).map(|(other, ..)| other).min() {
+                Some(first) if first == position => drop(needed.set(*position)),
+                Some(_) => {}
+                // Another run has condemned that copy and answers for it.
+                None if rivals().any(|(_, _, state)| state.whole) => {}
+                None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
+            }
+        }
+        Ok(())
+    })?;
     Ok(needed)
 }

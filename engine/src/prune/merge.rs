@@ -90,12 +90,9 @@ const fn full_level() -> u32 {
 pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut PruneReport) -> Result<()> {
     let superseded = view.superseded();
     // A merge that was interrupted: that its objects are taken over whole was seen when the index was read.
-    for id in &superseded {
-        view.store.backend().delete(&Name::Index(*id)).await?;
-        report.index_deleted += 1;
-    }
+    report.index_deleted += view.store.delete_all(superseded.iter().copied().map(Name::Index)).await?;
     let current = view.objects.iter().filter(|(id, _)| !superseded.contains(id));
-    let is_going = |number: &u32| view.index.pack(*number).is_some_and(|pack| going.contains(&pack.id));
+    let is_going = |number: &u32| view.index.pack_id(*number).is_some_and(|pack| going.contains(&pack));
     let (mut sizes, mut must) = (BTreeMap::new(), BTreeSet::new());
     for (id, object) in current {
         sizes.insert(*id, object.chunks);
@@ -108,10 +105,7 @@ pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut Pru
             continue;
         }
         report.index_written += u64::from(merge_group(&view.store, &group, going).await?);
-        for id in &group {
-            view.store.backend().delete(&Name::Index(*id)).await?;
-            report.index_deleted += 1;
-        }
+        report.index_deleted += view.store.delete_all(group.into_iter().map(Name::Index)).await?;
     }
     Ok(())
 }

@@ -146,7 +146,7 @@ impl Plan {
             records.flat_map(|(id, root)| [Some(*id), Some(root.session), root.parent]).flatten().collect();
         ended.extend(&run.options.ended);
         let youth = Youth { min_age_seconds: run.options.min_age.as_secs(), ended: &ended };
-        let uses = count::uses(&run.view, &run.trace, &youth);
+        let uses = count::uses(&run.view, &run.trace, &youth)?;
         let wishes = Wishes {
             max_unused: run.options.max_unused,
             max_repack_bytes: run.options.max_repack_bytes,
@@ -159,7 +159,7 @@ impl Plan {
             is_old && !run.view.condemned.is_condemned(pack)
         });
         let unindexed: Vec<(PackId, u64)> = old.map(|(pack, unindexed)| (*pack, unindexed.length)).collect();
-        let summary = run.summary(&choice, &unindexed);
+        let summary = run.summary(&choice, &unindexed)?;
         let packs = choice.remove.iter().chain(&choice.repack).map(|pack| pack.id);
         let chosen = packs.chain(unindexed.iter().map(|(pack, _)| *pack)).collect();
         Ok(Self { run, chosen, summary })
@@ -177,7 +177,7 @@ impl Plan {
 }
 
 impl Run {
-    fn summary(&self, choice: &Choice, unindexed: &[(PackId, u64)]) -> PruneSummary {
+    fn summary(&self, choice: &Choice, unindexed: &[(PackId, u64)]) -> Result<PruneSummary> {
         let Choice { remove, repack, stay } = choice;
         let count = |packs: usize| u64::try_from(packs).unwrap_or(u64::MAX);
         let unused = |packs: &[plan::PackUse]| packs.iter().map(plan::PackUse::unused).sum::<u64>();
@@ -199,6 +199,7 @@ impl Run {
             ..PruneSummary::default()
         };
         for (number, pack) in (0u32..).zip(self.view.index.packs()) {
+            let pack = pack?;
             let state = self.view.state(number);
             summary.packs += u64::from(state.listed);
             summary.bytes += if state.listed { u64::from(pack.length) } else { 0 };
@@ -209,6 +210,6 @@ impl Run {
             summary.bytes += there.length;
             summary.packs_waiting += u64::from(self.view.condemned.is_condemned(pack));
         }
-        summary
+        Ok(summary)
     }
 }

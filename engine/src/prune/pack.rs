@@ -45,7 +45,15 @@ struct Open {
     chunks: usize,
 }
 
-/// The packs of one class that are being filled; two of data, so that neighbours part as they do in a backup.
+/// How many packs of a class are filled at a time: two of data, so that neighbours part as they do in a backup.
+pub(super) const fn open(class: Class) -> usize {
+    match class {
+        Class::Data => PACKS_OPEN,
+        Class::Metadata => 1,
+    }
+}
+
+/// The packs of one class that are being filled.
 pub(super) struct OpenPacks {
     store: Arc<Store>,
     class: Class,
@@ -56,12 +64,12 @@ pub(super) struct OpenPacks {
 
 impl OpenPacks {
     pub(super) fn new(store: &Arc<Store>, class: Class, session: SnapshotId, goal_bytes: usize) -> Self {
-        let count = if class == Class::Data { PACKS_OPEN } else { 1 };
-        Self { store: Arc::clone(store), class, session, goal_bytes, open: (0..count).map(|_| None).collect() }
+        let open = (0..open(class)).map(|_| None).collect();
+        Self { store: Arc::clone(store), class, session, goal_bytes, open }
     }
 
     /// Puts a segment into one of the packs, drawn at random; gives the pack when that fills it.
-    pub(super) fn add(&mut self, parcel: Parcel) -> Result<Option<NewPack>> {
+    fn add(&mut self, parcel: Parcel) -> Result<Option<NewPack>> {
         let [draw] = random::array(self.store.rng())?;
         let count = self.open.len().max(1);
         let (class, session) = (self.class, self.session);
@@ -79,6 +87,15 @@ impl OpenPacks {
             Some(pack) => self.store.lay_out_pack(pack.own, pack.segments).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Puts segments into packs in their order; gives the packs that are full by now.
+    pub(super) fn add_all(&mut self, parcels: Vec<Parcel>) -> Result<Vec<NewPack>> {
+        let mut full = Vec::new();
+        for parcel in parcels {
+            full.extend(self.add(parcel)?);
+        }
+        Ok(full)
     }
 
     /// Closes every pack that holds anything.

@@ -1,6 +1,7 @@
 //! Which packs to remove and which to write anew: a pure choice from how much of each is needed.
 
 use super::options::MaxUnused;
+use super::pack::open;
 use crate::class::Class;
 use crate::format::index::PackInfo;
 use crate::id::PackId;
@@ -114,10 +115,11 @@ pub(super) fn choose(uses: &[PackUse], wishes: &Wishes) -> Choice {
     choice
 }
 
-/// Whether there are at least two small packs of each class: one alone cannot be put together with another.
+/// Whether there are more small packs of each class than copying leaves open at its end: as many would become as many
+/// again, every time.
 fn smalls(packs: &[PackUse], wishes: &Wishes) -> [bool; 2] {
     [Class::Data, Class::Metadata]
-        .map(|class| packs.iter().filter(|pack| pack.class == class && is_small(pack, wishes)).count() > 1)
+        .map(|class| packs.iter().filter(|pack| pack.class == class && is_small(pack, wishes)).count() > open(class))
 }
 
 fn small_of([data, metadata]: [bool; 2], class: Class) -> bool {
@@ -206,12 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn small_packs_are_put_together_but_never_one_alone() {
+    fn small_packs_are_put_together_where_that_makes_fewer_of_them() {
         let mut wishes = wishes(MaxUnused::Unlimited);
         wishes.repack_small = true;
         let mut packs = vec![pack(1, Standing::Free, 100, 0, 0), pack(2, Standing::Free, 800, 0, 0)];
-        assert_eq!(numbers(&choose(&packs, &wishes).repack), [0; 0]);
         packs.push(pack(3, Standing::Free, 480, 0, 0));
-        assert_eq!(numbers(&choose(&packs, &wishes).repack), [1, 3]);
+        // Two come out of copying data, however small.
+        assert_eq!(numbers(&choose(&packs, &wishes).repack), [0; 0]);
+        packs.push(pack(4, Standing::Free, 200, 0, 0));
+        assert_eq!(numbers(&choose(&packs, &wishes).repack), [1, 3, 4]);
+        packs.iter_mut().for_each(|pack| pack.class = Class::Metadata);
+        assert_eq!(numbers(&choose(&packs[..2], &wishes).repack), [0; 0]);
+        assert_eq!(numbers(&choose(&packs[..3], &wishes).repack), [1, 3]);
     }
 }

@@ -85,7 +85,8 @@ impl Regroup {
     }
 
     fn close(&mut self, squeezable: bool) -> Result<Option<Parcel>> {
-        let Open { plain, chunks } = std::mem::take(if squeezable { &mut self.squeezable } else { &mut self.stored });
+        let Open { mut plain, chunks } =
+            std::mem::take(if squeezable { &mut self.squeezable } else { &mut self.stored });
         if chunks.is_empty() {
             return Ok(None);
         }
@@ -96,6 +97,9 @@ impl Regroup {
         let sealed = self.sealer.seal(self.store.rng(), head, if helped { &squeezed } else { &plain })?;
         self.squeezed = squeezed;
         self.verify(&sealed, &plain)?;
+        // The next one of its kind grows in the same memory.
+        plain.clear();
+        (if squeezable { &mut self.squeezable } else { &mut self.stored }).plain = plain;
         Ok(Some(Parcel {
             plain_length,
             compression: head.compression,

@@ -36,10 +36,9 @@ pub(super) async fn marks(view: &View, roots: &Roots, grace_seconds: u64) -> Res
 /// Removes tombs that are old and whose packs are neither listed nor named by any index object or mark.
 pub(super) async fn tombs(view: &View) -> Result<u64> {
     let numbers = view.objects.values().flat_map(|object| &object.packs);
-    let named: HashSet<PackId> = numbers.filter_map(|number| view.index.pack(*number)).map(|pack| pack.id).collect();
+    let named: HashSet<PackId> = numbers.filter_map(|number| view.index.pack_id(*number)).collect();
     let marked: HashSet<&PackId> = view.condemned.marks().values().flatten().collect();
-    let is_settled =
-        |pack: &PackId| !named.contains(pack) && !marked.contains(pack) && view.listed_length(pack).is_none();
+    let is_settled = |pack: &PackId| !named.contains(pack) && !marked.contains(pack) && !view.is_listed(pack);
     let mut removed = 0;
     for (id, packs) in view.condemned.tombs() {
         let name = Name::Tomb(*id);

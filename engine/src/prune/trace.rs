@@ -11,8 +11,10 @@ use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Result;
 use crate::format::page::PageRef;
+use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::index::chunks::ChunkReader;
+use crate::index::table::Copy;
 use crate::job::Control;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 pub(super) struct Trace {
     live: Bits,
     /// Positions that `live` has been told of.
-    known: usize,
+    known: u32,
     seen: HashSet<ChunkId>,
     /// Something was missed: the next look begins anew, because what counts as seen may not be known below.
     stale: bool,
@@ -39,7 +41,7 @@ impl Trace {
         if std::mem::replace(&mut self.stale, true) {
             *self = Self { stale: true, ..Self::default() };
         }
-        self.grow(view);
+        self.grow(view)?;
         let pages = Arc::new(ChunkReader::new(&view.store, &view.index, Class::Metadata));
         let mut survey = Survey::resume(pages, std::mem::take(&mut self.seen));
         let mut finder = Finder { view, live: &mut self.live, failed: None, tolerant: false, absent: false };
@@ -65,20 +67,22 @@ impl Trace {
     }
 
     /// Makes room for copies that are new in the index: those of live chunks are live.
-    fn grow(&mut self, view: &View) {
-        let count = view.index.len();
-        self.live.grow(count);
-        let known = u32::try_from(self.known).unwrap_or(u32::MAX);
-        for position in known..u32::try_from(count).unwrap_or(u32::MAX) {
-            let Some(record) = view.index.record(position) else { continue };
-            let twin = |other: &u32| {
-                self.live.has(*other) && view.index.record(*other).is_some_and(|twin| twin.length == record.length)
-            };
-            if view.index.positions(&record.id).any(|other| twin(&other)) {
-                self.live.set(position);
-            }
+    fn grow(&mut self, view: &View) -> Result<()> {
+        let Self { live, known, .. } = self;
+        let end = view.index.end();
+        live.grow(size(end));
+        if *known > 0 && *known < end {
+            view.index.for_each_chunk(|copies| {
+                for (position, record) in copies.iter().filter(|(position, _)| position >= known) {
+                    if copies.iter().any(|(other, twin)| live.has(*other) && twin.length == record.length) {
+                        live.set(*position);
+                    }
+                }
+                Ok(())
+            })?;
         }
-        self.known = count;
+        *known = end;
+        Ok(())
     }
 }
 
@@ -95,32 +99,32 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn find(&mut self, id: &ChunkId, length: u32) {
-        let index = &self.view.index;
-        let copies = || {
-            let all =
-                index.positions(id).filter_map(|position| index.record(position).map(|record| (position, record)));
-            all.filter(|(_, record)| record.length == length)
+        let all = match self.view.index.copies(id) {
+            Ok(all) => all,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                return;
+            }
         };
+        let copies = || all.iter().filter(|(_, record)| record.length == length);
         // Its copies were marked and looked at before.
-        if copies().next().is_some_and(|(position, _)| self.live.has(position)) {
+        if copies().next().is_some_and(|(position, _)| self.live.has(*position)) {
             return;
         }
         if copies().any(|(_, record)| self.view.state(record.pack).whole) {
             for (position, _) in copies() {
-                self.live.set(position);
+                self.live.set(*position);
             }
-        } else if self.tolerant && self.was_deleted(id) {
+        } else if self.tolerant && self.were_deleted(&all) {
             self.absent = true;
         } else {
             self.failed.get_or_insert_with(|| Error::damaged(format!("chunk {id}"), "no pack that is there holds it"));
         }
     }
 
-    /// No pack that should still be there holds the chunk.
-    fn was_deleted(&self, id: &ChunkId) -> bool {
-        let index = &self.view.index;
-        let mut copies = index.positions(id).filter_map(|position| index.record(position));
-        copies.all(|record| {
+    /// No pack that should still be there holds one of these copies.
+    fn were_deleted(&self, copies: &[Copy]) -> bool {
+        copies.iter().all(|(_, record)| {
             let state = self.view.state(record.pack);
             state.tombed || !state.current
         })
@@ -137,10 +141,10 @@ impl Surveyor for Finder<'_> {
     }
 
     fn unreadable(&mut self, page: &PageRef, _: Option<Gap>, error: Error) {
-        if self.tolerant && self.was_deleted(&page.id) {
-            self.absent = true;
-        } else {
-            self.failed.get_or_insert(error);
+        match self.view.index.copies(&page.id) {
+            Ok(copies) if self.tolerant && error.is_local() && self.were_deleted(&copies) => self.absent = true,
+            Ok(_) => drop(self.failed.get_or_insert(error)),
+            Err(other) => drop(self.failed.get_or_insert(other)),
         }
     }
 }

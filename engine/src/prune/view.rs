@@ -1,15 +1,17 @@
 //! What the repository holds, as far as this run has seen it: the index, what is condemned, which packs are there.
 
 use crate::backend::Area;
+use crate::backend::Listed;
 use crate::backend::Name;
+use crate::cache::Covered;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::index::IndexRecords;
 use crate::format::wire::size;
 use crate::id::IndexId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
+use crate::index::gather::Gatherer;
 use crate::index::table::Index;
 use crate::store::Condemned;
 use crate::store::Store;
@@ -18,10 +20,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
-use tokio::task::JoinSet;
 
-/// Index objects fetched at once; so many are in memory besides the index.
-const FETCHES_MAX: usize = 4;
 /// Listings of the index at most, each of which found an object that vanished before it could be read.
 const LISTINGS_MAX: usize = 20;
 
@@ -106,7 +105,7 @@ impl View {
         }
         self.condemned = Condemned::read(&self.store).await?;
         self.read_index().await?;
-        self.states = vec![PackState::default(); self.index.packs().count()];
+        self.states = vec![PackState::default(); self.index.pack_ids().len()];
         self.list_packs().await?;
         self.judge()
     }
@@ -116,13 +115,21 @@ impl View {
         self.states.get(size(number)).copied().unwrap_or_default()
     }
 
-    /// The length of a pack that is listed.
-    pub(super) fn listed_length(&self, pack: &PackId) -> Option<u64> {
+    /// Whether a pack is listed.
+    pub(super) fn is_listed(&self, pack: &PackId) -> bool {
         match self.index.pack_number(pack) {
-            Some(number) if self.state(number).listed => self.index.pack(number).map(|pack| u64::from(pack.length)),
+            Some(number) => self.state(number).listed,
+            None => self.unindexed.contains_key(pack),
+        }
+    }
+
+    /// The length of a pack that is listed.
+    pub(super) fn listed_length(&self, pack: &PackId) -> Result<Option<u64>> {
+        Ok(match self.index.pack_number(pack) {
+            Some(number) if self.state(number).listed => self.index.pack(number)?.map(|pack| u64::from(pack.length)),
             Some(_) => None,
             None => self.unindexed.get(pack).map(|pack| pack.length),
-        }
+        })
     }
 
     /// Takes note of a time by the store's clock.
@@ -157,18 +164,19 @@ impl View {
 
     async fn read_index(&mut self) -> Result<()> {
         for _ in 0..LISTINGS_MAX {
-            let mut listed = BTreeSet::new();
+            let mut listed = Vec::new();
             for object in self.store.list(Area::Index).await? {
-                let Name::Index(id) = object.name else { continue };
-                listed.insert(id);
-                self.saw(object.modified);
+                if let Name::Index(id) = object.name {
+                    self.saw(object.modified);
+                    listed.push((id, object));
+                }
             }
-            self.objects.retain(|id, _| listed.contains(id));
-            let new: Vec<IndexId> = listed.iter().copied().filter(|id| !self.objects.contains_key(id)).collect();
-            let mut missing = Vec::new();
-            for some in new.chunks(FETCHES_MAX) {
-                missing.extend(self.fetch(some).await?);
-            }
+            let there: BTreeSet<IndexId> = listed.iter().map(|(id, _)| *id).collect();
+            self.objects.retain(|id, _| there.contains(id));
+            let new = listed.into_iter().filter(|(id, _)| !self.objects.contains_key(id));
+            let mut damaged = Vec::new();
+            let missing = self.fetch(&new.map(|(_, object)| object).collect::<Vec<Listed>>(), &mut damaged).await?;
+            self.pass_over(damaged)?;
             if missing.is_empty() {
                 return Ok(());
             }
@@ -178,36 +186,37 @@ impl View {
         Err(Error::new(Kind::BackendBusy, "cannot read the index").because("it changes faster than it can be read"))
     }
 
-    /// Takes in index objects; gives the names of those that are gone by now.
-    async fn fetch(&mut self, ids: &[IndexId]) -> Result<Vec<Name>> {
-        let mut running: JoinSet<(IndexId, Result<IndexRecords>)> = JoinSet::new();
-        for id in ids.iter().copied() {
-            let store = Arc::clone(&self.store);
-            running.spawn(async move { (id, store.get_index(id).await) });
-        }
-        let mut missing = Vec::new();
-        while let Some(done) = running.join_next().await {
-            let lost = |cause: tokio::task::JoinError| {
-                Error::new(Kind::Bug, "a task that loads the index was lost").because(cause.to_string())
-            };
-            match done.map_err(lost)? {
-                (id, Ok(records)) => self.take_in(id, records)?,
-                (id, Err(error)) if error.kind() == Kind::NotFound => missing.push(Name::Index(id)),
-                (_, Err(error)) => return Err(error),
+    /// A damaged index object is an error, unless another one supersedes it: then a repair has named again what it can
+    /// have named, and it goes with what merges have left behind.
+    fn pass_over(&mut self, damaged: Vec<(IndexId, Error)>) -> Result<()> {
+        for (id, error) in damaged {
+            if !self.objects.values().any(|object| object.supersedes.contains(&id)) {
+                return Err(error);
             }
+            self.objects.insert(id, IndexObject { packs: Vec::new(), supersedes: Vec::new(), chunks: 0 });
         }
-        Ok(missing)
+        Ok(())
     }
 
-    fn take_in(&mut self, id: IndexId, records: IndexRecords) -> Result<()> {
-        let names: Vec<PackId> = records.packs.iter().map(|pack| pack.id).collect();
-        let (supersedes, chunks) = (records.supersedes.clone(), records.chunks.len());
+    /// Takes in index objects; gives the names of those that are gone by now. All are read from the repository: what is
+    /// deleted on the word of one must not be missed by those who find it damaged.
+    async fn fetch(&mut self, objects: &[Listed], damaged: &mut Vec<(IndexId, Error)>) -> Result<Vec<Name>> {
+        let mut gatherer = Gatherer::anew(&self.store);
+        let mut missing = Vec::new();
+        for (id, error) in gatherer.fetch(objects).await? {
+            match error.kind() {
+                Kind::NotFound => missing.push(Name::Index(id)),
+                Kind::Damaged => damaged.push((id, error)),
+                _ => return Err(error),
+            }
+        }
         let index = Arc::get_mut(&mut self.index)
             .ok_or_else(|| Error::new(Kind::Bug, "the index grows while it is being read"))?;
-        index.add_records(records, &HashSet::new());
-        let packs = names.iter().filter_map(|name| index.pack_number(name)).collect();
-        self.objects.insert(id, IndexObject { packs, supersedes, chunks });
-        Ok(())
+        for (object, packs) in gatherer.finish().add_to(index, &HashSet::new())? {
+            let Covered { id, supersedes, chunks, .. } = object;
+            self.objects.insert(id, IndexObject { packs, supersedes, chunks: size(chunks) });
+        }
+        Ok(missing)
     }
 
     async fn list_packs(&mut self) -> Result<()> {
@@ -216,7 +225,8 @@ impl View {
             let Name::Pack(id) = listed.name else { continue };
             self.saw(listed.modified);
             let number = self.index.pack_number(&id);
-            let length = number.and_then(|number| self.index.pack(number)).map(|pack| u64::from(pack.length));
+            let pack = number.map(|number| self.index.pack(number)).transpose()?.flatten();
+            let length = pack.map(|pack| u64::from(pack.length));
             match number.and_then(|number| self.states.get_mut(size(number))) {
                 Some(state) => {
                     state.listed = true;
@@ -259,7 +269,7 @@ impl View {
         for number in superseded.iter().filter_map(|id| objects.get(id)).flat_map(|object| &object.packs) {
             let state = states.get(size(*number)).copied().unwrap_or_default();
             if !(state.current || state.marked || state.tombed) {
-                let pack = index.pack(*number).map(|pack| pack.id.to_string()).unwrap_or_default();
+                let pack = index.pack_id(*number).map(|pack| pack.to_string()).unwrap_or_default();
                 return Err(Error::damaged("the index", format!("a merge of it has dropped pack {pack}")));
             }
         }

@@ -6,6 +6,7 @@ use super::snapshots::UnreadableSnapshot;
 use crate::backup;
 use crate::backup::BackupReport;
 use crate::backup::Cipher;
+use crate::backup::Fill;
 use crate::backup::Options;
 use crate::backup::Parent;
 use crate::error::Error;
@@ -54,6 +55,7 @@ impl Repository {
                 limit_upload: 0,
                 cache_folder: None,
                 is_protected: false,
+                fill: None,
                 remarks: Vec::new(),
                 program: format!("strongroom {}", env!("CARGO_PKG_VERSION")),
             },
@@ -165,6 +167,12 @@ impl BackupBuilder {
         self
     }
 
+    /// Stores what is missing of an earlier snapshot, and no snapshot.
+    pub(super) fn filling(mut self, fill: Fill) -> Self {
+        self.options.fill = Some(fill);
+        self
+    }
+
     /// Starts the job. Dropping it stops the backup cleanly: what is stored stays, no snapshot appears.
     pub fn start(self) -> Job<BackupReport> {
         Job::start(|control| self.run(control))
@@ -179,7 +187,15 @@ impl BackupBuilder {
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
         let earlier = repository.choose_parent(&mut options, &paths).await?;
-        let load::Stored { index, damaged, lost, found } = load::load_what_is_stored(&store).await?;
+        if let Some(folder) = options.cache_folder.clone() {
+            store.set_local(|local| {
+                local.cache.get_or_insert(folder);
+            });
+        }
+        let load::Stored { index, damaged, lost, found, warning } = load::load_what_is_stored(&store).await?;
+        if let Some(message) = warning {
+            remark(&mut options, message);
+        }
         for key in found {
             let outcome = data_keys::put_back(&store, &key, options.dry_run).await?;
             remark(&mut options, outcome);

@@ -15,7 +15,6 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
-use crate::format::index::PackInfo;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::PackId;
@@ -23,6 +22,7 @@ use crate::index::chunks::ChunkReader;
 use crate::index::keys;
 use crate::index::live::LiveIndex;
 use crate::index::load;
+use crate::index::load::Read;
 use crate::index::table::Index;
 use crate::job::Control;
 use crate::job::Job;
@@ -31,6 +31,7 @@ use crate::store::Condemned;
 use crate::time::Timestamp;
 use budget::Ledger;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use budget::AtThisPace;
 pub use budget::BudgetReport;
 pub use budget::BudgetShare;
 pub use budget::ReadBudget;
+pub(super) use data::open_segment;
 
 /// Problems kept in the report; more are only counted.
 const PROBLEMS_KEPT: usize = 10_000;
@@ -137,6 +139,17 @@ impl CheckReport {
         }
     }
 
+    /// Says of damaged packs that a repair, or a prune, has dealt with them.
+    fn remark(&mut self, condemned: &Condemned) {
+        let packs = condemned.marks().values().flatten();
+        let names: HashSet<String> = packs.map(|pack| Name::Pack(*pack).to_string()).collect();
+        for problem in self.problems.iter_mut().filter(|_| !names.is_empty()) {
+            if problem.object.split(' ').next().is_some_and(|object| names.contains(object)) {
+                problem.message.push_str("; it is condemned: a prune removes it when nothing needs it");
+            }
+        }
+    }
+
     /// Keeps damage as a finding; anything else (no access, a bug) ends the check.
     fn note(&mut self, control: &Control, object: impl fmt::Display, error: Error) -> Result<()> {
         match error.kind() {
@@ -207,9 +220,9 @@ impl CheckBuilder {
         let condemned = prunes(repository, &control, &mut report).await?;
         let packs = packs(repository, &control, &live, &mut report).await?;
         let index = live.current();
-        report.packs = u64::try_from(index.packs().count()).unwrap_or(u64::MAX);
-        let is_condemned = |pack: &&PackInfo| condemned.is_condemned(&pack.id);
-        report.packs_condemned = u64::try_from(index.packs().filter(is_condemned).count()).unwrap_or(u64::MAX);
+        report.packs = u64::try_from(index.pack_ids().len()).unwrap_or(u64::MAX);
+        let packs_condemned = index.pack_ids().iter().filter(|pack| condemned.is_condemned(pack)).count();
+        report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
         catalogs(&control, &live, snapshots, &mut report).await?;
@@ -219,6 +232,7 @@ impl CheckBuilder {
             let threads = self.threads.clamp(1, CHECK_THREADS_MAX);
             data::read(&control, &live, index, chosen, threads, &mut ledger, &mut report).await?;
         }
+        report.remark(&condemned);
         control.check()?;
         ledger.close(&packs, &control, &mut report);
         report.seconds = started.elapsed().as_secs_f64();
@@ -237,7 +251,7 @@ async fn snapshots(repository: &Repository, control: &Control, report: &mut Chec
 
 /// Every index object must open; what cannot be read is a problem, and the others are used.
 async fn index(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Arc<LiveIndex>> {
-    let (index, damaged) = load::load_what_opens(repository.store()).await?;
+    let (index, damaged) = load::load_what_opens(repository.store(), Read::All).await?;
     for (id, error) in damaged {
         report.note(control, format!("index/{id}"), error)?;
     }
@@ -292,6 +306,7 @@ async fn packs(
     let (index, mut there) = indexed_and_stored(repository, live).await?;
     let mut found = Vec::new();
     for pack in index.packs() {
+        let pack = pack?;
         match there.remove(&pack.id) {
             None => report.problem(control, Name::Pack(pack.id), "it is missing"),
             Some(there) if there.length != u64::from(pack.length) => {
@@ -327,8 +342,8 @@ async fn indexed_and_stored(
                 there.insert(id, StoredPack { id, length: listed.length, stored: listed.modified });
             }
         }
-        if let Some(missing) = index.packs().find(|pack| !there.contains_key(&pack.id)) {
-            live.renew(&missing.id).await?;
+        if let Some(missing) = index.pack_ids().iter().find(|pack| !there.contains_key(pack)) {
+            live.renew(missing).await?;
         }
         // The index is read again once for each missing pack at most: this comes to an end.
         if Arc::ptr_eq(&index, &live.current()) {
@@ -383,15 +398,16 @@ struct Findings<'a> {
 impl Surveyor for Findings<'_> {
     fn chunk(&mut self, chunk: &ChunkRef) {
         match self.index.find(&chunk.id) {
-            Some(place) if place.length == chunk.length => {}
-            Some(_) => {
+            Err(error) => drop(self.fatal.get_or_insert(error)),
+            Ok(Some(place)) if place.length == chunk.length => {}
+            Ok(Some(_)) => {
                 self.report.problem(
                     self.control,
                     format!("chunk {}", chunk.id),
                     "catalog and index disagree on its length",
                 );
             }
-            None => self.report.problem(self.control, format!("chunk {}", chunk.id), "no index object names it"),
+            Ok(None) => self.report.problem(self.control, format!("chunk {}", chunk.id), "no index object names it"),
         }
     }
 

@@ -147,13 +147,13 @@ impl CopyBuilder {
 
 /// Whether one is the other's copy. Ids, sessions, tags and roots differ between repositories, what was backed up when
 /// does not.
-fn is_copy(one: &Snapshot, other: &Snapshot) -> bool {
+pub(super) fn is_copy(one: &Snapshot, other: &Snapshot) -> bool {
     has_same_source(one, other)
         && (one.started, &one.user, &one.label) == (other.started, &other.user, &other.label)
         && (one.counts.entries, one.counts.bytes) == (other.counts.entries, other.counts.bytes)
 }
 
-fn has_same_source(one: &Snapshot, other: &Snapshot) -> bool {
+pub(super) fn has_same_source(one: &Snapshot, other: &Snapshot) -> bool {
     (&one.host, &one.source_kind, &one.paths) == (&other.host, &other.source_kind, &other.paths)
 }
 

@@ -16,12 +16,8 @@ impl Repository {
                 return Err(Error::new(Kind::Protected, format!("forget snapshot {id}")).because("it is protected"));
             }
         }
-        let mut removed = 0;
-        for id in ids {
-            self.remove_record(*id).await?;
-            removed += 1;
-        }
-        Ok(removed)
+        self.remove_records(ids).await?;
+        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
     }
 
     /// Removes records that cannot be read because they are damaged: nobody can tell any more what they held. Each is
@@ -39,11 +35,7 @@ impl Repository {
                 }
             }
         }
-        let mut removed = 0;
-        for id in ids {
-            self.remove_record(*id).await?;
-            removed += 1;
-        }
-        Ok(removed)
+        self.remove_records(ids).await?;
+        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
 use crate::retention::Dated;
 use crate::retention::Decision;
 use crate::retention::KeepRules;
@@ -139,10 +140,7 @@ impl Repository {
                 .because(format!("the rules keep none of the {count} that belong together")));
         }
         self.check_writable().await?;
-        let mut removed = 0;
-        for snapshot in plan.removals() {
-            removed += u64::from(self.remove_record(snapshot.id).await?);
-        }
-        Ok(removed)
+        let ids: Vec<SnapshotId> = plan.removals().map(|snapshot| snapshot.id).collect();
+        self.remove_records(&ids).await
     }
 }

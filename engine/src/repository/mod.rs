@@ -30,12 +30,15 @@ mod lost_keys;
 mod open;
 mod prune;
 mod record;
+mod repair;
 mod reread;
 mod restore;
 mod rewrite;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
+#[cfg(test)]
+mod sharded;
 mod snapshots;
 mod stats;
 #[cfg(test)]
@@ -76,6 +79,16 @@ pub use keys::generate_key_file;
 pub use open::Key;
 pub use prune::PruneBuilder;
 pub use prune::PrunePlan;
+pub use repair::DamagedPack;
+pub use repair::FetchBuilder;
+pub use repair::FetchReport;
+pub use repair::IndexRepaired;
+pub use repair::PacksRepaired;
+pub use repair::RepairIndexBuilder;
+pub use repair::RepairPacksBuilder;
+pub use repair::RepairSnapshotsBuilder;
+pub use repair::SnapshotRepaired;
+pub use repair::SnapshotsRepaired;
 pub use restore::RestoreBuilder;
 pub use rewrite::RewriteBuilder;
 pub use rewrite::RewriteReport;
@@ -101,6 +114,7 @@ use crate::id::SlotId;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
 use crate::store::Store;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An opened repository.
@@ -129,6 +143,12 @@ impl Repository {
     /// Where it is, for people.
     pub fn describe(&self) -> String {
         self.inner.store.backend().describe()
+    }
+
+    /// Where this program may put files of its own on this machine: in `cache` what helps the next run, in `temporary`
+    /// what goes with the run. With either of them a large index takes little memory. Both may be deleted at any time.
+    pub fn use_folders(&self, cache: Option<PathBuf>, temporary: Option<PathBuf>) {
+        self.store().set_local(|local| (local.cache, local.temporary) = (cache, temporary));
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {

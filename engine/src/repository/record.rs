@@ -4,7 +4,6 @@ use super::Repository;
 use crate::backend::Name;
 use crate::backup;
 use crate::backup::Needs;
-use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -19,21 +18,16 @@ impl Repository {
         let verdict = changed.verdict.clone();
         // A commit like that of a backup: others may forget the old record and prune at any moment.
         backup::commit(self.store(), &Control::new(), Needs::of_twin(old), &mut changed, verdict).await?;
-        self.remove_record(old).await?;
+        self.remove_records(&[old]).await?;
         Ok(changed.id)
     }
 
-    /// Removes a snapshot, and the intent that its commit may have left: nothing else of it keeps packs alive. Gives
-    /// whether it was there.
-    pub(super) async fn remove_record(&self, id: SnapshotId) -> Result<bool> {
-        let mut was_there = true;
-        for name in [Name::Snapshot(id), Name::Pending(id)] {
-            match self.store().backend().delete(&name).await {
-                Err(error) if error.kind() == Kind::NotFound => was_there &= name != Name::Snapshot(id),
-                other => other?,
-            }
-        }
-        Ok(was_there)
+    /// Removes snapshots, and the intents that their commits may have left: nothing else of them keeps packs alive.
+    /// Gives how many were there.
+    pub(super) async fn remove_records(&self, ids: &[SnapshotId]) -> Result<u64> {
+        let removed = self.store().delete_all(ids.iter().copied().map(Name::Snapshot)).await?;
+        self.store().delete_all(ids.iter().copied().map(Name::Pending)).await?;
+        Ok(removed)
     }
 
     /// Protects these snapshots from being forgotten, or takes the protection away. Gives pairs of old and new id for

@@ -1,11 +1,14 @@
 //! A snapshot as a source: its entries and their bytes once more, for another repository or a changed record.
 
 use super::Repository;
+use super::repair::Judge;
+use super::repair::told;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Walk;
 use crate::class::Class;
 use crate::entry::Content;
 use crate::entry::Entry;
+use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::error::Error;
 use crate::error::Result;
@@ -28,17 +31,22 @@ use tokio::task::JoinHandle;
 
 /// Entries and chunks between the reading task and the source thread.
 const ITEMS_AHEAD: usize = 8;
+/// Lost entries that the verdict names: a record holds no more.
+const LEFT_OUT_NAMED: usize = 2000;
 
 /// Gives a snapshot's entries as the source gave them that it was made from.
 ///
 /// The parent of the new snapshot must hold exactly what `earlier` holds: an entry that is the same in both is then
 /// taken over without reading it. Every other file is announced as changed, so that it is compared by its bytes and
 /// never by times and sizes that may be the same by accident.
+///
+/// With a judge, what cannot be restored is left out and named in the verdict; without, it is a failure.
 pub(super) struct SnapshotSource {
     snapshot: Snapshot,
     excludes: Vec<String>,
     items: mpsc::Receiver<Item>,
     task: JoinHandle<()>,
+    left_out: Vec<String>,
 }
 
 /// What the task gives the thread.
@@ -49,6 +57,10 @@ enum Item {
     Bytes(Bytes),
     /// There are no more of them.
     EndOfBytes,
+    /// The rest of them cannot be read, for this reason.
+    Broken(String),
+    /// An entry, or a part of the catalog, cannot be restored, for this reason.
+    Lost(Option<EntryPath>, String),
     /// There are no more entries.
     End,
     /// Reading the snapshot failed.
@@ -64,7 +76,9 @@ struct Again {
 /// The task's side.
 struct Reader {
     walk: Walk,
-    before: Before,
+    /// `None`: every entry is as before.
+    before: Option<Before>,
+    judge: Option<Arc<Judge>>,
     excluded: Select,
     pages: Arc<dyn crate::catalog::PageSource>,
     chunks: ChunkReader,
@@ -86,21 +100,41 @@ impl SnapshotSource {
         earlier: Option<&Snapshot>,
         excludes: &[String],
     ) -> Result<Self> {
+        let earlier = Walk::new(repository.pages(index), earlier.and_then(|earlier| earlier.root));
+        let before = Before { walk: earlier, ready: VecDeque::new() };
+        Self::spawn(repository, index, snapshot, excludes, (Some(before), None))
+    }
+
+    /// The same without what cannot be restored. The parent must be this snapshot, or have the same files.
+    pub(super) fn judged(
+        repository: &Repository,
+        index: &Arc<LiveIndex>,
+        snapshot: &Snapshot,
+        judge: Arc<Judge>,
+    ) -> Result<Self> {
+        Self::spawn(repository, index, snapshot, &[], (None, Some(judge)))
+    }
+
+    fn spawn(
+        repository: &Repository,
+        index: &Arc<LiveIndex>,
+        snapshot: &Snapshot,
+        excludes: &[String],
+        (before, judge): (Option<Before>, Option<Arc<Judge>>),
+    ) -> Result<Self> {
         let pages = repository.pages(index);
         let (sender, items) = mpsc::channel(ITEMS_AHEAD);
         let reader = Reader {
             walk: Walk::new(Arc::clone(&pages), snapshot.root),
-            before: Before {
-                walk: Walk::new(Arc::clone(&pages), earlier.and_then(|earlier| earlier.root)),
-                ready: VecDeque::new(),
-            },
+            before,
+            judge,
             excluded: Select::excluding(excludes)?,
             chunks: ChunkReader::live(index, Class::Data),
             pages,
             items: sender,
         };
         let task = tokio::spawn(reader.run());
-        Ok(Self { snapshot: snapshot.clone(), excludes: excludes.to_vec(), items, task })
+        Ok(Self { snapshot: snapshot.clone(), excludes: excludes.to_vec(), items, task, left_out: Vec::new() })
     }
 }
 
@@ -116,12 +150,23 @@ impl Reader {
 
     /// Ends early, and well, when nobody listens any more.
     async fn entries(&mut self) -> Result<()> {
-        while let Some(page) = self.walk.next_page().await? {
+        while let Some(page) = self.next_page().await? {
             for entry in page {
                 if !self.excluded.wants(&entry.path) {
                     continue;
                 }
-                let is_as_before = self.before.has(&entry).await?;
+                if let Some(judge) = &self.judge
+                    && let Some(why) = judge.loss(&entry).await?
+                {
+                    if self.items.send(Item::Lost(Some(entry.path), why)).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                let is_as_before = match &mut self.before {
+                    Some(before) => before.has(&entry).await?,
+                    None => true,
+                };
                 let content = entry.content.clone();
                 let (wanted, answer) = oneshot::channel();
                 let wanted = (content != Content::Empty).then_some(wanted);
@@ -138,15 +183,38 @@ impl Reader {
         Ok(())
     }
 
+    /// The next entries; where a page cannot be read and somebody judges, those behind it.
+    async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
+        loop {
+            match self.walk.next_page().await {
+                Err(error) if self.judge.is_some() => {
+                    let Some(gap) = self.walk.pass_gap() else { return Err(error) };
+                    let _ = self.items.send(Item::Lost(None, told(&gap, &error))).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn bytes(&self, content: &Content) -> Result<()> {
+        let last = match self.send_bytes(content).await {
+            Ok(()) => Item::EndOfBytes,
+            Err(error) if self.judge.is_some() && error.is_local() => Item::Broken(error.in_one_line()),
+            Err(error) => return Err(error),
+        };
+        let _ = self.items.send(last).await;
+        Ok(())
+    }
+
+    /// Ends early, and well, when nobody listens any more.
+    async fn send_bytes(&self, content: &Content) -> Result<()> {
         let mut walk = ChunkWalk::new(Arc::clone(&self.pages), content);
         while let Some(placed) = walk.next().await? {
             let bytes = self.chunks.chunk(&placed.chunk.id).await?;
             if self.items.send(Item::Bytes(bytes)).await.is_err() {
-                return Ok(());
+                break;
             }
         }
-        let _ = self.items.send(Item::EndOfBytes).await;
         Ok(())
     }
 }
@@ -188,14 +256,20 @@ impl Source for SnapshotSource {
             match self.items.blocking_recv() {
                 Some(Item::Entry(again)) => self.give(*again, sink)?,
                 Some(Item::End) => break,
+                Some(Item::Lost(path, why)) => self.leave_out(path.as_ref(), why, sink),
                 Some(Item::Failed(error)) => return Err(unreadable(Some(error))),
-                Some(Item::Bytes(_) | Item::EndOfBytes) | None => return Err(unreadable(None)),
+                Some(Item::Bytes(_) | Item::EndOfBytes | Item::Broken(_)) | None => return Err(unreadable(None)),
             }
         }
         if let Some(seal) = self.snapshot.seal.take() {
             sink.seal(seal);
         }
-        Ok(self.snapshot.verdict.clone())
+        Ok(match (self.snapshot.verdict.clone(), std::mem::take(&mut self.left_out)) {
+            (verdict, left_out) if left_out.is_empty() => verdict,
+            (Verdict::Whole, left_out) => Verdict::Partial(left_out),
+            // What is new comes first: reasons may be cut at their end.
+            (Verdict::Partial(earlier), left_out) => Verdict::Partial([left_out, earlier].concat()),
+        })
     }
 }
 
@@ -211,8 +285,12 @@ impl SnapshotSource {
         if let Some(wanted) = wanted {
             // The task waits for the answer as long as it lives; if it does not, the next item tells.
             let _ = wanted.send(want == Want::Bytes);
-            if want == Want::Bytes {
-                self.bytes(sink)?;
+            if want == Want::Bytes
+                && let Some(why) = self.bytes(sink)?
+            {
+                sink.retract()?;
+                self.leave_out(Some(&entry.path), why, sink);
+                return Ok(());
             }
         }
         let mut metadata = entry.metadata;
@@ -223,15 +301,25 @@ impl SnapshotSource {
         Ok(())
     }
 
-    fn bytes(&mut self, sink: &mut dyn Sink) -> std::result::Result<(), SourceError> {
+    /// Gives the bytes of the entry begun last; why not, when they cannot be read to their end.
+    fn bytes(&mut self, sink: &mut dyn Sink) -> std::result::Result<Option<String>, SourceError> {
         loop {
             match self.items.blocking_recv() {
                 Some(Item::Bytes(bytes)) => crate::source::give(&bytes, sink)?,
-                Some(Item::EndOfBytes) => return Ok(()),
+                Some(Item::EndOfBytes) => return Ok(None),
+                Some(Item::Broken(why)) => return Ok(Some(why)),
                 Some(Item::Failed(error)) => return Err(unreadable(Some(error))),
-                Some(Item::Entry(_) | Item::End) | None => return Err(unreadable(None)),
+                Some(Item::Entry(_) | Item::Lost(..) | Item::End) | None => return Err(unreadable(None)),
             }
         }
+    }
+
+    fn leave_out(&mut self, path: Option<&EntryPath>, why: String, sink: &mut dyn Sink) {
+        if self.left_out.len() < LEFT_OUT_NAMED {
+            let reason = path.map_or_else(|| why.clone(), |path| format!("{path}: {why}"));
+            self.left_out.push(format!("left out by a repair: {reason}"));
+        }
+        sink.warn(path, why, true);
     }
 }
 

@@ -260,29 +260,29 @@ struct Segments {
 }
 
 impl SegmentStore for Segments {
-    fn locate(&self, id: &ChunkId, copy: usize) -> Option<Located> {
-        let place = self.index.copy(id, copy)?;
-        let (index, number) = self.index.with_pack(place.pack)?;
+    fn locate(&self, id: &ChunkId, copy: usize) -> Result<Option<Located>> {
+        let Some(place) = self.index.copy(id, copy)? else { return Ok(None) };
+        let Some((index, number)) = self.index.with_pack(place.pack) else { return Ok(None) };
         let pack = index.pack(number)?;
-        let segment = pack.segments.get(usize::from(place.segment))?;
-        Some(Located {
+        let segment = pack.as_ref().and_then(|pack| pack.segments.get(usize::from(place.segment)));
+        Ok(segment.map(|segment| Located {
             pack: place.pack,
             segment: u32::from(place.segment),
             offset: place.offset,
             length: place.length,
             stored_offset: u64::from(segment.offset),
             stored_length: segment.stored_length,
-        })
+        }))
     }
 
     fn fetch<'a>(&'a self, number: u32, offset: u64, length: u64) -> Later<'a, Bytes> {
         Box::pin(async move {
             let (index, own) = self.index.with_pack(number).ok_or_else(no_pack)?;
-            let pack = index.pack(own).ok_or_else(no_pack)?;
+            let pack = index.pack(own)?.ok_or_else(no_pack)?;
             for id in &pack.data_keys {
                 let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id);
                 if !known {
-                    let key = keys::data_key(&self.store, &index, pack, id).await?;
+                    let key = keys::data_key(&self.store, &index, &pack, id).await?;
                     self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(*id, key);
                 }
             }
@@ -312,7 +312,7 @@ struct Decoder {
 impl SegmentDecode for Decoder {
     fn decode(&mut self, pack: u32, segment: u32, stored: &[u8]) -> Result<&[u8]> {
         let (index, own) = self.index.with_pack(pack).ok_or_else(no_pack)?;
-        let pack = index.pack(own).ok_or_else(no_pack)?;
+        let pack = index.pack(own)?.ok_or_else(no_pack)?;
         let info = pack.segments.get(size(segment)).ok_or_else(no_pack)?;
         let number = u16::try_from(segment).map_err(|_| no_pack())?;
         let located = StoredSegment::new(pack.id, pack.class, &pack.salts, number, info, stored)?;

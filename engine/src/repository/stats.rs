@@ -10,6 +10,7 @@ use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Result;
 use crate::format::page::PageRef;
+use crate::format::segment::SegmentInfo;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::index::table::Index;
@@ -73,6 +74,7 @@ impl Repository {
         }
         let index = self.index().await?.current();
         for pack in index.packs() {
+            let pack = pack?;
             stats.packs += 1;
             let plain: u64 = pack.segments.iter().map(|segment| u64::from(segment.plain_length)).sum();
             match pack.class {
@@ -123,13 +125,20 @@ impl Count<'_> {
         }
         self.stats.chunks += 1;
         self.stats.bytes_unique += u64::from(length);
-        let segment = self.index.find(id).and_then(|place| {
-            self.index.pack(place.pack).and_then(|pack| pack.segments.get(usize::from(place.segment)))
-        });
-        if let Some(segment) = segment {
-            let share = u64::from(segment.stored_length) * u64::from(length);
-            self.stats.bytes_stored += share / u64::from(segment.plain_length).max(1);
+        match self.segment(id) {
+            Ok(Some(segment)) => {
+                let share = u64::from(segment.stored_length) * u64::from(length);
+                self.stats.bytes_stored += share / u64::from(segment.plain_length).max(1);
+            }
+            Ok(None) => {}
+            Err(error) => drop(self.failed.get_or_insert(error)),
         }
+    }
+
+    fn segment(&self, id: &ChunkId) -> Result<Option<SegmentInfo>> {
+        let Some(place) = self.index.find(id)? else { return Ok(None) };
+        let pack = self.index.pack(place.pack)?;
+        Ok(pack.and_then(|pack| pack.segments.get(usize::from(place.segment)).copied()))
     }
 }
 

@@ -33,7 +33,8 @@ pub(crate) struct Located {
 /// The repository as a restore sees it.
 pub(crate) trait SegmentStore: Send + Sync + 'static {
     /// Where copy number `copy` (0: the preferred one) of a chunk is; `None` when there are not so many.
-    fn locate(&self, id: &ChunkId, copy: usize) -> Option<Located>;
+    /// An error ends the job: it says nothing about the chunk.
+    fn locate(&self, id: &ChunkId, copy: usize) -> Result<Option<Located>>;
 
     /// Exactly `length` bytes of a pack, and whatever else `decode` needs for that pack (its data keys) made ready.
     /// `Damaged`, `NotFound` and `Unsupported` fail the chunks concerned; any other kind ends the job.

@@ -128,10 +128,11 @@ impl FakeStore {
 }
 
 impl SegmentStore for FakeStore {
-    fn locate(&self, id: &ChunkId, copy: usize) -> Option<Located> {
-        let (pack, segment, offset, length) = *self.places.get(id)?.get(copy)?;
+    fn locate(&self, id: &ChunkId, copy: usize) -> Result<Option<Located>> {
+        let Some(place) = self.places.get(id).and_then(|places| places.get(copy)) else { return Ok(None) };
+        let (pack, segment, offset, length) = *place;
         let (stored_offset, stored_length) = self.segments[pack as usize][segment as usize];
-        Some(Located { pack, segment, offset, length, stored_offset, stored_length })
+        Ok(Some(Located { pack, segment, offset, length, stored_offset, stored_length }))
     }
 
     fn fetch<'a>(&'a self, pack: u32, offset: u64, length: u64) -> Later<'a, Bytes> {

@@ -59,7 +59,7 @@ pub(crate) async fn window(
         if wanted.is_empty() || site.tally.is_halted() {
             break;
         }
-        let (groups, missing) = locate(site, window, &wanted, copy);
+        let (groups, missing) = locate(site, window, &wanted, copy)?;
         for piece in missing {
             give_up(site, window, piece, reasons.get(&piece));
         }
@@ -95,12 +95,12 @@ fn give_up(site: &Site, window: &Window, piece: u32, why: Option<&Arc<str>>) {
 }
 
 /// The segments that have copy number `copy` of the wanted pieces, in the order of packs; and the pieces without one.
-fn locate(site: &Site, window: &Window, wanted: &[u32], copy: usize) -> (Vec<Group>, Vec<u32>) {
+fn locate(site: &Site, window: &Window, wanted: &[u32], copy: usize) -> Result<(Vec<Group>, Vec<u32>)> {
     let mut missing = Vec::new();
     let mut found: Vec<(Located, u32)> = Vec::with_capacity(wanted.len());
     for number in wanted {
         let Some(piece) = window.pieces.get(*number as usize) else { continue };
-        match site.store.locate(&piece.id, copy) {
+        match site.store.locate(&piece.id, copy)? {
             Some(located) => found.push((located, *number)),
             None => missing.push(*number),
         }
@@ -120,7 +120,7 @@ fn locate(site: &Site, window: &Window, wanted: &[u32], copy: usize) -> (Vec<Gro
             }),
         }
     }
-    (groups, missing)
+    Ok((groups, missing))
 }
 
 /// Fetches groups and has them written; the pieces that could not be had this way.

@@ -1,11 +1,9 @@
 //! Anything that can be read, as a source of one entry: standard input, a socket.
 
-use crate::entry::EntryPath;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::StreamEntry;
-use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::io;
 use std::io::ErrorKind;
@@ -28,14 +26,12 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Everything a reader gives, as one entry. A stop is noticed when the next bytes arrive.
 pub struct ReaderSource {
     entry: StreamEntry,
-    kind: String,
     input: Box<dyn Read + Send>,
 }
 
 /// Everything an async reader gives, as one entry. A stop is noticed while waiting for bytes.
 pub struct AsyncReaderSource {
     entry: StreamEntry,
-    kind: String,
     input: Pieces,
 }
 
@@ -51,78 +47,57 @@ struct Pieces {
 }
 
 impl ReaderSource {
-    /// `reader` up to its end, stored as `path`; the folders above are made entries too.
-    pub fn new(path: EntryPath, reader: impl Read + Send + 'static) -> Self {
-        Self { entry: StreamEntry::new(path), kind: KIND.to_owned(), input: Box::new(reader) }
+    /// `reader` up to its end, stored as `entry`: a path, or more than that.
+    pub fn new(entry: impl Into<StreamEntry>, reader: impl Read + Send + 'static) -> Self {
+        Self { entry: entry.into(), input: Box::new(reader) }
     }
 }
 
 impl AsyncReaderSource {
-    /// `reader` up to its end, stored as `path`. Starts a task that reads ahead by at most 1 MiB, so it
+    /// `reader` up to its end, stored as `entry`. Starts a task that reads ahead by at most 1 MiB, so it
     /// must be called inside a tokio runtime.
-    pub fn new(path: EntryPath, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
-        Self { entry: StreamEntry::new(path), kind: KIND.to_owned(), input: Pieces::start(reader) }
+    pub fn new(entry: impl Into<StreamEntry>, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        Self { entry: entry.into(), input: Pieces::start(reader) }
     }
 }
 
 /// What a source is called unless said otherwise.
 const KIND: &str = "stdin";
 
-/// What both sources can be told, and how they run: they differ only in how they read.
-macro_rules! one_stream {
-    ($source:ident) => {
-        impl $source {
-            /// What the snapshot record calls this source; `stdin` unless said.
-            #[must_use]
-            pub fn kind(mut self, kind: impl Into<String>) -> Self {
-                self.kind = kind.into();
-                self
-            }
+impl Source for ReaderSource {
+    fn kind(&self) -> &str {
+        self.entry.kind_or(KIND)
+    }
 
-            /// The modification time of the entry.
-            #[must_use]
-            pub fn modified(mut self, time: Timestamp) -> Self {
-                self.entry.set_modified(time);
-                self
-            }
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![self.entry.path().as_bytes().to_vec()]
+    }
 
-            /// Permission bits of the entry; `0o600` unless said.
-            #[must_use]
-            pub fn mode(mut self, mode: u32) -> Self {
-                self.entry.set_mode(mode);
-                self
-            }
-
-            /// Fails with [`EmptyStream`](crate::EmptyStream) when not a single byte comes: then there is no snapshot.
-            #[must_use]
-            pub fn refuse_empty(mut self, yes: bool) -> Self {
-                self.entry.set_refuse_empty(yes);
-                self
-            }
-        }
-
-        impl Source for $source {
-            fn kind(&self) -> &str {
-                &self.kind
-            }
-
-            fn paths(&self) -> Vec<Vec<u8>> {
-                vec![self.entry.path().as_bytes().to_vec()]
-            }
-
-            fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
-                let metadata = self.entry.begin(sink)?;
-                let doing = format!("cannot read {} to its end", self.kind);
-                let size = StreamEntry::pour(sink, &doing, |room| self.input.next(room))?;
-                self.entry.end(sink, metadata, size, || format!("{} gave no bytes", self.kind))?;
-                Ok(Verdict::Whole)
-            }
-        }
-    };
+    fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        give_all(&self.entry, &mut self.input, sink)
+    }
 }
 
-one_stream!(ReaderSource);
-one_stream!(AsyncReaderSource);
+impl Source for AsyncReaderSource {
+    fn kind(&self) -> &str {
+        self.entry.kind_or(KIND)
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![self.entry.path().as_bytes().to_vec()]
+    }
+
+    fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        give_all(&self.entry, &mut self.input, sink)
+    }
+}
+
+fn give_all(entry: &StreamEntry, input: &mut impl Input, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+    let (metadata, kind) = (entry.begin(sink)?, entry.kind_or(KIND));
+    let size = StreamEntry::pour(sink, &format!("cannot read {kind} to its end"), |room| input.next(room))?;
+    entry.end(sink, metadata, size, || format!("{kind} gave no bytes"))?;
+    Ok(Verdict::Whole)
+}
 
 /// Bytes as [`StreamEntry::pour`] asks for them.
 trait Input {
@@ -199,9 +174,11 @@ impl Drop for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::EntryPath;
     use crate::entry::FileKind;
     use crate::source::EmptyStream;
     use crate::source::recorder::Recorder;
+    use crate::time::Timestamp;
 
     fn path(text: &str) -> EntryPath {
         EntryPath::parse(text.as_bytes()).expect("a valid path")
@@ -225,7 +202,8 @@ mod tests {
         let bytes = vec![5; 200_000];
         let time = Timestamp { seconds: 17, nanoseconds: 3 };
         let mut recorder = Recorder::new();
-        let source = ReaderSource::new(path("dumps/shop/all.sql"), std::io::Cursor::new(bytes.clone())).modified(time);
+        let entry = StreamEntry::new(path("dumps/shop/all.sql")).modified(time);
+        let source = ReaderSource::new(entry, std::io::Cursor::new(bytes.clone()));
         assert_eq!(source.paths(), [b"dumps/shop/all.sql"]);
         assert_eq!(recorder.run(source).expect("a verdict"), Verdict::Whole);
         assert_eq!(recorder.paths(), ["dumps", "dumps/shop", "dumps/shop/all.sql"]);
@@ -249,11 +227,12 @@ mod tests {
         };
         let plain = |bytes: &'static [u8], refuse| {
             let mut recorder = Recorder::new();
-            recorder.run(ReaderSource::new(path("x"), bytes).refuse_empty(refuse))
+            recorder.run(ReaderSource::new(StreamEntry::new(path("x")).refuse_empty(refuse), bytes))
         };
         assert!(is_empty(plain(b"", true)));
         assert!(plain(b"", false).is_ok() && plain(b"1", true).is_ok());
-        let source = AsyncReaderSource::new(path("x"), tokio::io::empty()).refuse_empty(true);
+        let entry = StreamEntry::new(path("x")).refuse_empty(true);
+        let source = AsyncReaderSource::new(entry, tokio::io::empty());
         let outcome = tokio::task::spawn_blocking(move || Recorder::new().run(source));
         assert!(is_empty(outcome.await.expect("the thread ends")));
     }

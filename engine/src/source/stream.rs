@@ -10,19 +10,56 @@ use crate::time::Timestamp;
 use std::io;
 use std::io::ErrorKind;
 
-/// A stream as an entry of a snapshot, for sources that give one: standard input, a command, a socket.
+/// A stream as an entry of a snapshot, for sources that give one: standard input, a command, a socket. A path alone is
+/// enough to make one.
 #[derive(Clone, Debug)]
 pub struct StreamEntry {
     path: EntryPath,
+    kind: Option<String>,
     modified: Timestamp,
     mode: u32,
     refuse_empty: bool,
 }
 
+impl From<EntryPath> for StreamEntry {
+    fn from(path: EntryPath) -> Self {
+        Self::new(path)
+    }
+}
+
 impl StreamEntry {
     /// Stored as `path`; the folders above are made entries too.
     pub fn new(path: EntryPath) -> Self {
-        Self { path, modified: Timestamp::default(), mode: 0o600, refuse_empty: false }
+        Self { path, kind: None, modified: Timestamp::default(), mode: 0o600, refuse_empty: false }
+    }
+
+    /// What the snapshot record calls its source, if not what the source calls itself.
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    /// Its modification time; 1970 unless said.
+    #[must_use]
+    pub fn modified(mut self, time: Timestamp) -> Self {
+        self.modified = time;
+        self
+    }
+
+    /// Its permission bits; `0o600` unless said.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o7777;
+        self
+    }
+
+    /// Fails with [`EmptyStream`] when not a single byte comes: then there is no snapshot. A dump of something that
+    /// exists is never empty.
+    #[must_use]
+    pub fn refuse_empty(mut self, yes: bool) -> Self {
+        self.refuse_empty = yes;
+        self
     }
 
     /// Where it is stored.
@@ -30,24 +67,9 @@ impl StreamEntry {
         &self.path
     }
 
-    /// Stores it elsewhere.
-    pub fn set_path(&mut self, path: EntryPath) {
-        self.path = path;
-    }
-
-    /// Its modification time; 1970 unless said.
-    pub fn set_modified(&mut self, time: Timestamp) {
-        self.modified = time;
-    }
-
-    /// Its permission bits; `0o600` unless said.
-    pub fn set_mode(&mut self, mode: u32) {
-        self.mode = mode & 0o7777;
-    }
-
-    /// Whether to fail with [`EmptyStream`] when not a single byte comes: then there is no snapshot.
-    pub fn set_refuse_empty(&mut self, yes: bool) {
-        self.refuse_empty = yes;
+    /// What the snapshot record calls its source: `usual` unless said.
+    pub fn kind_or<'a>(&'a self, usual: &'a str) -> &'a str {
+        self.kind.as_deref().unwrap_or(usual)
     }
 
     /// Gives the folders above, then begins the entry itself. What comes back is for [`Self::end`].

@@ -6,7 +6,9 @@
 
 mod condemned;
 mod data_keys;
+mod deletion;
 mod index_object;
+mod local;
 mod new_pack;
 mod pack_object;
 mod segment;
@@ -14,6 +16,7 @@ mod small;
 
 pub(crate) use condemned::Condemned;
 pub(crate) use data_keys::KeyCopy;
+pub(crate) use local::LocalFiles;
 pub(crate) use new_pack::NewPack;
 pub(crate) use segment::SegmentDecoder;
 pub(crate) use segment::StoredSegment;
@@ -39,6 +42,8 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
 /// One opened repository: its backend, its keys, and where time and randomness come from.
 pub(crate) struct Store {
@@ -48,6 +53,7 @@ pub(crate) struct Store {
     data_keys: Mutex<HashMap<DataKeyId, KnownKey>>,
     rng: Arc<dyn Rng>,
     clock: Arc<dyn Clock>,
+    local: RwLock<LocalFiles>,
 }
 
 use data_keys::KnownKey;
@@ -60,7 +66,7 @@ impl Store {
         rng: Arc<dyn Rng>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { backend, repository, keys, data_keys: Mutex::default(), rng, clock }
+        Self { backend, repository, keys, data_keys: Mutex::default(), rng, clock, local: RwLock::default() }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -115,6 +121,15 @@ impl Store {
 
     pub(crate) fn rng(&self) -> &dyn Rng {
         self.rng.as_ref()
+    }
+
+    /// Where files of this machine go.
+    pub(crate) fn local(&self) -> LocalFiles {
+        self.local.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_local(&self, change: impl FnOnce(&mut LocalFiles)) {
+        change(&mut self.local.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

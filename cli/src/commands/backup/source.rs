@@ -12,16 +12,18 @@ use strongroom::FolderSource;
 use strongroom::Location;
 use strongroom::ReaderSource;
 use strongroom::Repository;
+use strongroom::StreamEntry;
 use strongroom_process::CommandSource;
 
 /// The builder around a stream.
 pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Result<BackupBuilder, Failure> {
+    let entry = StreamEntry::new(name).refuse_empty(!args.allow_empty);
     if args.stdin {
-        return Ok(repository.backup(ReaderSource::new(name, std::io::stdin()).refuse_empty(!args.allow_empty)));
+        return Ok(repository.backup(ReaderSource::new(entry, std::io::stdin())));
     }
     let mut words = args.paths.iter().map(|word| word.clone().into_os_string());
     let program = words.next().ok_or_else(|| Failure::usage("the command is missing after --stdin-from-command --"))?;
-    let source = CommandSource::new(program, words).path(name).refuse_empty(!args.allow_empty);
+    let source = CommandSource::new(program, words).entry(entry);
     Ok(repository.backup(SECRETS.into_iter().fold(source, CommandSource::withhold)))
 }
 

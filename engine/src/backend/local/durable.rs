@@ -97,6 +97,12 @@ impl Folder {
         magic.is_ok_and(|magic| magic != USER_SPACE && !NETWORK.contains(&magic))
     }
 
+    /// The bytes were synced before they got their name; whoever gave it may have died before its folder was.
+    pub(super) fn adopt(&self, name: &Name) -> Result<()> {
+        self.queue_sync(self.path(name).parent().unwrap_or(&self.root));
+        Ok(())
+    }
+
     /// Makes every name given so far durable. One thread at a time: a second one that found nothing
     /// left to do would otherwise return before the first has done it.
     pub(super) fn sync_pending(&self) -> Result<()> {
@@ -400,6 +406,19 @@ mod tests {
             assert_eq!(backend.0.sync_pending().unwrap_err().kind(), Kind::BackendBusy);
         }
         backend.0.refuse_if_lost().unwrap_err();
+    }
+
+    #[test]
+    fn a_pack_that_somebody_else_has_put_is_made_durable_by_the_next_barrier() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = crate::backend::LocalBackend::new(folder.path());
+        let name = Name::Pack(crate::id::PackId::from_bytes([1; 32]));
+        backend.0.adopt(&name).unwrap();
+        // There is no such folder: the barrier shows that it tries.
+        backend.0.sync_pending().unwrap_err();
+        std::fs::create_dir_all(backend.0.path(&name).parent().unwrap()).unwrap();
+        backend.0.sync_pending().unwrap();
+        assert!(backend.0.next_unsynced().is_none());
     }
 
     #[test]

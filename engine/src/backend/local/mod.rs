@@ -148,6 +148,11 @@ impl Backend for LocalBackend {
         self.off_thread(Folder::sync_pending)
     }
 
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        let name = *name;
+        self.off_thread(move |folder| folder.adopt(&name))
+    }
+
     fn describe(&self) -> String {
         self.0.root.display().to_string()
     }

@@ -76,8 +76,9 @@ impl Pruner {
             Step::Mark => {
                 let mut packs = packs(store).await;
                 if let Some(only) = self.only {
-                    let (index, _) = load::load_what_opens(store).await.expect("an index");
-                    packs.retain(|pack| index.packs().any(|known| known.id == *pack && known.class == only));
+                    let (index, _) = load::load_what_opens(store, load::Read::All).await.expect("an index");
+                    let known: Vec<_> = index.packs().map(|known| known.expect("read")).collect();
+                    packs.retain(|pack| known.iter().any(|known| known.id == *pack && known.class == only));
                 }
                 *self.victims.lock().expect("no holder panics") = packs;
                 let mark = Mark { packs: self.victim_list() };
@@ -108,7 +109,7 @@ impl Pruner {
                 let root = Snapshot::decode(&body).expect("a record").root;
                 let control = Control::new();
                 let rescued = rescue::rescue(&self.store, &control, self.run, root, &self.victims()).await;
-                let lost = matches!(rescued.expect("a rescue"), rescue::Rescued::Lost(_));
+                let lost = matches!(rescued.expect("a rescue"), rescue::Rescued::Lost(..));
                 // What a pending record has lost before it was validated is its writer's affair.
                 assert!(!lost || area == Area::Pending, "{} has lost data", listed.name);
             }

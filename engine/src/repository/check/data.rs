@@ -136,7 +136,13 @@ pub(super) async fn read(
         }
         let now = live.current();
         let stored = |pack: &PackInfo| StoredPack { id: pack.id, length: pack.length.into(), stored: None };
-        packs = now.packs().filter(|pack| !index.has_pack(&pack.id)).map(stored).collect();
+        packs = Vec::new();
+        for pack in now.packs() {
+            let pack = pack?;
+            if !index.has_pack(&pack.id) {
+                packs.push(stored(&pack));
+            }
+        }
         index = now;
     }
 }
@@ -151,7 +157,6 @@ async fn read_all(
     ledger: &mut Ledger,
     report: &mut CheckReport,
 ) -> Result<bool> {
-    let numbers: HashMap<PackId, u32> = (0..).zip(index.packs()).map(|(number, pack)| (pack.id, number)).collect();
     let mut running: JoinSet<Result<(StoredPack, Verdict)>> = JoinSet::new();
     let mut left = packs.into_iter();
     let mut moved = false;
@@ -160,7 +165,7 @@ async fn read_all(
         while running.len() < threads
             && let Some(pack) = left.next()
         {
-            let (live, index, number) = (Arc::clone(live), Arc::clone(index), numbers.get(&pack.id).copied());
+            let (live, index, number) = (Arc::clone(live), Arc::clone(index), index.pack_number(&pack.id));
             running.spawn(async move { Ok((pack, verify(live, index, pack.id, number).await?)) });
         }
         let Some(done) = running.join_next().await else { return Ok(moved) };
@@ -206,8 +211,8 @@ async fn verify(live: Arc<LiveIndex>, index: Arc<Index>, id: PackId, number: Opt
         Err(error) => return Ok(failed(error)),
     };
     let mut problems = Vec::new();
-    if let Some(pack) = number.and_then(|number| index.pack(number))
-        && !same_segments(pack, &table)
+    if let Some(pack) = number.map(|number| index.pack(number)).transpose()?.flatten()
+        && !same_segments(&pack, &table)
     {
         problems.push((what.clone(), Error::damaged(&what, "its table and the index disagree")));
     }
@@ -257,7 +262,7 @@ fn open_segments(
 }
 
 #[expect(clippy::too_many_arguments, reason = "one segment is what all of these say together")]
-fn open_segment(
+pub(in crate::repository) fn open_segment(
     decoder: &mut SegmentDecoder,
     names: &NameKey,
     id: PackId,

@@ -1,0 +1,129 @@
+//! The options of `repair`.
+
+use crate::args::FilterArgs;
+use crate::args::FromArgs;
+use clap::Args;
+use clap::Subcommand;
+
+/// Make good what is damaged, from what is left
+#[derive(Args, Debug)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "A repair adds to the repository and leaves what is damaged where it is, as evidence. In this order it saves most:
+'repair index', 'repair packs', then 'repair fetch' if another repository has the same files and a backup of what is
+still there, and 'repair snapshots' last. It ends with 3 when something stays lost; that is named.
+
+Examples:
+  strongroom repair index --dry-run
+  strongroom repair packs
+  strongroom repair snapshots --all --dry-run"
+)]
+pub struct RepairArgs {
+    /// What to repair
+    #[command(subcommand)]
+    pub verb: RepairVerb,
+}
+
+/// What to repair.
+#[derive(Debug, Subcommand)]
+pub enum RepairVerb {
+    Index(RepairIndexArgs),
+    Packs(RepairPacksArgs),
+    Fetch(Box<RepairFetchArgs>),
+    Snapshots(RepairSnapshotsArgs),
+}
+
+/// Name in the index what is there and no index object names, and put lost data keys back
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Reads every pack that no index object names. A damaged index object stays until the next prune; nothing misses it.
+
+Example:
+  strongroom repair index --dry-run"
+)]
+pub struct RepairIndexArgs {
+    /// Store nothing; tell what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// Save what still opens of damaged packs
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Reads all packs, or those named, and copies what is good of damaged ones into new packs. A damaged pack stays, and is
+condemned: backups store again what it has lost, and a prune removes it when no snapshot needs it any more.
+
+Examples:
+  strongroom repair packs --dry-run
+  strongroom repair packs 4f3a9c
+  strongroom repair packs --read-data"
+)]
+pub struct RepairPacksArgs {
+    /// Only these packs: IDs or their beginnings
+    #[arg(value_name = "PACK")]
+    pub ids: Vec<String>,
+    /// Open and verify everything in the packs too, also where a pack is what was stored
+    #[arg(long)]
+    pub read_data: bool,
+    /// Store nothing; tell what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// Fetch what is lost from another repository that has the same files
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Snapshots are matched by host and paths, copies first, files by path. Their bytes are read there, and stored here only
+where they are exactly what is missing. Without an option of its own the other repository is unlocked as this one is.
+
+Examples:
+  strongroom repair fetch --from-repo /mnt/second --all
+  strongroom repair fetch --from-repo /mnt/second --from-key-file second.key latest"
+)]
+pub struct RepairFetchArgs {
+    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
+    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
+    pub ids: Vec<String>,
+    /// All that match; without filters all there are
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    #[command(flatten)]
+    pub from: FromArgs,
+    /// Store nothing; tell what is missing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// Write snapshots that have lost data once more, without what is lost
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The new snapshots keep host, time, label and tags, get the tag 'repaired', and say what is left out of them. A file that
+has lost a part is left out whole. The old snapshots stay unless --forget is given.
+
+Examples:
+  strongroom repair snapshots --all --dry-run
+  strongroom repair snapshots latest
+  strongroom repair snapshots --forget --host web1"
+)]
+pub struct RepairSnapshotsArgs {
+    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
+    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
+    pub ids: Vec<String>,
+    /// All that match; without filters all there are
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Remove an old snapshot once the one that stands for it is stored
+    #[arg(long)]
+    pub forget: bool,
+    /// Read all data of the snapshots, not only their catalogs
+    #[arg(long)]
+    pub read_data: bool,
+    /// Store nothing; tell what would be left out
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}

@@ -1,0 +1,88 @@
+//! `repair`: what is damaged is made good from what is left, and what stays lost is named.
+
+use crate::args::RepairArgs;
+use crate::args::RepairFetchArgs;
+use crate::args::RepairIndexArgs;
+use crate::args::RepairPacksArgs;
+use crate::args::RepairSnapshotsArgs;
+use crate::args::RepairVerb;
+use crate::commands::Context;
+use crate::exit::Exit;
+use crate::show::Failure;
+use crate::show::drive;
+use strongroom::Area;
+use strongroom::Name;
+use strongroom::Repository;
+
+mod tell;
+
+/// Repairs what was named.
+pub async fn run(context: &Context, args: RepairArgs) -> Result<Exit, Failure> {
+    match args.verb {
+        RepairVerb::Index(args) => index(context, args).await,
+        RepairVerb::Packs(args) => packs(context, args).await,
+        RepairVerb::Fetch(args) => fetch(context, *args).await,
+        RepairVerb::Snapshots(args) => snapshots(context, args).await,
+    }
+}
+
+/// Done, or done with something left that cannot be made good.
+fn exit(is_complete: bool) -> Exit {
+    if is_complete { Exit::Done } else { Exit::Partial }
+}
+
+async fn index(context: &Context, args: RepairIndexArgs) -> Result<Exit, Failure> {
+    let repository: Repository = context.open().await?;
+    let job = repository.repair_index().dry_run(args.dry_run).start();
+    let report = drive(job, &context.show, &context.interrupt, false).await?;
+    tell::index(context, &report, args.dry_run)?;
+    Ok(exit(report.is_complete()))
+}
+
+async fn packs(context: &Context, args: RepairPacksArgs) -> Result<Exit, Failure> {
+    let repository: Repository = context.open().await?;
+    let mut only = Vec::new();
+    for id in &args.ids {
+        // As 'check' names it, or only the ID.
+        let id = id.rsplit('/').next().unwrap_or(id);
+        // A pack that is gone is no longer listed, and is named by its whole ID.
+        match (strongroom::PackId::from_hex(id), repository.find_object(Area::Packs, id).await) {
+            (Some(id), _) => only.push(id),
+            (None, found) => {
+                if let Name::Pack(id) = found? {
+                    only.push(id);
+                }
+            }
+        }
+    }
+    let job = repository.repair_packs().only(only).read_data(args.read_data).dry_run(args.dry_run).start();
+    let report = drive(job, &context.show, &context.interrupt, false).await?;
+    tell::packs(context, &report, args.dry_run)?;
+    Ok(exit(report.chunks_lost == 0 && report.unknown.is_empty()))
+}
+
+async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure> {
+    let (environment, show) = (context.environment.clone(), context.show.clone());
+    let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
+    let from: Repository = other.open().await?;
+    let repository: Repository = context.open().await?;
+    let snapshots = context.select(&repository, &args.ids, &args.filter).await?;
+    let job = repository.fetch_from(&from, snapshots).dry_run(args.dry_run).start();
+    let report = drive(job, &context.show, &context.interrupt, false).await?;
+    tell::fetched(context, &report, args.dry_run)?;
+    Ok(exit(report.lacking.is_empty()))
+}
+
+async fn snapshots(context: &Context, args: RepairSnapshotsArgs) -> Result<Exit, Failure> {
+    let repository: Repository = context.open().await?;
+    let snapshots = if args.forget {
+        context.select_surely(&repository, &args.ids, &args.filter).await?
+    } else {
+        context.select(&repository, &args.ids, &args.filter).await?
+    };
+    let builder = repository.repair_snapshots(snapshots).forget(args.forget).read_data(args.read_data);
+    let job = builder.dry_run(args.dry_run).start();
+    let report = drive(job, &context.show, &context.interrupt, false).await?;
+    tell::snapshots(context, &report, args.dry_run, args.forget)?;
+    Ok(exit(report.repaired.is_empty() && report.hopeless.is_empty()))
+}

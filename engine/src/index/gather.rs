@@ -1,0 +1,270 @@
+//! Index objects on their way into an index: read a few at a time, put aside in shards before they fill the memory.
+
+use super::table::Index;
+use crate::backend::Listed;
+use crate::backend::Name;
+use crate::cache::Covered;
+use crate::cache::Draft;
+use crate::cache::ReadObject;
+use crate::cache::Shard;
+use crate::cache::ShardFolder;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::IndexRecords;
+use crate::format::index::PackInfo;
+use crate::format::wire::length_u32;
+use crate::id::IndexId;
+use crate::id::PackId;
+use crate::limits::INDEX_FETCH_BYTES;
+use crate::store::LocalFiles;
+use crate::store::Store;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Index objects fetched at once.
+const FETCHES_MAX: usize = 8;
+
+/// Index objects read so far.
+pub(crate) struct Gatherer {
+    store: Arc<Store>,
+    folder: ShardFolder,
+    /// Shards are kept for the next run.
+    keep: bool,
+    /// Chunks in memory at which they become a shard.
+    most: usize,
+    shards: Vec<Shard>,
+    loose: Vec<ReadObject>,
+    loose_chunks: usize,
+    warning: Option<String>,
+}
+
+/// What came of it: objects in shards, and the others.
+pub(crate) struct Gathered {
+    shards: Vec<Shard>,
+    loose: Vec<ReadObject>,
+    /// Why some of it is in memory that should not be.
+    pub(crate) warning: Option<String>,
+}
+
+impl Gatherer {
+    /// Begins with shards that are kept of objects which are there.
+    pub(crate) fn with_kept(store: &Arc<Store>, listed: &[Listed]) -> Self {
+        let mut gatherer = Self::new(store, true);
+        let there: HashMap<Name, u64> = listed.iter().map(|object| (object.name, object.length)).collect();
+        let mut shards = gatherer.folder.open_all();
+        // Of two that cover one object the larger one is used.
+        shards.sort_by_key(|shard| std::cmp::Reverse(shard.rows()));
+        let mut taken = HashSet::new();
+        for shard in shards {
+            let is_there = |object: &Covered| there.get(&Name::Index(object.id)) == Some(&object.length);
+            let fits = shard.covered().iter().all(|object| is_there(object) && !taken.contains(&object.id));
+            if fits && !shard.covered().is_empty() {
+                taken.extend(shard.covered().iter().map(|object| object.id));
+                gatherer.shards.push(shard);
+            } else {
+                gatherer.folder.remove(&shard);
+            }
+        }
+        // The order of their files is that of their names.
+        gatherer.shards.sort_by_key(|shard| shard.covered().first().map(|object| object.id));
+        gatherer
+    }
+
+    /// Begins with nothing: everything is read from the repository, for those who must know that it can be.
+    pub(crate) fn anew(store: &Arc<Store>) -> Self {
+        Self::new(store, false)
+    }
+
+    fn new(store: &Arc<Store>, keep: bool) -> Self {
+        let LocalFiles { shard_chunks, .. } = store.local();
+        Self {
+            store: Arc::clone(store),
+            folder: folder(store),
+            keep,
+            most: shard_chunks,
+            shards: Vec::new(),
+            loose: Vec::new(),
+            loose_chunks: 0,
+            warning: None,
+        }
+    }
+
+    /// Whether it has an object.
+    pub(crate) fn has(&self, id: &IndexId) -> bool {
+        self.loose.iter().any(|object| object.id == *id)
+            || self.shards.iter().flat_map(Shard::covered).any(|object| object.id == *id)
+    }
+
+    /// Reads objects; gives those that cannot be read or found.
+    pub(crate) async fn fetch(&mut self, objects: &[Listed]) -> Result<Vec<(IndexId, Error)>> {
+        let mut failed = Vec::new();
+        let store = Arc::clone(&self.store);
+        fetch_each(&store, objects, |id, length, outcome| {
+            match outcome {
+                Ok(records) => self.add(ReadObject { id, length, records }),
+                Err(error) if error.is_local() => failed.push((id, error)),
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(failed)
+    }
+
+    /// What the objects supersede.
+    pub(crate) fn superseded(&self) -> HashSet<IndexId> {
+        let loose = self.loose.iter().flat_map(|object| &object.records.supersedes);
+        let covered = self.shards.iter().flat_map(Shard::covered).flat_map(|object| &object.supersedes);
+        loose.chain(covered).copied().collect()
+    }
+
+    /// Leaves superseded objects out. `true` when others went with them, which must be read again.
+    pub(crate) fn leave_out(&mut self, superseded: &HashSet<IndexId>) -> bool {
+        self.loose.retain(|object| !superseded.contains(&object.id));
+        self.loose_chunks = self.loose.iter().map(|object| object.records.chunks.len()).sum();
+        let is_left = |shard: &Shard| !shard.covered().iter().any(|object| superseded.contains(&object.id));
+        let (left, dropped): (Vec<Shard>, Vec<Shard>) = self.shards.drain(..).partition(is_left);
+        self.shards = left;
+        dropped.iter().for_each(|shard| self.folder.remove(shard));
+        !dropped.is_empty()
+    }
+
+    pub(crate) fn finish(self) -> Gathered {
+        Gathered { shards: self.shards, loose: self.loose, warning: self.warning }
+    }
+
+    fn add(&mut self, object: ReadObject) {
+        let chunks = object.records.chunks.len();
+        if chunks >= self.most && self.can_write() {
+            // A large object has a shard of its own, which stays of use when small ones are merged.
+            if let Err(back) = self.put_aside(vec![object]) {
+                self.loose_chunks += chunks;
+                self.loose.extend(back);
+            }
+            return;
+        }
+        self.loose.push(object);
+        self.loose_chunks += chunks;
+        if self.loose_chunks >= self.most && self.can_write() {
+            let objects = std::mem::take(&mut self.loose);
+            match self.put_aside(objects) {
+                Ok(()) => self.loose_chunks = 0,
+                Err(back) => self.loose = back,
+            }
+        }
+    }
+
+    fn can_write(&self) -> bool {
+        self.folder.exists() && self.warning.is_none()
+    }
+
+    /// Makes a shard of some objects; gives them back where that is not possible.
+    fn put_aside(&mut self, objects: Vec<ReadObject>) -> Result<(), Vec<ReadObject>> {
+        let why = match self.folder.make(&Draft::of_objects(&objects), self.keep, self.store.rng()) {
+            Ok(Some(shard)) => {
+                self.shards.push(shard);
+                return Ok(());
+            }
+            Ok(None) => "its ids do not spread".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.warning = Some(format!("the index is kept in memory, because no local file can hold it: {why}"));
+        Err(objects)
+    }
+}
+
+impl Gathered {
+    /// The objects that it has.
+    pub(crate) fn objects(&self) -> HashSet<IndexId> {
+        let covered = self.shards.iter().flat_map(Shard::covered).map(|object| object.id);
+        covered.chain(self.loose.iter().map(|object| object.id)).collect()
+    }
+
+    /// The packs that they name, and some twice.
+    pub(crate) fn pack_ids(&self) -> impl Iterator<Item = &PackId> {
+        let loose = self.loose.iter().flat_map(|object| &object.records.packs).map(|pack| &pack.id);
+        self.shards.iter().flat_map(Shard::pack_ids).chain(loose)
+    }
+
+    /// The same packs in full; those of shards are read.
+    pub(crate) fn packs(&self) -> impl Iterator<Item = Result<Arc<PackInfo>>> {
+        let shelved = self.shards.iter().flat_map(|shard| {
+            let shelf = shard.packs();
+            (0..length_u32(shelf.len())).map(move |own| shelf.pack(own).map(|(_, pack)| Arc::new(pack)))
+        });
+        let loose = self.loose.iter().flat_map(|object| &object.records.packs);
+        shelved.chain(loose.map(|pack| Ok(Arc::new(pack.clone()))))
+    }
+
+    /// Puts all of it into an index, without the packs that are `gone`. Gives each object with its packs' numbers.
+    pub(crate) fn add_to(self, index: &mut Index, gone: &HashSet<PackId>) -> Result<Vec<(Covered, Vec<u32>)>> {
+        let mut all = Vec::new();
+        for shard in self.shards {
+            all.extend(index.add_shard(shard, gone)?);
+        }
+        let mut loose = self.loose;
+        loose.sort_by_key(|object| object.id);
+        for ReadObject { id, length, records } in loose {
+            let names: Vec<PackId> = records.packs.iter().map(|pack| pack.id).collect();
+            let object = Covered {
+                id,
+                length,
+                packs: length_u32(names.len()),
+                chunks: length_u32(records.chunks.len()),
+                supersedes: records.supersedes.clone(),
+            };
+            index.add_records(records, gone);
+            all.push((object, names.iter().filter_map(|name| index.pack_number(name)).collect()));
+        }
+        Ok(all)
+    }
+}
+
+/// Where shards of a repository go on this machine.
+pub(super) fn folder(store: &Store) -> ShardFolder {
+    let LocalFiles { cache, temporary, .. } = store.local();
+    let names = &store.keys().metadata_names;
+    ShardFolder::new(cache.as_deref(), temporary.as_deref(), names, &store.repository())
+}
+
+/// Fetches and opens objects, several at once, and gives each to `each` in the order of the list.
+pub(super) async fn fetch_each(
+    store: &Arc<Store>,
+    objects: &[Listed],
+    mut each: impl FnMut(IndexId, u64, Result<IndexRecords>) -> Result<()>,
+) -> Result<()> {
+    let mut running: VecDeque<(IndexId, u64, Running)> = VecDeque::new();
+    let mut bytes = 0u64;
+    let mut left = objects.iter().peekable();
+    loop {
+        while let Some(Listed { name, length, .. }) = left.peek().copied()
+            && (running.is_empty()
+                || (running.len() < FETCHES_MAX && bytes.saturating_add(*length) <= INDEX_FETCH_BYTES))
+        {
+            left.next();
+            let Name::Index(id) = *name else { continue };
+            let store = Arc::clone(store);
+            running.push_back((id, *length, Running(tokio::spawn(async move { store.get_index(id).await }))));
+            bytes = bytes.saturating_add(*length);
+        }
+        let Some((id, length, mut task)) = running.pop_front() else { return Ok(()) };
+        let outcome = (&mut task.0)
+            .await
+            .map_err(|lost| Error::new(Kind::Bug, "a task that loads the index was lost").because(lost.to_string()))?;
+        bytes = bytes.saturating_sub(length);
+        each(id, length, outcome)?;
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Running(JoinHandle<Result<IndexRecords>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

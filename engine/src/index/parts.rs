@@ -1,0 +1,182 @@
+//! All records of an index, in memory and in shards, under positions that stay while it grows.
+
+use super::memory::Memory;
+use super::packs::Shown;
+use crate::cache::Rows;
+use crate::cache::Shard;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::ChunkRecord;
+use crate::format::wire::size;
+use crate::id::ChunkId;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// A copy of a chunk and its position.
+pub(crate) type Copy = (u32, ChunkRecord);
+
+/// Every record, each at its position.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    memory: Memory,
+    shards: Vec<(Shard, Shown)>,
+    /// Positions that follow one another and stand together.
+    stretches: Vec<Stretch>,
+    /// The position behind the last.
+    end: u32,
+    /// Positions at which nothing shows.
+    hidden: u32,
+}
+
+/// Positions from `first` up to the next stretch.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    first: u32,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// From this number in memory on.
+    Memory(u32),
+    /// The rows of this shard.
+    Shard(usize),
+}
+
+impl Parts {
+    /// The position behind the last.
+    pub(crate) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// How many records show.
+    pub(crate) fn len(&self) -> usize {
+        size(self.end - self.hidden)
+    }
+
+    /// Makes room in memory.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.memory.reserve(more);
+    }
+
+    /// Adds a record in memory.
+    pub(crate) fn push(&mut self, record: ChunkRecord) {
+        let Some(end) = self.end.checked_add(1) else { return };
+        if !matches!(self.stretches.last(), Some(Stretch { place: Place::Memory(_), .. })) {
+            self.stretches.push(Stretch { first: self.end, place: Place::Memory(self.memory.len()) });
+        }
+        self.memory.push(record);
+        self.end = end;
+    }
+
+    /// Adds a shard, of which `hidden` rows belong to packs that are not shown.
+    pub(crate) fn add_shard(&mut self, shard: Shard, shown: Shown, hidden: u32) -> Result<()> {
+        let too_many = || Error::new(Kind::Unsupported, "the repository has more chunks than this program can count");
+        let end = self.end.checked_add(shard.rows()).ok_or_else(too_many)?;
+        self.stretches.push(Stretch { first: self.end, place: Place::Shard(self.shards.len()) });
+        self.shards.push((shard, shown));
+        self.end = end;
+        self.hidden = self.hidden.saturating_add(hidden);
+        Ok(())
+    }
+
+    /// Calls `found` with every copy of a chunk.
+    pub(crate) fn find(&self, id: &ChunkId, mut found: impl FnMut(Copy)) -> Result<()> {
+        for (number, record) in self.memory.find(id) {
+            found((self.position_in_memory(number), *record));
+        }
+        for Stretch { first, place } in &self.stretches {
+            let Place::Shard(at) = place else { continue };
+            let Some((shard, shown)) = self.shards.get(*at) else { continue };
+            shard.find(id, |row, record| {
+                if let Some(pack) = shown.number(record.pack) {
+                    found((first.saturating_add(row), ChunkRecord { pack, ..record }));
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with all copies of one chunk after another, in the order of ids; copies in that of positions.
+    pub(crate) fn in_order(&self, mut visit: impl FnMut(&[Copy]) -> Result<()>) -> Result<()> {
+        let mut sources = vec![Source::Memory { parts: self, numbers: self.memory.sorted(), next: 0 }];
+        for Stretch { first, place } in &self.stretches {
+            let Place::Shard(at) = place else { continue };
+            let Some((shard, shown)) = self.shards.get(*at) else { continue };
+            sources.push(Source::Shard { rows: shard.read_rows(), count: shard.rows(), shown, first: *first, next: 0 });
+        }
+        let mut heads: BinaryHeap<Reverse<(ChunkId, u32, usize, ChunkRecord)>> = BinaryHeap::new();
+        for (at, source) in sources.iter_mut().enumerate() {
+            if let Some((position, record)) = source.next()? {
+                heads.push(Reverse((record.id, position, at, record)));
+            }
+        }
+        let mut copies: Vec<Copy> = Vec::new();
+        while let Some(Reverse((id, position, at, record))) = heads.pop() {
+            if copies.last().is_some_and(|(_, last)| last.id != id) {
+                visit(&copies)?;
+                copies.clear();
+            }
+            copies.push((position, record));
+            if let Some((position, record)) = sources.get_mut(at).map(Source::next).transpose()?.flatten() {
+                heads.push(Reverse((record.id, position, at, record)));
+            }
+        }
+        if copies.is_empty() { Ok(()) } else { visit(&copies) }
+    }
+
+    fn position_in_memory(&self, number: u32) -> u32 {
+        let mut found = 0;
+        for Stretch { first, place } in &self.stretches {
+            if let Place::Memory(from) = place
+                && *from <= number
+            {
+                found = first.saturating_add(number - from);
+            }
+        }
+        found
+    }
+
+    /// Bytes in memory.
+    #[cfg(any(test, feature = "benching"))]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let shards: usize = self.shards.iter().map(|(shard, _)| shard.memory_bytes()).sum();
+        shards + self.memory.memory_bytes()
+    }
+
+    /// How many shards.
+    #[cfg(any(test, feature = "benching"))]
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+}
+
+/// Records in the order of their ids from one place.
+enum Source<'a> {
+    Memory { parts: &'a Parts, numbers: Vec<u32>, next: usize },
+    Shard { rows: Rows<'a>, count: u32, shown: &'a Shown, first: u32, next: u32 },
+}
+
+impl Source<'_> {
+    fn next(&mut self) -> Result<Option<Copy>> {
+        match self {
+            Self::Memory { parts, numbers, next } => {
+                let Some(number) = numbers.get(*next).copied() else { return Ok(None) };
+                *next += 1;
+                Ok(parts.memory.get(number).map(|record| (parts.position_in_memory(number), *record)))
+            }
+            Self::Shard { rows, count, shown, first, next } => {
+                while *next < *count {
+                    let row = *next;
+                    *next += 1;
+                    let record = rows.get(row)?;
+                    if let Some(pack) = shown.number(record.pack) {
+                        return Ok(Some((first.saturating_add(row), ChunkRecord { pack, ..record })));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+}

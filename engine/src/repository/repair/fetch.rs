@@ -1,0 +1,131 @@
+//! Lost data from another repository that has the same files: read there, cut and named here, stored where it is missing.
+
+use super::judge::Judge;
+use super::judge::Missing;
+use crate::backup::Fill;
+use crate::backup::Parent;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::job::Control;
+use crate::job::Job;
+use crate::repository::Repository;
+use crate::repository::copy::has_same_source;
+use crate::repository::copy::is_copy;
+use crate::repository::reread::SnapshotSource;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// Snapshots of the other repository that are tried for each one here.
+const TRIED_MAX: usize = 4;
+
+/// A fetch about to start.
+#[must_use = "nothing happens before `start`"]
+pub struct FetchBuilder {
+    repository: Repository,
+    other: Repository,
+    snapshots: Vec<Snapshot>,
+    dry_run: bool,
+}
+
+/// What a fetch found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchReport {
+    /// Snapshots that lack nothing: nothing was fetched for them.
+    pub whole: Vec<SnapshotId>,
+    /// Snapshots that lacked chunks and lack none any more, and how many they lacked.
+    pub mended: Vec<(SnapshotId, u64)>,
+    /// Snapshots that still lack chunks, and how many. After a dry run: all that lack any.
+    pub lacking: Vec<(SnapshotId, u64)>,
+    /// Snapshots that lack chunks and whose source no snapshot of the other repository has.
+    pub unmatched: Vec<SnapshotId>,
+    /// Plaintext bytes stored.
+    pub bytes_new: u64,
+    /// Bytes added to packs.
+    pub bytes_stored: u64,
+}
+
+impl Repository {
+    /// Prepares to fetch what is missing of these snapshots from another repository. Snapshots are matched by host and
+    /// paths, copies first, then by how near in time they are; entries by path. The other's bytes are cut and named with
+    /// this repository's keys, and a chunk is stored only if its name is one that is missing here.
+    pub fn fetch_from(&self, other: &Self, snapshots: Vec<Snapshot>) -> FetchBuilder {
+        FetchBuilder { repository: self.clone(), other: other.clone(), snapshots, dry_run: false }
+    }
+}
+
+impl FetchBuilder {
+    /// Only finds out what is missing.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Starts the job. Stopped midway, what was fetched stays.
+    pub fn start(self) -> Job<FetchReport> {
+        Job::start(|control| self.run(control))
+    }
+
+    async fn run(self, control: Control) -> Result<FetchReport> {
+        let Self { repository, other, snapshots, dry_run } = &self;
+        if repository.id() == other.id() {
+            let doing = "fetch lost data from another repository";
+            return Err(Error::new(Kind::Invalid, doing).because("both are the same repository"));
+        }
+        let there = other.list_snapshots().await?.snapshots;
+        let source = Arc::new(Judge::new(other, false).await?);
+        let mut judge = Judge::new(repository, false).await?;
+        let mut report = FetchReport::default();
+        for snapshot in snapshots {
+            control.check()?;
+            let mut missing = judge.missing(snapshot).await?;
+            let lacked = count(&missing);
+            if lacked == 0 {
+                report.whole.push(snapshot.id);
+                continue;
+            }
+            let candidates = candidates(snapshot, &there);
+            if candidates.is_empty() {
+                report.unmatched.push(snapshot.id);
+            }
+            for candidate in candidates.into_iter().filter(|_| !dry_run) {
+                let fill = match missing {
+                    // Below a lost page nobody knows what is missing: a copy has exactly that.
+                    Missing { pages: true, .. } if is_copy(snapshot, candidate) => Fill::All,
+                    Missing { ids, .. } => Fill::Only(Arc::new(ids)),
+                };
+                let reread = SnapshotSource::judged(other, source.index(), candidate, Arc::clone(&source))?;
+                // What this repository has of the snapshot is taken over unread.
+                let again = repository.again(reread, snapshot).parent(Parent::Snapshot(snapshot.id));
+                let done = again.filling(fill).run(control.clone()).await?;
+                report.bytes_new += done.bytes_new;
+                report.bytes_stored += done.bytes_stored;
+                judge = Judge::new(repository, false).await?;
+                missing = judge.missing(snapshot).await?;
+                if count(&missing) == 0 {
+                    break;
+                }
+            }
+            match count(&missing) {
+                0 => report.mended.push((snapshot.id, lacked)),
+                lacking => report.lacking.push((snapshot.id, lacking)),
+            }
+        }
+        Ok(report)
+    }
+}
+
+fn count(missing: &Missing) -> u64 {
+    u64::try_from(missing.ids.len()).unwrap_or(u64::MAX)
+}
+
+/// Snapshots of the same source, those first that are most likely to have the same bytes.
+fn candidates<'a>(snapshot: &Snapshot, there: &'a [Snapshot]) -> Vec<&'a Snapshot> {
+    let mut all: Vec<&Snapshot> = there.iter().filter(|other| has_same_source(snapshot, other)).collect();
+    all.sort_by_key(|other| (Reverse(is_copy(snapshot, other)), other.started.distance(snapshot.started)));
+    all.truncate(TRIED_MAX);
+    all
+}

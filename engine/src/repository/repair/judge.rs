@@ -1,0 +1,189 @@
+//! Whether an entry of a snapshot can still be restored, and what of a whole snapshot cannot.
+
+use super::look::Look;
+use crate::catalog::ChunkWalk;
+use crate::catalog::Gap;
+use crate::catalog::PageSource;
+use crate::catalog::Survey;
+use crate::catalog::Surveyor;
+use crate::catalog::Walk;
+use crate::class::Class;
+use crate::entry::ChunkRef;
+use crate::entry::Entry;
+use crate::entry::EntryPath;
+use crate::error::Error;
+use crate::error::Result;
+use crate::event::Warning;
+use crate::format::page::PageRef;
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::index::chunks::ChunkReader;
+use crate::index::live::LiveIndex;
+use crate::job::Control;
+use crate::repository::Repository;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Entries named for a snapshot; more are only counted.
+const NAMED: usize = 1000;
+
+/// Tells what can still be read.
+pub(in crate::repository) struct Judge {
+    look: Look,
+    pages: Arc<dyn PageSource>,
+    chunks: ChunkReader,
+    read_data: bool,
+}
+
+/// What of a snapshot can and cannot be restored.
+#[derive(Default)]
+pub(super) struct Judgement {
+    /// Entries that can.
+    pub(super) kept: u64,
+    /// Entries that cannot.
+    pub(super) lost: u64,
+    /// The first of them, or the gaps that they stand in, and why.
+    pub(super) named: Vec<Warning>,
+    /// How many there are to name.
+    pub(super) to_name: u64,
+    /// Nothing of it can be read, for this reason.
+    pub(super) hopeless: Option<String>,
+}
+
+/// Chunks and pages of a snapshot that cannot be read.
+#[derive(Default)]
+pub(super) struct Missing {
+    pub(super) ids: HashSet<ChunkId>,
+    /// Pages are among them: what they name is not known.
+    pub(super) pages: bool,
+}
+
+impl Judge {
+    /// Judges by what is there now. With `read_data` every chunk is read; without, only those that no usable pack
+    /// should have.
+    pub(super) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
+        let look = Look::take(repository.store()).await?;
+        let (pages, chunks) = (repository.pages(&look.live), ChunkReader::live(&look.live, Class::Data));
+        Ok(Self { look, pages, chunks, read_data })
+    }
+
+    pub(super) fn index(&self) -> &Arc<LiveIndex> {
+        &self.look.live
+    }
+
+    /// Why the content of an entry cannot be restored; `None` when it can.
+    pub(in crate::repository) async fn loss(&self, entry: &Entry) -> Result<Option<String>> {
+        let mut walk = ChunkWalk::new(Arc::clone(&self.pages), &entry.content);
+        loop {
+            match walk.next().await {
+                Ok(None) => return Ok(None),
+                Ok(Some(placed)) => match self.chunk_loss(&placed.chunk, self.read_data).await? {
+                    None => {}
+                    loss => return Ok(loss),
+                },
+                Err(error) if error.is_local() => return Ok(Some(error.in_one_line())),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn chunk_loss(&self, chunk: &ChunkRef, read: bool) -> Result<Option<String>> {
+        if !read && self.look.has(chunk)? {
+            return Ok(None);
+        }
+        match self.chunks.chunk(&chunk.id).await {
+            Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|length| length == u64::from(chunk.length)) => Ok(None),
+            Ok(_) => Ok(Some(format!("chunk {} is of another length", chunk.id))),
+            Err(error) if error.is_local() => Ok(Some(error.in_one_line())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes through a whole snapshot.
+    pub(super) async fn judge(&self, control: &Control, snapshot: &Snapshot) -> Result<Judgement> {
+        let mut found = Judgement::default();
+        let mut walk = Walk::new(Arc::clone(&self.pages), snapshot.root);
+        loop {
+            control.check()?;
+            match walk.next_page().await {
+                Ok(None) => return Ok(found),
+                Ok(Some(entries)) => {
+                    for entry in entries {
+                        match self.loss(&entry).await? {
+                            None => found.kept += 1,
+                            Some(why) => found.note(1, Some(entry.path), why),
+                        }
+                    }
+                }
+                Err(error) => match walk.pass_gap() {
+                    Some(gap) => found.note(gap.entries, None, told(&gap, &error)),
+                    None if error.is_local() => {
+                        found.hopeless = Some(error.in_one_line());
+                        return Ok(found);
+                    }
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// The chunks and pages of a snapshot that cannot be read.
+    pub(super) async fn missing(&self, snapshot: &Snapshot) -> Result<Missing> {
+        let mut finder = Finder { look: &self.look, doubtful: Vec::new(), missing: Missing::default(), failed: None };
+        Survey::new(Arc::clone(&self.pages)).visit(snapshot.root, &mut finder).await;
+        let Finder { doubtful, mut missing, failed, .. } = finder;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for chunk in doubtful {
+            if !missing.ids.contains(&chunk.id) && self.chunk_loss(&chunk, true).await?.is_some() {
+                missing.ids.insert(chunk.id);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// What to say of a gap.
+pub(in crate::repository) fn told(gap: &Gap, error: &Error) -> String {
+    format!("{gap} cannot be read: {}", error.in_one_line())
+}
+
+impl Judgement {
+    fn note(&mut self, entries: u64, path: Option<EntryPath>, message: String) {
+        self.lost += entries;
+        self.to_name += 1;
+        if self.named.len() < NAMED {
+            self.named.push(Warning { path, message, partial: true });
+        }
+    }
+}
+
+struct Finder<'a> {
+    look: &'a Look,
+    /// In no usable pack: to be read.
+    doubtful: Vec<ChunkRef>,
+    missing: Missing,
+    failed: Option<Error>,
+}
+
+impl Surveyor for Finder<'_> {
+    fn chunk(&mut self, chunk: &ChunkRef) {
+        match self.look.has(chunk) {
+            Ok(true) => {}
+            Ok(false) => self.doubtful.push(*chunk),
+            Err(error) => _ = self.failed.get_or_insert(error),
+        }
+    }
+
+    fn page(&mut self, _: &PageRef) {}
+
+    fn unreadable(&mut self, page: &PageRef, _: Option<Gap>, error: Error) {
+        if error.is_local() {
+            self.missing.ids.insert(page.id);
+            self.missing.pages = true;
+        } else {
+            self.failed.get_or_insert(error);
+        }
+    }
+}

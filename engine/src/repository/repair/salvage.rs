@@ -1,0 +1,177 @@
+//! What still opens of a damaged pack, as a new pack: sealed segments as they are, each opened and compared first.
+
+use super::look::Look;
+use super::look::lost;
+use crate::crypto::seal::DataKey;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::format::index::ChunkRecord;
+use crate::format::index::IndexRecords;
+use crate::format::index::PackInfo;
+use crate::format::pack::OwnTable;
+use crate::format::pack::PackTable;
+use crate::format::pack::SegmentRecord;
+use crate::format::wire::length_u32;
+use crate::format::wire::size;
+use crate::id::ChunkId;
+use crate::id::DataKeyId;
+use crate::id::PackId;
+use crate::id::SnapshotId;
+use crate::index::keys;
+use crate::limits::PACK_BYTES_MAX;
+use crate::repository::check::open_segment;
+use crate::store::NewPack;
+use crate::store::SegmentDecoder;
+use crate::store::Store;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What came of a damaged pack.
+#[derive(Default)]
+pub(super) struct Salvaged {
+    /// With the good segments that hold a chunk which no usable pack has.
+    pub(super) pack: Option<NewPack>,
+    /// Segments the pack had, as far as anything tells.
+    pub(super) segments: usize,
+    /// Those of them that open no more.
+    pub(super) segments_lost: usize,
+    /// The chunks of those that still open.
+    pub(super) good: Vec<ChunkId>,
+}
+
+/// A table that can be relied on, and the keys of it that are at hand.
+struct Known {
+    table: PackTable,
+    keys: HashMap<DataKeyId, Arc<DataKey>>,
+}
+
+/// Takes out of a pack what is still good, into a pack of `session`. `look` has no trust in the pack.
+pub(super) async fn salvage(look: &Arc<Look>, id: PackId, bytes: Bytes, session: SnapshotId) -> Result<Salvaged> {
+    let Some(known) = known(look, id, &bytes).await? else { return Ok(Salvaged::default()) };
+    let look = Arc::clone(look);
+    tokio::task::spawn_blocking(move || take_out(&look, id, &bytes, &known, session)).await.map_err(lost)?
+}
+
+/// How many segments of a pack do not open to what its table says; those without a key are not counted.
+pub(super) async fn count_bad(store: &Arc<Store>, id: PackId, bytes: Bytes, own: OwnTable) -> Result<usize> {
+    let keys = keys_of(store, &own).await?;
+    let (store, known) = (Arc::clone(store), Known { table: own.table, keys });
+    let count = tokio::task::spawn_blocking(move || {
+        let mut decoder = SegmentDecoder::new(&store);
+        let all = (0u16..).zip(&known.table.segments);
+        let bad = all.map(|(number, segment)| is_good(&store, &mut decoder, id, &bytes, &known, number, segment));
+        bad.filter(|good| *good == Some(false)).count()
+    });
+    count.await.map_err(lost)
+}
+
+/// The pack's own table if its seal holds, else what the index says of the pack. `None`: neither.
+async fn known(look: &Look, id: PackId, bytes: &Bytes) -> Result<Option<Known>> {
+    let store = &look.store;
+    // A pack that was cut short is shorter than its table says: what it still reaches is for each segment to show.
+    match store.open_table(id, bytes, length_u32(PACK_BYTES_MAX)) {
+        Ok(own) => {
+            let keys = keys_of(store, &own).await?;
+            return Ok(Some(Known { table: own.table, keys }));
+        }
+        Err(error) if error.is_local() => {}
+        Err(error) => return Err(error),
+    }
+    let index = &look.index;
+    let Some(number) = index.pack_number(&id) else { return Ok(None) };
+    let Some(pack) = index.pack(number)? else { return Ok(None) };
+    let mut keys = HashMap::new();
+    for key in &pack.data_keys {
+        match keys::data_key(store, index, &pack, key).await {
+            Ok(opened) => _ = keys.insert(*key, opened),
+            Err(error) if error.is_local() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut chunks = Vec::new();
+    index.for_each_chunk(|copies| {
+        let own = copies.iter().filter(|(_, record)| record.pack == number);
+        chunks.extend(own.map(|(_, record)| ChunkRecord { pack: 0, ..*record }));
+        Ok(())
+    })?;
+    let records = IndexRecords { supersedes: Vec::new(), packs: vec![PackInfo::clone(&pack)], chunks };
+    let body = records.into_body().map_err(|cause| cause.while_reading(format!("what the index says of pack {id}")));
+    let table = body?.packs.into_iter().next().map(|indexed| indexed.table);
+    Ok(table.map(|table| Known { table, keys }))
+}
+
+/// The keys of a table: their objects, or its own copies.
+async fn keys_of(store: &Arc<Store>, own: &OwnTable) -> Result<HashMap<DataKeyId, Arc<DataKey>>> {
+    let mut keys = HashMap::new();
+    for (key, wrapped) in own.table.data_keys.iter().zip(&own.wrapped_keys) {
+        let opened = match store.data_key(key, own.table.class).await {
+            Ok(opened) => opened,
+            Err(error) if error.is_local() => match store.open_key_copy(key, own.table.class, wrapped) {
+                Ok(copy) => {
+                    store.rely_on(&copy);
+                    copy.key
+                }
+                Err(_) => continue,
+            },
+            Err(error) => return Err(error),
+        };
+        keys.insert(*key, opened);
+    }
+    Ok(keys)
+}
+
+/// Whether a segment opens and all its chunks hash to their ids; `None` when its key is lost.
+fn is_good(
+    store: &Store,
+    decoder: &mut SegmentDecoder,
+    id: PackId,
+    bytes: &Bytes,
+    known: &Known,
+    number: u16,
+    segment: &SegmentRecord,
+) -> Option<bool> {
+    let Known { table, keys } = known;
+    let key = table.data_keys.get(usize::from(segment.data_key)).and_then(|key| keys.get(key))?;
+    Some(open_segment(decoder, store.names(table.class), id, table, number, segment, key, bytes).is_ok())
+}
+
+fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: SnapshotId) -> Result<Salvaged> {
+    let (store, old) = (&look.store, &known.table);
+    let mut decoder = SegmentDecoder::new(store);
+    let mut salvaged = Salvaged { segments: old.segments.len(), ..Salvaged::default() };
+    let (mut kept, mut parts) = (Vec::new(), Vec::new());
+    for (number, segment) in (0u16..).zip(&old.segments) {
+        if is_good(store, &mut decoder, id, bytes, known, number, segment) != Some(true) {
+            salvaged.segments_lost += 1;
+            continue;
+        }
+        salvaged.good.extend(segment.chunks.iter().map(|chunk| chunk.id));
+        let mut is_needed = false;
+        for chunk in &segment.chunks {
+            is_needed |= !look.has(chunk)?;
+        }
+        if is_needed {
+            let start = size(segment.offset);
+            parts.push(bytes.slice(start..start + size(segment.stored_length)));
+            kept.push(segment.clone());
+        }
+    }
+    if kept.is_empty() {
+        return Ok(salvaged);
+    }
+    let mut table = PackTable { session, data_keys: Vec::new(), segments: Vec::new(), ..old.clone() };
+    for mut segment in kept {
+        let missing = || Error::new(Kind::Bug, "a segment that opened names no key");
+        let key = *old.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
+        let at = table.data_keys.iter().position(|known| *known == key).unwrap_or_else(|| {
+            table.data_keys.push(key);
+            table.data_keys.len() - 1
+        });
+        segment.data_key = u16::try_from(at).unwrap_or(u16::MAX);
+        table.segments.push(segment);
+    }
+    salvaged.pack = Some(store.lay_out_pack(store.with_keys(table)?, parts)?);
+    Ok(salvaged)
+}
