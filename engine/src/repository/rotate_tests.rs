@@ -145,6 +145,22 @@ async fn a_prune_deletes_nothing_that_it_holds_no_key_for() {
 }
 
 #[tokio::test]
+async fn a_repair_takes_nothing_for_lost_that_it_holds_no_key_for() {
+    let (backend, old) = made().await;
+    let new = rotate(&old, 1).await;
+    // What is stored is named under the new root key only, as after a prune long ago.
+    for listed in backend.list(Area::Index).await.expect("a list") {
+        backend.delete(&listed.name).await.expect("deleted");
+    }
+    new.repair_index().start().await.expect("an index");
+    let (whole, snapshots) = (backend.contents(), old.snapshots().await.expect("snapshots"));
+    let refused = old.repair_snapshots(snapshots).start().await.err().expect("it cannot tell what is lost");
+    assert_eq!(refused.kind(), Kind::Unsupported);
+    assert_eq!(backend.contents(), whole);
+    assert_holds(&opened(&backend, 1).await, &[1]).await;
+}
+
+#[tokio::test]
 async fn wherever_a_rotation_is_cut_off_the_key_opens_everything_and_it_can_be_done_again() {
     let (backend, repository) = made().await;
     repository.add_key(key(7), super::KdfChoice::Minimal, "another").await.expect("added");

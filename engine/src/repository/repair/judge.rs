@@ -12,6 +12,7 @@ use crate::entry::ChunkRef;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Warning;
 use crate::format::page::PageRef;
@@ -65,6 +66,17 @@ impl Judge {
         let look = Look::take(repository.store()).await?;
         let (pages, chunks) = (repository.pages(&look.live), ChunkReader::live(&look.live, Class::Data));
         Ok(Self { look, pages, chunks, read_data })
+    }
+
+    /// What seems lost may be named by an index object that this program does not understand, or holds no key for: then
+    /// nothing can be concluded.
+    pub(super) fn check_all_understood(&self) -> Result<()> {
+        match self.look.damaged.iter().find(|(_, error)| error.kind() == Kind::Unsupported) {
+            Some((_, error)) => {
+                Err(Error::new(Kind::Unsupported, "cannot tell what is lost").because(error.in_one_line()))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn index(&self) -> &Arc<LiveIndex> {

@@ -104,6 +104,7 @@ impl RepairSnapshotsBuilder {
         }
         let earlier = repository.list_snapshots().await?.snapshots;
         let judge = Arc::new(Judge::new(repository, *read_data).await?);
+        judge.check_all_understood()?;
         let mut report = SnapshotsRepaired::default();
         for snapshot in snapshots {
             control.check()?;
