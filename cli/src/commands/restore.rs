@@ -56,6 +56,7 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
         .verify(args.verify)
         .dry_run(args.dry_run)
         .sparse(args.sparse)
+        .spare(context.spared()?)
         .owner(owner(&args));
     if let Some(threads) = args.threads {
         builder = builder.threads(threads.into());
@@ -109,6 +110,10 @@ fn owner(args: &RestoreArgs) -> OwnerMap {
 fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit, Failure> {
     let show = &context.show;
     show.warnings("restore", &report.failures, report.failures_total);
+    for one in &report.kept {
+        let place = one.path.as_ref().map_or_else(|| "the target".to_owned(), crate::show::path);
+        show.note(&format!("{place} was left alone: {}", one.message));
+    }
     let shown = summary(show, report, dry_run);
     if report.owners_refused > 0 {
         let many = counted(report.owners_refused, "entry");
@@ -138,6 +143,8 @@ fn summary(show: &Show, report: &RestoreReport, dry_run: bool) -> Result<(), Fai
         value.insert("total_bytes".into(), report.bytes_total.into());
         value.insert("bytes_restored".into(), report.bytes_written.into());
         value.insert("error_count".into(), report.failures_total.into());
+        let kept = report.kept.iter().filter_map(|one| one.path.as_ref()).map(crate::show::path);
+        value.insert("left_alone".into(), kept.collect::<Vec<_>>().into());
         value.insert("owners_refused".into(), report.owners_refused.into());
         value.insert("total_duration".into(), report.seconds.into());
         return show.json(&Value::Object(value));
