@@ -7,6 +7,7 @@ use crate::files_from;
 use crate::location::Place;
 use crate::show::Failure;
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use strongroom::BackupBuilder;
 use strongroom::EntryPath;
@@ -21,7 +22,10 @@ use strongroom_process::CommandSource;
 pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Result<BackupBuilder, Failure> {
     let entry = StreamEntry::new(name).refuse_empty(!args.allow_empty);
     if args.stdin {
-        return Ok(repository.backup(ReaderSource::new(entry, std::io::stdin())));
+        // Not through a buffer of this process: what lies in there, nobody can wait for.
+        let input = std::io::stdin().as_fd().try_clone_to_owned();
+        let input = input.map_err(|why| Failure::failed("cannot read standard input").because(why))?;
+        return Ok(repository.backup(ReaderSource::of_descriptor(entry, input)));
     }
     let mut words = args.paths.iter().map(|word| word.clone().into_os_string());
     let program = words.next().ok_or_else(|| Failure::usage("the command is missing after --stdin-from-command --"))?;
