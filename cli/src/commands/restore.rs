@@ -24,16 +24,22 @@ use strongroom::OwnerMap;
 use strongroom::OwnerMode;
 use strongroom::Repository;
 use strongroom::RestoreReport;
+use strongroom::Snapshot;
 
 /// Restores; what fails is listed at the end and does not stop the rest.
 pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     guard(context, &args)?;
+    if args.target.symlink_metadata().is_ok() && !args.target.is_dir() {
+        return Err(Failure::usage(format!("cannot restore into {}: that is no folder", args.target.display()))
+            .hint("name the folder to restore into; what is restored keeps its own name there"));
+    }
     let (mut include, mut exclude) = (args.include.clone(), args.exclude.clone());
     include.extend(files_from::patterns(&args.include_file)?);
     exclude.extend(files_from::patterns(&args.exclude_file)?);
     let repository: Repository = context.open().await?;
     let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
     let is_asked = !(include.is_empty() && args.iinclude.is_empty());
+    warn_of_excluded(context, &args, &snapshot);
     let mut builder = repository.restore(&snapshot, args.target.clone());
     if let Some(below) = &args.selector.below {
         if gaps::is_missing(&repository, &snapshot, below).await? {
@@ -63,7 +69,15 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
     }
     context.show.note(&format!("restoring snapshot {} to {}", short(&snapshot.id), args.target.display()));
     let list = context.show.verbose > 0 || args.dry_run;
-    let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
+    let job = builder.start();
+    let progress = job.progress();
+    let report = drive(job, &context.show, &context.interrupt, list).await.inspect_err(|_| {
+        let so_far = progress.latest();
+        if so_far.entries_done > 0 {
+            let (entries, content) = (counted(so_far.entries_done, "entry"), bytes(so_far.bytes_done));
+            context.show.warn(&format!("until then {entries} with {content} were restored or as they should be"));
+        }
+    })?;
     let exit = tell(context, &report, args.dry_run)?;
     if is_asked && report.entries_selected == 0 {
         // Whoever names what to restore counts on it being there afterwards.
@@ -90,6 +104,15 @@ fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
             .hint("name what to restore with --include, or give a folder of its own with --target"));
     }
     Ok(())
+}
+
+/// What a backup had left out looks to `--delete` like anything else that the snapshot does not have.
+fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) {
+    let count = u64::try_from(snapshot.excludes.len()).unwrap_or(u64::MAX);
+    if args.delete && count > 0 {
+        let (id, many) = (short(&snapshot.id), counted(count, "exclude pattern"));
+        context.show.warn(&format!("snapshot {id} was made with {many}: what they left out is deleted as well"));
+    }
 }
 
 fn owner(args: &RestoreArgs) -> OwnerMap {
