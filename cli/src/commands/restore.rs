@@ -7,6 +7,7 @@ use crate::commands::gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::files_from;
+use crate::location;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::bytes;
@@ -19,6 +20,7 @@ use crate::show::told;
 use crate::show::unless_closed;
 use serde_json::Value;
 use std::path::Path;
+use strongroom::Location;
 use strongroom::Overwrite;
 use strongroom::OwnerMap;
 use strongroom::OwnerMode;
@@ -39,7 +41,7 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
     let repository: Repository = context.open().await?;
     let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
     let is_asked = !(include.is_empty() && args.iinclude.is_empty());
-    warn_of_excluded(context, &args, &snapshot);
+    warn_of_excluded(context, &args, &snapshot)?;
     let mut builder = repository.restore(&snapshot, args.target.clone());
     if let Some(below) = &args.selector.below {
         if gaps::is_missing(&repository, &snapshot, below).await? {
@@ -106,13 +108,23 @@ fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a backup had left out looks to `--delete` like anything else that the snapshot does not have.
-fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) {
-    let count = u64::try_from(snapshot.excludes.len()).unwrap_or(u64::MAX);
+/// What a backup had left out looks to `--delete` like anything else that the snapshot does not have. What belongs to
+/// strongroom is always left out, and left alone.
+fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
+    let mut own = context.cache_folder().into_iter().collect::<Vec<_>>();
+    if let Ok(Location::Local(folder)) =
+        Location::parse(&location::find(&context.global, &context.environment)?.location)
+    {
+        own.push(folder);
+    }
+    let own: Vec<String> = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()])).collect();
+    let count = snapshot.excludes.iter().filter(|pattern| !own.contains(pattern)).count();
     if args.delete && count > 0 {
-        let (id, many) = (short(&snapshot.id), counted(count, "exclude pattern"));
+        let many = counted(u64::try_from(count).unwrap_or(u64::MAX), "exclude pattern");
+        let id = short(&snapshot.id);
         context.show.warn(&format!("snapshot {id} was made with {many}: what they left out is deleted as well"));
     }
+    Ok(())
 }
 
 fn owner(args: &RestoreArgs) -> OwnerMap {

@@ -76,7 +76,8 @@ mod tests {
         for (path, expected) in [
             ("top/link/../f", "real/f"),
             ("top/link/..", "real"),
-            ("top/link/../../plain/sub/../f", "plain/f"),
+            ("top/link/../../plain/sub/../f", "top/link/../../plain/sub/../f"),
+            ("top/link/../deep/../f", "real/f"),
             ("top/link/", "real/deep"),
             ("top/link/.", "real/deep"),
             ("top/link", "top/link"),
