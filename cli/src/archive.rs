@@ -13,6 +13,8 @@ use zip::write::StreamWriter;
 
 /// An archive being written.
 pub trait Pack {
+    /// Whether such archives have entries of this kind; others are left out.
+    fn holds(&self, kind: &FileKind) -> bool;
     /// Writes an entry's head. True when its bytes must follow, and then `end`.
     fn begin(&mut self, entry: &Entry) -> Result<bool, Failure>;
     /// The next bytes of the entry.
@@ -55,6 +57,10 @@ impl<W: Write> TarPack<W> {
 }
 
 impl<W: Write> Pack for TarPack<W> {
+    fn holds(&self, kind: &FileKind) -> bool {
+        tar_type(kind).is_some()
+    }
+
     fn begin(&mut self, entry: &Entry) -> Result<bool, Failure> {
         let metadata = &entry.metadata;
         let Some(kind) = tar_type(&metadata.kind) else { return Ok(false) };
@@ -214,6 +220,10 @@ impl<W: Write> ZipPack<W> {
 }
 
 impl<W: Write> Pack for ZipPack<W> {
+    fn holds(&self, kind: &FileKind) -> bool {
+        matches!(kind, FileKind::File | FileKind::Stream | FileKind::Directory | FileKind::Symlink { .. })
+    }
+
     fn begin(&mut self, entry: &Entry) -> Result<bool, Failure> {
         let metadata = &entry.metadata;
         let options = SimpleFileOptions::default()

@@ -1,4 +1,4 @@
-//! Ctrl-C: once asks the running job for a clean stop, twice ends the process now.
+//! Ctrl-C: once asks the running job for a clean stop, twice ends the process now. A lost terminal asks, too.
 
 use crate::exit::Exit;
 use std::io::Write;
@@ -12,6 +12,15 @@ use strongroom::Canceller;
 #[derive(Clone, Default)]
 pub struct Interrupt(Arc<Mutex<Option<Canceller>>>);
 
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// To stop, however often it is said.
+    Stop,
+    /// To stop, and now when it is said again.
+    StopOrElse,
+}
+
 /// While it lives, a signal stops its job instead of the process.
 pub struct Guard(Interrupt);
 
@@ -23,7 +32,7 @@ impl Interrupt {
             // Without a handler a signal ends the process at once, which harms nothing either.
             let Ok(mut signals) = Signals::new() else { return };
             let mut asked = false;
-            while signals.next().await.is_some() {
+            while let Some(wish) = signals.next().await {
                 // Without a job nothing is half-done: every object is written once and whole.
                 let job = own.job().clone();
                 match job {
@@ -32,6 +41,8 @@ impl Interrupt {
                         job.cancel();
                         let _ = writeln!(std::io::stderr(), "\nstopping cleanly; once more to stop now");
                     }
+                    // The shell and the kernel both say that a terminal is gone: that is not a second wish.
+                    Some(_) if wish == Wish::Stop => {}
                     _ => {
                         let _ = writeln!(std::io::stderr(), "\ninterrupted");
                         // Nobody else would end a command whose output was read: it is in a group of its own.
@@ -60,29 +71,49 @@ impl Drop for Guard {
     }
 }
 
-/// Ctrl-C, and the polite stop that service managers send. Made once, so that none is missed.
+/// Ctrl-C, the polite stop that service managers send, and the end of the terminal. Made once, so that none is missed.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// `None` where it is ignored, as under `nohup`: then nobody's terminal matters.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::SignalKind;
+        let hangup = if ignores_hangup() { None } else { Some(tokio::signal::unix::signal(SignalKind::hangup())?) };
         Ok(Self {
             interrupt: tokio::signal::unix::signal(SignalKind::interrupt())?,
             terminate: tokio::signal::unix::signal(SignalKind::terminate())?,
+            hangup,
         })
     }
 
-    async fn next(&mut self) -> Option<()> {
+    async fn next(&mut self) -> Option<Wish> {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            signal = self.interrupt.recv() => signal,
-            signal = self.terminate.recv() => signal,
+            signal = self.interrupt.recv() => signal.map(|()| Wish::StopOrElse),
+            signal = self.terminate.recv() => signal.map(|()| Wish::StopOrElse),
+            signal = hangup => signal.map(|()| Wish::Stop),
         }
     }
+}
+
+/// Whether this process was started with the hangup signal ignored. Where that cannot be told it is left as it is.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1, which is this one.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
 }
 
 /// Ctrl-C.
@@ -95,7 +126,7 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    async fn next(&mut self) -> Option<()> {
-        self.0.recv().await
+    async fn next(&mut self) -> Option<Wish> {
+        self.0.recv().await.map(|()| Wish::StopOrElse)
     }
 }

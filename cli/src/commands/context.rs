@@ -127,6 +127,18 @@ impl Context {
             .or_else(|| self.environment.cache_folder().map(|folder| folder.join("strongroom")))
     }
 
+    /// What unlocks the repository or speeds it up: not for a restore to write over or delete.
+    pub fn spared(&self) -> Result<Vec<PathBuf>, Failure> {
+        let place = location::find(&self.global, &self.environment)?;
+        let mut spared: Vec<PathBuf> = self.cache_folder().into_iter().collect();
+        match secret::choose(&self.global, &self.environment, &place)? {
+            secret::From::KeyFile(file) | secret::From::PasswordFile(file) => spared.push(file),
+            _ => {}
+        }
+        spared.extend(place.own.map(|own| own.key_file));
+        Ok(spared)
+    }
+
     /// Warns, once, when a snapshot is dated in the future.
     pub fn warn_of_future(&self, snapshot: &Snapshot) {
         let now = jiff::Timestamp::now().as_second();

@@ -11,6 +11,11 @@ use crate::commands::Gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::Show;
+use crate::show::counted;
+use crate::show::path;
+use crate::show::type_name;
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::io::IsTerminal;
@@ -104,7 +109,9 @@ async fn pack(
     mut archive: impl Pack,
 ) -> Result<(), Failure> {
     let mut entries = repository.entries(snapshot, below).await?;
+    let mut loss = Loss::default();
     while let Some(entry) = gaps.next(&mut entries).await? {
+        loss.note(gaps.show(), &entry, archive.holds(&entry.metadata.kind));
         if !archive.begin(&entry)? {
             continue;
         }
@@ -114,5 +121,44 @@ async fn pack(
         }
         archive.end()?;
     }
-    archive.finish()
+    archive.finish()?;
+    loss.tell(gaps.show());
+    Ok(())
+}
+
+/// Things named one by one that an archive lacks.
+const NAMED_MAX: u64 = 20;
+
+/// What an archive cannot say of what is in the snapshot.
+#[derive(Default)]
+struct Loss {
+    left_out: u64,
+    /// Files with several names that are in the archive already.
+    linked: HashSet<(u64, u64)>,
+    copies: u64,
+}
+
+impl Loss {
+    fn note(&mut self, show: &Show, entry: &Entry, is_held: bool) {
+        let metadata = &entry.metadata;
+        if !is_held {
+            self.left_out += 1;
+            if self.left_out <= NAMED_MAX {
+                let kind = type_name(&metadata.kind);
+                show.warn(&format!("{}: {kind} left out, archives of this kind have none", path(&entry.path)));
+            }
+        } else if metadata.has_content() && metadata.links > 1 && metadata.inode != 0 {
+            self.copies += u64::from(!self.linked.insert((metadata.device, metadata.inode)));
+        }
+    }
+
+    fn tell(&self, show: &Show) {
+        if self.left_out > NAMED_MAX {
+            show.warn(&format!("{} left out in all", counted(self.left_out, "entry")));
+        }
+        if self.copies > 0 {
+            let many = counted(self.copies, "further name");
+            show.warn(&format!("{many} of files became files of their own: hard links are not kept in the archive"));
+        }
+    }
 }

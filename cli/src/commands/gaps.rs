@@ -23,6 +23,11 @@ impl<'a> Gaps<'a> {
         Self { show, count: 0 }
     }
 
+    /// Where warnings go.
+    pub fn show(&self) -> &'a Show {
+        self.show
+    }
+
     /// Warns of what was passed after an error; without a gap there is no going on.
     pub fn pass(&mut self, gap: Option<Gap>, error: Error) -> Result<(), Failure> {
         let Some(gap) = gap else { return Err(error.into()) };

@@ -7,6 +7,7 @@ use crate::commands::gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::files_from;
+use crate::location;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::bytes;
@@ -19,21 +20,28 @@ use crate::show::told;
 use crate::show::unless_closed;
 use serde_json::Value;
 use std::path::Path;
+use strongroom::Location;
 use strongroom::Overwrite;
 use strongroom::OwnerMap;
 use strongroom::OwnerMode;
 use strongroom::Repository;
 use strongroom::RestoreReport;
+use strongroom::Snapshot;
 
 /// Restores; what fails is listed at the end and does not stop the rest.
 pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     guard(context, &args)?;
+    if args.target.symlink_metadata().is_ok() && !args.target.is_dir() {
+        return Err(Failure::usage(format!("cannot restore into {}: that is no folder", args.target.display()))
+            .hint("name the folder to restore into; what is restored keeps its own name there"));
+    }
     let (mut include, mut exclude) = (args.include.clone(), args.exclude.clone());
     include.extend(files_from::patterns(&args.include_file)?);
     exclude.extend(files_from::patterns(&args.exclude_file)?);
     let repository: Repository = context.open().await?;
     let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
     let is_asked = !(include.is_empty() && args.iinclude.is_empty());
+    warn_of_excluded(context, &args, &snapshot)?;
     let mut builder = repository.restore(&snapshot, args.target.clone());
     if let Some(below) = &args.selector.below {
         if gaps::is_missing(&repository, &snapshot, below).await? {
@@ -56,13 +64,22 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
         .verify(args.verify)
         .dry_run(args.dry_run)
         .sparse(args.sparse)
+        .spare(context.spared()?)
         .owner(owner(&args));
     if let Some(threads) = args.threads {
         builder = builder.threads(threads.into());
     }
     context.show.note(&format!("restoring snapshot {} to {}", short(&snapshot.id), args.target.display()));
     let list = context.show.verbose > 0 || args.dry_run;
-    let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
+    let job = builder.start();
+    let progress = job.progress();
+    let report = drive(job, &context.show, &context.interrupt, list).await.inspect_err(|_| {
+        let so_far = progress.latest();
+        if so_far.entries_done > 0 {
+            let (entries, content) = (counted(so_far.entries_done, "entry"), bytes(so_far.bytes_done));
+            context.show.warn(&format!("until then {entries} with {content} were restored or as they should be"));
+        }
+    })?;
     let exit = tell(context, &report, args.dry_run)?;
     if is_asked && report.entries_selected == 0 {
         // Whoever names what to restore counts on it being there afterwards.
@@ -91,6 +108,25 @@ fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a backup had left out looks to `--delete` like anything else that the snapshot does not have. What belongs to
+/// strongroom is always left out, and left alone.
+fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
+    let mut own = context.cache_folder().into_iter().collect::<Vec<_>>();
+    if let Ok(Location::Local(folder)) =
+        Location::parse(&location::find(&context.global, &context.environment)?.location)
+    {
+        own.push(folder);
+    }
+    let own: Vec<String> = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()])).collect();
+    let count = snapshot.excludes.iter().filter(|pattern| !own.contains(pattern)).count();
+    if args.delete && count > 0 {
+        let many = counted(u64::try_from(count).unwrap_or(u64::MAX), "exclude pattern");
+        let id = short(&snapshot.id);
+        context.show.warn(&format!("snapshot {id} was made with {many}: what they left out is deleted as well"));
+    }
+    Ok(())
+}
+
 fn owner(args: &RestoreArgs) -> OwnerMap {
     let mut map = OwnerMap::default();
     if args.no_owner {
@@ -109,6 +145,10 @@ fn owner(args: &RestoreArgs) -> OwnerMap {
 fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit, Failure> {
     let show = &context.show;
     show.warnings("restore", &report.failures, report.failures_total);
+    for one in &report.kept {
+        let place = one.path.as_ref().map_or_else(|| "the target".to_owned(), crate::show::path);
+        show.note(&format!("{place} was left alone: {}", one.message));
+    }
     let shown = summary(show, report, dry_run);
     if report.owners_refused > 0 {
         let many = counted(report.owners_refused, "entry");
@@ -138,6 +178,8 @@ fn summary(show: &Show, report: &RestoreReport, dry_run: bool) -> Result<(), Fai
         value.insert("total_bytes".into(), report.bytes_total.into());
         value.insert("bytes_restored".into(), report.bytes_written.into());
         value.insert("error_count".into(), report.failures_total.into());
+        let kept = report.kept.iter().filter_map(|one| one.path.as_ref()).map(crate::show::path);
+        value.insert("left_alone".into(), kept.collect::<Vec<_>>().into());
         value.insert("owners_refused".into(), report.owners_refused.into());
         value.insert("total_duration".into(), report.seconds.into());
         return show.json(&Value::Object(value));

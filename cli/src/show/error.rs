@@ -145,6 +145,9 @@ fn hint(kind: Kind) -> Option<&'static str> {
             "a newer strongroom opens what a newer one made; what another program made, only that one does"
         }
         Kind::SourceFailed => "no snapshot was stored",
+        Kind::TargetFailed => {
+            "once that is put right (is the disk full?), run the same command again: what is there is not written again"
+        }
         Kind::BackendDenied => "check the permissions of the repository's location",
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",
         Kind::CacheFailed => "run the same command again: such files are made anew; the repository is not concerned",

@@ -119,6 +119,44 @@ fn a_source_without_any_file_is_stored_with_a_warning() {
 }
 
 #[test]
+fn a_link_or_device_given_by_name_is_warned_about() {
+    let house = House::new();
+    house.write("folder/file", "x");
+    std::os::unix::fs::symlink("folder", house.path("link")).expect("a link");
+    let outcome = house.run(["-q", "backup", "link"]).done();
+    let target = house.path("folder").canonicalize().expect("it is there");
+    assert!(outcome.err.contains("warning: link is a symbolic link"), "{outcome}");
+    assert!(outcome.err.contains(&format!("name {} to", target.display())), "{outcome}");
+    assert!(outcome.err.contains("not a single file was found"), "{outcome}");
+    let outcome = house.run(["-q", "backup", "/dev/null"]).done();
+    assert!(outcome.err.contains("/dev/null is no file") && outcome.err.contains("not a single file"), "{outcome}");
+    // What the link leads to is there as well: then all is as it should be.
+    let outcome = house.run(["-q", "backup", "link", "folder"]).done();
+    assert!(!outcome.err.contains("warning"), "{outcome}");
+}
+
+#[test]
+fn a_slash_after_a_link_and_dots_behind_one_mean_what_the_kernel_takes_them_for() {
+    let house = House::new();
+    house.write("top/f", "wrong");
+    house.write("real/f", "right");
+    house.write("real/deep/file", "x");
+    std::os::unix::fs::symlink("../real/deep", house.path("top/sl")).expect("a link");
+    house.write("list", "top/sl/../f\n");
+    for arguments in [&["top/sl/../f"][..], &["--files-from", "list"], &["--files-from-verbatim", "list"]] {
+        house.run([&["backup"], arguments].concat()).done();
+        assert_eq!(house.run(["-q", "ls", "latest"]).done().out, "/real\n/real/f\n");
+        assert_eq!(house.run(["dump", "latest", "/real/f"]).done().out, "right");
+        assert_eq!(house.run(["-q", "diff", "--disk", "--content", "latest"]).done().out, "");
+    }
+    for path in ["top/sl/", "top/sl/."] {
+        let outcome = house.run(["-q", "backup", path]).done();
+        assert!(!outcome.err.contains("warning"), "{outcome}");
+        assert_eq!(house.run(["-q", "ls", "latest"]).done().out, "/real\n/real/deep\n/real/deep/file\n");
+    }
+}
+
+#[test]
 fn without_configuration_there_is_a_repository_of_ones_own() {
     let house = House::empty();
     let source = house.write("in/file", "precious").parent().expect("a folder").to_owned();

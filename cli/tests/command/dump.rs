@@ -73,3 +73,24 @@ fn nobody_reading_to_the_end_is_no_failure() {
     let outcome = crate::harness::finish(child).done();
     assert_eq!(outcome.err, "");
 }
+
+#[test]
+fn what_an_archive_cannot_hold_is_warned_about() {
+    let house = House::new();
+    house.write("in/file", "x");
+    std::fs::hard_link(house.path("in/file"), house.path("in/name")).expect("a link");
+    rustix::fs::mkfifoat(rustix::fs::CWD, house.path("in/pipe"), rustix::fs::Mode::RUSR).expect("a pipe");
+    let _socket = std::os::unix::net::UnixListener::bind(house.path("in/socket")).expect("a socket");
+    house.backup(&[&house.text("in")]);
+    for (kind, lacks) in [("tar", &["/in/socket: "][..]), ("zip", &["/in/socket: ", "/in/pipe: "])] {
+        let outcome = house.run(["dump", "--archive", kind, "--target", kind, "latest", &house.text("in")]).done();
+        assert_eq!(outcome.err.matches("left out").count(), lacks.len(), "{outcome}");
+        assert!(lacks.iter().all(|text| outcome.err.contains(text)), "{outcome}");
+        assert!(outcome.err.contains("1 further name of files became files of their own"), "{outcome}");
+    }
+    std::fs::remove_file(house.path("in/name")).expect("it is there");
+    std::fs::remove_file(house.path("in/socket")).expect("it is there");
+    house.backup(&[&house.text("in")]);
+    let outcome = house.run(["dump", "--target", "plain", "latest", &house.text("in")]).done();
+    assert!(!outcome.err.contains("warning"), "{outcome}");
+}

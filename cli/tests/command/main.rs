@@ -25,6 +25,7 @@ mod prune;
 mod repair;
 mod restore;
 mod scale;
+mod spared;
 mod streams;
 mod support;
 mod talk;

@@ -112,6 +112,29 @@ fn deleting_is_asked_for_and_guarded() {
 }
 
 #[test]
+fn deleting_what_the_backup_had_excluded_is_warned_about() {
+    let (house, selector) = house();
+    let deletes = ["restore", &selector, "--target", "out", "--delete"];
+    let outcome = house.run(deletes).done();
+    assert!(!outcome.err.contains("warning"), "{outcome}");
+    house.backup(&[&house.text("in"), "--exclude", "*.bin", "--exclude", "*.tmp"]);
+    let outcome = house.run(deletes).done();
+    assert!(outcome.err.contains("made with 2 exclude patterns"), "{outcome}");
+    assert!(!house.path("out/deep/d.bin").exists());
+}
+
+#[test]
+fn a_file_is_no_target() {
+    let (house, selector) = house();
+    house.write("file", "mine");
+    for more in [&["--dry-run"][..], &[]] {
+        let outcome = house.run([&["restore", &selector, "--target", "file"], more].concat());
+        outcome.refused(2, &["cannot restore into file: that is no folder", "hint: name the folder"]);
+    }
+    assert_eq!(read(&house, "file"), "mine");
+}
+
+#[test]
 fn a_dry_run_lists_and_writes_nothing() {
     let (house, selector) = house();
     let outcome = house.run(["restore", &selector, "--target", "out", "--dry-run"]).done();
@@ -186,7 +209,7 @@ fn what_cannot_be_restored_is_listed_and_the_rest_goes_on() {
     assert_eq!((read(&house, "out/deep/c.txt"), read(&house, "out/a.txt/in-the-way")), ("ccc".into(), "x".into()));
     let json = house.run(["--json", "restore", &selector, "--target", "out"]).ended(3);
     assert_eq!(json.message("error")["during"], "restore");
-    house.run(["restore", &selector, "--target", "in/a.txt"]).refused(1, &["in/a.txt"]);
+    house.run(["restore", &selector, "--target", "in/a.txt"]).refused(2, &["in/a.txt"]);
 }
 
 #[test]

@@ -4,6 +4,9 @@ use crate::harness::House;
 use crate::harness::finish;
 use crate::harness::run;
 use std::io::BufRead;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
 
 #[test]
 fn a_stream_that_gives_nothing_is_no_backup_unless_that_was_meant() {
@@ -95,4 +98,44 @@ fn a_second_interrupt_ends_a_stubborn_command_too() {
         std::fs::read(&line).is_ok_and(|line| line.is_empty()) || !std::path::Path::new(&line).exists()
     });
     assert!(house.snapshots().is_empty());
+}
+
+/// A backup of a standard input that is open and silent, once it has begun to read it.
+fn silent(house: &House, program: &mut Command) -> Child {
+    let program = program.stdin(Stdio::piped());
+    let mut child = program.spawn().expect("the program starts");
+    // More than a pipe holds: when all is written, somebody reads.
+    let input = child.stdin.as_mut().expect("a pipe");
+    std::io::Write::write_all(input, &vec![b'x'; 2 << 20]).expect("it is read");
+    assert!(house.repository().exists());
+    child
+}
+
+#[test]
+fn a_silent_standard_input_does_not_hold_up_a_stop() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT, rustix::process::Signal::HUP] {
+        let house = House::new();
+        let mut child = silent(&house, &mut house.command(["backup", "--stdin"]));
+        let input = child.stdin.take();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).expect("a signal");
+        let outcome = finish(child).ended(130);
+        drop(input);
+        assert!(outcome.err.contains("stopping cleanly"), "{outcome}");
+        assert!(house.snapshots().is_empty());
+    }
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let house = House::new();
+    let backup = house.command(["backup", "--stdin"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(backup.get_program()).args(backup.get_args());
+    command.env_clear().current_dir(house.path(".")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(backup.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+    let child = silent(&house, &mut command);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
+    finish(child).done();
+    assert_eq!(house.snapshots().len(), 1);
 }

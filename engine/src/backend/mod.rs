@@ -27,6 +27,7 @@ use crate::time::Timestamp;
 use bytes::Bytes;
 use bytes::BytesMut;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 /// What every backend method returns: a boxed future that may move between threads.
@@ -89,6 +90,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether reading is so near that it need not be cached or planned.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// The folder of this machine that all of it lies in, if there is one: a restore leaves that alone.
+    fn folder(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Whether a listing by anybody shows every put and every delete that has returned to anybody else.

@@ -107,6 +107,13 @@ impl RestoreBuilder {
         self
     }
 
+    /// Files and folders that are left alone wherever they lie below the target, whatever the snapshot has there: keys,
+    /// caches. The repository itself is always left alone.
+    pub fn spare(mut self, paths: Vec<PathBuf>) -> Self {
+        self.options.spare = paths;
+        self
+    }
+
     /// Reads every file back and compares.
     pub fn verify(mut self, verify: bool) -> Self {
         self.options.verify = verify;
@@ -152,6 +159,7 @@ impl RestoreBuilder {
             )
             .because("it is partial: what it lacks may be what could not be read"));
         }
+        options.repository = repository.store().backend().folder();
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let wanted = if options.threads == 0 { cores } else { options.threads };
         options.threads = wanted.clamp(1, RESTORE_THREADS_MAX);

@@ -40,6 +40,8 @@ enum State {
     },
     /// It cannot be made, or must not: nothing below it is restored.
     Blocked,
+    /// What stands there is left alone, with all that is in it.
+    Spared,
 }
 
 impl Levels {
@@ -93,21 +95,30 @@ impl Levels {
     /// The innermost directory, made together with those above it; `None` when it cannot be.
     pub(crate) fn make(&mut self, site: &Site) -> Option<Arc<Dir>> {
         let first = self.0.iter().rposition(|level| !matches!(level.state, State::Unmade)).unwrap_or(0);
-        let mut above = match self.0.get(first).map(|level| &level.state) {
+        let reached = self.0.get(first).map(|level| &level.state);
+        let mut spared = matches!(reached, Some(State::Spared));
+        let mut above = match reached {
             Some(State::Made { dir, .. }) => Some(Arc::clone(dir)),
             _ => None,
         };
         for level in self.0.iter_mut().skip(first + 1) {
             level.state = match &above {
                 Some(parent) => level.make(site, parent),
+                None if spared => State::Spared,
                 None => State::Blocked,
             };
+            spared |= matches!(level.state, State::Spared);
             above = match &level.state {
                 State::Made { dir, .. } => Some(Arc::clone(dir)),
                 _ => None,
             };
         }
         above
+    }
+
+    /// True when the innermost directory is something that is left alone, or in it.
+    pub(crate) fn is_spared(&self) -> bool {
+        self.0.last().is_some_and(|level| matches!(level.state, State::Spared))
     }
 
     /// Leaves the innermost directory: its times and mode are set with the window.
@@ -160,6 +171,10 @@ impl Level {
         let name = place.name();
         let standing = site.target.look(parent, name)?.map(Standing::from);
         let dry = site.options.dry_run;
+        if let Some(why) = standing.as_ref().and_then(|old| site.spare.why(old)) {
+            site.tally.keep(Some(place), why);
+            return Ok(State::Spared);
+        }
         match standing {
             Some(old) if old.kind == FileType::Directory => return self.enter_existing(site, parent, place, &old),
             Some(old) => {

@@ -225,6 +225,7 @@ mod tests {
     use crate::restore::boundary::SegmentStore;
     use crate::restore::fake::FakeStore;
     use crate::restore::options::RestoreOptions;
+    use crate::restore::spare::Spare;
     use crate::restore::tally::Tally;
     use crate::restore::target::Target;
     use std::os::unix::fs::MetadataExt;
@@ -251,6 +252,7 @@ mod tests {
         let site = Site::new(
             RestoreOptions::default(),
             target,
+            Spare::default(),
             Tally::new(Control::new()),
             Arc::new(FakeStore::default()) as Arc<dyn SegmentStore>,
         );

@@ -36,6 +36,7 @@ mod plan;
 mod remove;
 mod select;
 mod site;
+mod spare;
 mod special;
 mod tally;
 mod target;
@@ -51,6 +52,8 @@ mod fake;
 mod lost;
 #[cfg(test)]
 mod scene;
+#[cfg(test)]
+mod spared;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +79,7 @@ use crate::job::Control;
 use crate::restore::gather::Gather;
 use crate::restore::plan::Planner;
 use crate::restore::site::Site;
+use crate::restore::spare::Spare;
 use crate::restore::tally::Tally;
 use crate::restore::target::Target;
 use crate::restore::window::Limits;
@@ -108,12 +112,16 @@ async fn run_within(
 ) -> Result<RestoreReport> {
     let started = Instant::now();
     let select = Arc::new(Select::new(&options)?);
+    let spare = Spare::find(&options);
+    spare.refuse(&options.target)?;
     let (target, root) = Target::open(&options.target, options.dry_run)?;
+    // Once more, now that all of the path exists.
+    spare.refuse(&options.target)?;
     if options.delete && target.is_file_system_root() {
         return Err(Error::new(Kind::Invalid, "refusing to remove anything from the root of the file system"));
     }
     let gather = Gather::new(entries, chunks, Arc::clone(&select), options.path.clone(), limits);
-    let site = Arc::new(Site::new(options, target, Tally::new(control), store));
+    let site = Arc::new(Site::new(options, target, spare, Tally::new(control), store));
     let pool = Pool::start(&site, compare::threads(&site))
         .map_err(|cause| Error::new(Kind::TargetFailed, "cannot start the restore's threads").because(cause))?;
     let planner = Planner::new(Arc::clone(&site), Arc::clone(&select), root);

@@ -50,6 +50,10 @@ pub struct OwnerMap {
 pub struct RestoreOptions {
     /// The folder to restore into; made when it does not exist.
     pub target: PathBuf,
+    /// The folder of this machine that the repository is in: nothing in it is touched.
+    pub repository: Option<PathBuf>,
+    /// Other files and folders that are not touched.
+    pub spare: Vec<PathBuf>,
     /// Only this entry and what is below it; its own path is stripped.
     pub path: Option<EntryPath>,
     /// Patterns of what to restore; empty: everything.
@@ -98,6 +102,8 @@ pub struct RestoreReport {
     pub failures: Vec<Warning>,
     /// How many there were.
     pub failures_total: u64,
+    /// What was left alone although the snapshot has something else or nothing there, and why: the first 1000.
+    pub kept: Vec<Warning>,
     /// Entries whose owner or group could not be set, because only root may: no failure, they are whole.
     pub owners_refused: u64,
     /// How long it took.

@@ -127,6 +127,9 @@ impl Planner {
             return;
         }
         let Some(dir) = self.levels.make(&self.site) else {
+            if self.levels.is_spared() {
+                return self.skip(&item.place, entry.content.bytes().max(total(&item.chunks)));
+            }
             self.site.tally.fail(Some(&item.place), "the directory it belongs in could not be made", true);
             return;
         };
@@ -144,8 +147,18 @@ impl Planner {
         }
     }
 
+    /// An entry that is left as it stands.
+    fn skip(&self, place: &EntryPath, bytes: u64) {
+        self.site.tally.passed(bytes);
+        self.site.tally.done(place, Action::Skipped, bytes);
+    }
+
     fn put(&mut self, mut placed: Placed, content: &Beginning<'_>, window: &mut Window) {
         let bytes = content.bytes;
+        if let Some(why) = placed.standing.as_ref().and_then(|old| self.site.spare.why(old)) {
+            self.site.tally.keep(Some(&placed.place), why);
+            return self.skip(&placed.place, bytes);
+        }
         let policy = self.site.options.overwrite;
         let modified = placed.metadata.modified;
         let mut judgement = if placed.metadata.has_content() {
@@ -158,8 +171,7 @@ impl Planner {
             judgement = Judgement::Write;
         }
         if judgement == Judgement::Leave {
-            self.site.tally.passed(bytes);
-            return self.site.tally.done(&placed.place, Action::Skipped, bytes);
+            return self.skip(&placed.place, bytes);
         }
         if let Some(why) = content.lost
             && judgement == Judgement::Write

@@ -2,6 +2,7 @@
 
 use crate::entry::EntryPath;
 use crate::event::Action;
+use crate::restore::judge::Standing;
 use crate::restore::select::Select;
 use crate::restore::site::Site;
 use crate::restore::tally::explain;
@@ -34,6 +35,9 @@ pub(crate) fn make_way(site: &Site, select: &Select, dir: &Arc<Dir>, place: &Ent
     }
 }
 
+/// What is said of a file system that stays.
+const MOUNTED: &str = "another file system is mounted there";
+
 /// Removes what is in a directory of the target but not in the snapshot's.
 pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
     let Some(names) = &left.names else { return };
@@ -45,6 +49,10 @@ pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
             return site.tally.fail(left.place.as_ref(), text, false);
         }
     };
+    // A backup of one file system has the folder that another is mounted on, and nothing that is in it.
+    if names.is_empty() && !found.is_empty() && is_mounted(site, &fd, left) {
+        return site.tally.keep(left.place.as_ref(), MOUNTED);
+    }
     for name in found {
         if site.tally.is_halted() {
             return;
@@ -64,15 +72,36 @@ pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
     }
 }
 
-/// Removes one thing with all below it, except what the patterns leave out and what is mounted there.
+/// True when a directory below the target lies on another file system than the directory above it.
+fn is_mounted(site: &Site, fd: &OwnedFd, left: &LeftDir) -> bool {
+    let Some(above) = left.dir.parent() else { return false };
+    let device = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| stat.st_dev);
+    match (device(fd), site.target.handle(above).and_then(|above| device(&above))) {
+        (Ok(own), Ok(above)) => own != above,
+        // What cannot be told is not removed.
+        _ => true,
+    }
+}
+
+/// Removes one thing with all below it, except what the patterns leave out, what is mounted there and what is spared.
 fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> Result<(), Errno> {
     let name = place.name();
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let wanted = select.wants(&site.in_snapshot(place));
+    if let Some(why) = site.spare.why(&Standing::from(stat)) {
+        site.tally.keep(Some(place), why);
+        return Ok(());
+    }
     if is_dir {
         let inside = open(parent, name)?;
-        if rustix::fs::fstat(&inside)?.st_dev != rustix::fs::fstat(parent)?.st_dev {
+        let stat = rustix::fs::fstat(&inside)?;
+        if stat.st_dev != rustix::fs::fstat(parent)?.st_dev {
+            site.tally.keep(Some(place), MOUNTED);
+            return Ok(());
+        }
+        if let Some(why) = site.spare.why(&Standing::from(stat)) {
+            site.tally.keep(Some(place), why);
             return Ok(());
         }
         for name in list(parent, name)? {

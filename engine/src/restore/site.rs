@@ -6,6 +6,7 @@ use crate::restore::boundary::SegmentStore;
 use crate::restore::file::FileJob;
 use crate::restore::opened::Opened;
 use crate::restore::options::RestoreOptions;
+use crate::restore::spare::Spare;
 use crate::restore::tally::Tally;
 use crate::restore::target::Target;
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use std::sync::PoisonError;
 pub(crate) struct Site {
     pub(crate) options: RestoreOptions,
     pub(crate) target: Target,
+    pub(crate) spare: Spare,
     pub(crate) tally: Tally,
     pub(crate) store: Arc<dyn SegmentStore>,
     pub(crate) opened: Opened,
@@ -30,10 +32,17 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(options: RestoreOptions, target: Target, tally: Tally, store: Arc<dyn SegmentStore>) -> Self {
+    pub(crate) fn new(
+        options: RestoreOptions,
+        target: Target,
+        spare: Spare,
+        tally: Tally,
+        store: Arc<dyn SegmentStore>,
+    ) -> Self {
         Self {
             options,
             target,
+            spare,
             tally,
             store,
             opened: Opened::default(),

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-/// Failures kept word by word.
+/// Failures and other words kept one by one.
 const FAILURES_KEPT: usize = 1000;
 
 /// Shared by every thread of one restore.
@@ -33,6 +33,7 @@ pub(crate) struct Tally {
     owners_refused: AtomicU64,
     failures: Mutex<Vec<Warning>>,
     failures_total: AtomicU64,
+    kept: Mutex<Vec<Warning>>,
     fatal: Mutex<Option<Error>>,
     halted: AtomicBool,
 }
@@ -52,6 +53,7 @@ impl Tally {
             owners_refused: AtomicU64::default(),
             failures: Mutex::default(),
             failures_total: AtomicU64::default(),
+            kept: Mutex::default(),
             fatal: Mutex::default(),
             halted: AtomicBool::default(),
         }
@@ -111,6 +113,14 @@ impl Tally {
         self.control.tell(Event::Warning(warning));
     }
 
+    /// Something in the target was left alone, and nobody lacks anything because of it.
+    pub(crate) fn keep(&self, path: Option<&EntryPath>, why: &str) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < FAILURES_KEPT {
+            kept.push(Warning { path: path.cloned(), message: why.to_owned(), partial: false });
+        }
+    }
+
     /// A system call for an entry failed: fatal when the target as a whole cannot take more, else a failure.
     pub(crate) fn io(&self, path: &EntryPath, doing: &str, errno: Errno) {
         if is_fatal(errno) {
@@ -158,6 +168,7 @@ impl Tally {
             bytes_total: read(&self.total),
             failures: std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner)),
             failures_total: read(&self.failures_total),
+            kept: std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner)),
             owners_refused: read(&self.owners_refused),
             seconds,
         }

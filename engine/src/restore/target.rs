@@ -53,6 +53,10 @@ impl Target {
         let failed = |cause: std::io::Error| {
             Error::new(Kind::TargetFailed, format!("cannot restore into '{}'", path.display())).because(cause)
         };
+        if path.symlink_metadata().is_ok() && !path.is_dir() {
+            let text = format!("cannot restore into '{}'", path.display());
+            return Err(Error::new(Kind::Invalid, text).because("it is no folder"));
+        }
         if !dry_run {
             std::fs::create_dir_all(path).map_err(failed)?;
         }

@@ -5,9 +5,15 @@ use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::StreamEntry;
 use crate::verdict::Verdict;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::io::Errno;
+use std::fs::File;
 use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -23,11 +29,18 @@ const PIECES_MAX: usize = 4;
 /// How often a source that waits for bytes asks whether to stop.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Everything a reader gives, as one entry. A stop is noticed when the next bytes arrive.
+/// Everything a reader gives, as one entry. A stop is noticed when the next bytes arrive, or while waiting for them
+/// where the reader is a descriptor.
 pub struct ReaderSource {
     entry: StreamEntry,
-    input: Box<dyn Read + Send>,
+    input: Box<dyn Input + Send>,
 }
+
+/// Any reader; it alone knows when it comes back.
+struct Plain<R>(R);
+
+/// A descriptor, read only when it has something.
+struct Polled(File);
 
 /// Everything an async reader gives, as one entry. A stop is noticed while waiting for bytes.
 pub struct AsyncReaderSource {
@@ -49,7 +62,13 @@ struct Pieces {
 impl ReaderSource {
     /// `reader` up to its end, stored as `entry`: a path, or more than that.
     pub fn new(entry: impl Into<StreamEntry>, reader: impl Read + Send + 'static) -> Self {
-        Self { entry: entry.into(), input: Box::new(reader) }
+        Self { entry: entry.into(), input: Box::new(Plain(reader)) }
+    }
+
+    /// The same for a pipe, a socket or a file that nobody else reads, which may be silent for long and is stopped all
+    /// the same.
+    pub fn of_descriptor(entry: impl Into<StreamEntry>, descriptor: OwnedFd) -> Self {
+        Self { entry: entry.into(), input: Box::new(Polled(File::from(descriptor))) }
     }
 }
 
@@ -74,7 +93,7 @@ impl Source for ReaderSource {
     }
 
     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
-        give_all(&self.entry, &mut self.input, sink)
+        give_all(&self.entry, &mut *self.input, sink)
     }
 }
 
@@ -92,7 +111,7 @@ impl Source for AsyncReaderSource {
     }
 }
 
-fn give_all(entry: &StreamEntry, input: &mut impl Input, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+fn give_all(entry: &StreamEntry, input: &mut dyn Input, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
     let (metadata, kind) = (entry.begin(sink)?, entry.kind_or(KIND));
     let size = StreamEntry::pour(sink, &format!("cannot read {kind} to its end"), |room| input.next(room))?;
     entry.end(sink, metadata, size, || format!("{kind} gave no bytes"))?;
@@ -104,9 +123,21 @@ trait Input {
     fn next(&mut self, room: &mut [u8]) -> io::Result<Option<usize>>;
 }
 
-impl Input for Box<dyn Read + Send> {
+impl<R: Read> Input for Plain<R> {
     fn next(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
-        self.read(room).map(Some)
+        self.0.read(room).map(Some)
+    }
+}
+
+impl Input for Polled {
+    fn next(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        let patience = Timespec { tv_sec: 0, tv_nsec: i64::from(PATIENCE.subsec_nanos()) };
+        let mut files = [PollFd::new(&self.0, PollFlags::IN)];
+        match rustix::event::poll(&mut files, Some(&patience)) {
+            Ok(0) | Err(Errno::INTR) => Ok(None),
+            Ok(_) => self.0.read(room).map(Some),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 
@@ -247,6 +278,30 @@ mod tests {
             std::mem::take(&mut recorder.entries[0].content)
         });
         assert!(content.await.expect("the thread ends") == bytes);
+    }
+
+    #[test]
+    fn a_silent_descriptor_can_be_stopped() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        std::io::Write::write_all(&mut writer, b"abc").expect("room");
+        let mut recorder = Recorder::new();
+        recorder.stop_after = 3;
+        let outcome = recorder.run(ReaderSource::of_descriptor(path("x"), reader.into()));
+        assert!(matches!(outcome, Err(SourceError::Stopped)));
+        // Only now does the writer close its end.
+        drop(writer);
+    }
+
+    #[test]
+    fn a_descriptor_is_given_to_its_end() {
+        let bytes = vec![9; 300_000];
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let sent = bytes.clone();
+        let thread = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &sent));
+        let mut recorder = Recorder::new();
+        let verdict = recorder.run(ReaderSource::of_descriptor(path("x"), reader.into())).expect("a verdict");
+        thread.join().expect("the thread ends").expect("all was written");
+        assert!(verdict == Verdict::Whole && recorder.entry("x").content == bytes);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -31,10 +31,9 @@ pub fn tell(context: &Context, report: &BackupReport, dry_run: bool) -> Result<E
 /// How the run ends; a partial snapshot is said to be one.
 fn judge(context: &Context, report: &BackupReport) -> Exit {
     let show = &context.show;
-    let directories = report.directories_new + report.directories_changed + report.directories_unchanged;
-    if report.entries == directories {
+    if files(report) == 0 {
         // A disk that is not mounted, or a pattern that matches all, looks just like this.
-        show.warn("not a single file was found: there is nothing but folders to restore");
+        show.warn("not a single file was found: there is nothing to restore but folders, links or devices");
     }
     match &report.verdict {
         Verdict::Whole => Exit::Done,

@@ -6,6 +6,9 @@ use crate::environment::SECRETS;
 use crate::files_from;
 use crate::location::Place;
 use crate::show::Failure;
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use strongroom::BackupBuilder;
 use strongroom::EntryPath;
 use strongroom::FolderSource;
@@ -19,7 +22,10 @@ use strongroom_process::CommandSource;
 pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Result<BackupBuilder, Failure> {
     let entry = StreamEntry::new(name).refuse_empty(!args.allow_empty);
     if args.stdin {
-        return Ok(repository.backup(ReaderSource::new(entry, std::io::stdin())));
+        // Not through a buffer of this process: what lies in there, nobody can wait for.
+        let input = std::io::stdin().as_fd().try_clone_to_owned();
+        let input = input.map_err(|why| Failure::failed("cannot read standard input").because(why))?;
+        return Ok(repository.backup(ReaderSource::of_descriptor(entry, input)));
     }
     let mut words = args.paths.iter().map(|word| word.clone().into_os_string());
     let program = words.next().ok_or_else(|| Failure::usage("the command is missing after --stdin-from-command --"))?;
@@ -31,6 +37,9 @@ pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Re
 pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<FolderSource, Failure> {
     let mut paths = args.paths.clone();
     paths.extend(files_from::paths(args)?);
+    let here =
+        std::env::current_dir().map_err(|cause| Failure::usage(format!("cannot tell the current folder: {cause}")))?;
+    let mut paths: Vec<_> = paths.into_iter().map(|path| FolderSource::meant(&path, &here)).collect();
     if paths.is_empty() {
         return Err(
             Failure::usage("nothing to back up").hint("name files or folders, or see 'strongroom backup --help'")
@@ -53,8 +62,7 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
         }
         paths = others;
     }
-    let here =
-        std::env::current_dir().map_err(|cause| Failure::usage(format!("cannot tell the current folder: {cause}")))?;
+    warn_of_links(context, &paths);
     let mut source = excluding(FolderSource::new(paths.clone()).relative_to(here), args)?;
     for folder in own.into_iter().chain(context.cache_folder()) {
         if let Some(pattern) = files_from::inside(&folder, &paths) {
@@ -70,6 +78,31 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
         .gitignore(args.gitignore)
         .one_file_system(args.one_file_system);
     Ok(args.exclude_larger_than.into_iter().fold(source, FolderSource::exclude_larger_than))
+}
+
+/// Says of links and devices given by name that only they themselves are backed up: seldom what was meant.
+fn warn_of_links(context: &Context, paths: &[PathBuf]) {
+    let real = |path: &PathBuf| std::fs::canonicalize(path).ok();
+    let mut taken: Option<HashSet<PathBuf>> = None;
+    for path in paths {
+        let Ok(found) = path.symlink_metadata() else { continue };
+        if found.is_file() || found.is_dir() {
+            continue;
+        }
+        if !found.is_symlink() {
+            context.show.warn(&format!("{} is no file and no folder: nothing that is in it is read", path.display()));
+            continue;
+        }
+        let Some(target) = real(path) else { continue };
+        let is_link = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        let taken = taken.get_or_insert_with(|| paths.iter().filter(|path| !is_link(path)).filter_map(real).collect());
+        if !target.ancestors().any(|above| taken.contains(above)) {
+            let (link, target) = (path.display(), target.display());
+            context.show.warn(&format!(
+                "{link} is a symbolic link and only the link is backed up: name {target} to back up what it leads to"
+            ));
+        }
+    }
 }
 
 /// The source without what patterns leave out; each pattern is told by the option it came with.

@@ -173,6 +173,10 @@ impl Backend for LocalBackend {
         true
     }
 
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.0.root.clone())
+    }
+
     fn lists_at_once(&self) -> bool {
         self.0.is_of_this_machine()
     }

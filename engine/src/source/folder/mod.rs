@@ -4,7 +4,7 @@
 //! one getdents64 per 64 KiB of names, one statx per file, and nothing else for a file the parent snapshot
 //! has. Everything is opened relative to its directory's descriptor and no link is followed, so that
 //! nobody who moves things about during a backup can lead it elsewhere. The parts: `place` says where
-//! each path asked for stands in the snapshot, `rules` and `patterns` what is left out, `listing` holds
+//! each path asked for stands in the snapshot, `meant` what the kernel takes it for, `rules` and `patterns` what is left out, `listing` holds
 //! a directory's names, `inspect` and `attributes` read metadata, `content` reads bytes, `walk`
 //! goes through directories and `visit` through the files in them, and `ahead` has the kernel read what
 //! comes next when the disk is waited for.
@@ -14,6 +14,7 @@ mod attributes;
 mod content;
 mod inspect;
 mod listing;
+mod meant;
 mod patterns;
 mod place;
 mod rules;
@@ -42,6 +43,7 @@ use patterns::Patterns;
 use place::Places;
 use rules::Marker;
 use rules::Rules;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use walk::Walker;
@@ -49,7 +51,8 @@ use walk::Walker;
 /// Files and folders of this machine.
 ///
 /// An absolute path `/home/ann/x` stands in the snapshot as `home/ann/x`, a relative one as it was
-/// given without leading `./` and `../`; the content of `.` stands at the root.
+/// given without leading `./` and `../`; the content of `.` stands at the root. Where a path has `..` behind a link or
+/// a slash after one, it stands where the kernel finds it.
 #[derive(Clone, Debug)]
 pub struct FolderSource {
     paths: Vec<PathBuf>,
@@ -80,6 +83,12 @@ impl FolderSource {
             one_file_system: false,
             read_ahead: false,
         }
+    }
+
+    /// `path`, relative to `current` unless it is absolute, in words that mean by their text what the kernel takes them
+    /// for: `..` behind a link and a slash after one are followed.
+    pub fn meant(path: &Path, current: &Path) -> PathBuf {
+        meant::meant(path, Some(current))
     }
 
     /// The absolute folder that relative paths are below.

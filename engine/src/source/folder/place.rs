@@ -1,5 +1,6 @@
 //! Where each path asked for stands in the snapshot, and what is really there.
 
+use super::meant::meant;
 use crate::entry::EntryPath;
 use crate::error::Error;
 use crate::error::Kind;
@@ -134,6 +135,10 @@ impl Places {
 
 impl Cleaned {
     fn new(path: &Path, current: Option<&Path>) -> Result<Self> {
+        Self::as_written(&meant(path, current), current)
+    }
+
+    fn as_written(path: &Path, current: Option<&Path>) -> Result<Self> {
         let invalid = |why: &str| {
             Error::new(Kind::Invalid, format!("cannot back up {:?}", path.display().to_string()))
                 .because(why.to_string())
@@ -161,14 +166,22 @@ impl Cleaned {
             return Ok(Self { real: entry.clone(), entry });
         }
         let current = current.ok_or_else(|| invalid("the path is relative and the current folder is unknown"))?;
-        let mut real = Self::new(current, None)?.real;
+        let mut real = Self::as_written(current, None)?.real;
         real.truncate(real.len().saturating_sub(ups));
         real.extend(entry.iter().cloned());
         Ok(Self { entry, real })
     }
 }
 
-/// The absolute, lexically cleaned form of `path`; as it is when that cannot be told.
+/// An absolute path by its text alone.
+pub(super) fn written(path: &Path) -> PathBuf {
+    match Cleaned::as_written(path, None) {
+        Ok(cleaned) => real_path(&joined(cleaned.real.iter())).to_owned(),
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// The absolute, cleaned form of `path`; as it is when that cannot be told.
 pub(super) fn absolute(path: &Path, current: Option<&Path>) -> Vec<u8> {
     match Cleaned::new(path, current) {
         Ok(cleaned) if cleaned.real.is_empty() => b"/".to_vec(),
