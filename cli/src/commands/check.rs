@@ -49,6 +49,11 @@ fn advice(report: &CheckReport) -> String {
     let has = |beginnings: &[&str]| {
         report.problems.iter().any(|problem| beginnings.iter().any(|begin| problem.object.starts_with(begin)))
     };
+    if report.problems.iter().any(|problem| problem.object == "snapshots") {
+        return "bring the folder snapshots back from a copy of the repository, or from where a repair of the file system \
+                has put it (lost+found); only if there never was a snapshot, make an empty folder of that name"
+            .to_owned();
+    }
     let mut verbs = Vec::new();
     if has(&["index/", "keys/data/"]) || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0) {
         verbs.push("'strongroom repair index'");
@@ -67,6 +72,12 @@ fn advice(report: &CheckReport) -> String {
         verbs.push("'strongroom prune'");
     }
     let look = "look at the disk first";
+    if has(&["gc/"]) {
+        verbs.push("deleting by hand what is damaged under gc/, which is safe when no prune runs on any host");
+    }
+    if has(&["pending/"]) {
+        verbs.push("deleting by hand what is damaged under pending/, which is safe when no backup runs on any host");
+    }
     match verbs.as_slice() {
         [] => format!("restore what you can, and {look}: a backup stores again what is still in the source"),
         verbs => format!("{look}; then this helps, in this order: {}", verbs.join(", ")),
@@ -99,6 +110,10 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         let belong = if report.packs_unreferenced == 1 { "belongs" } else { "belong" };
         show.say(&format!("{packs} {belong} to no snapshot: leftovers, no damage"))?;
     }
+    if let (Some(packs @ 1..), Some(size)) = (report.packs_unneeded, report.bytes_unneeded) {
+        let (packs, them) = (counted(packs, "pack"), if packs == 1 { "it" } else { "them" });
+        show.say(&format!("no snapshot needs {packs} of {}: a prune removes {them}", bytes(size)))?;
+    }
     if report.packs_condemned > 0 {
         let packs = counted(report.packs_condemned, "pack");
         show.say(&format!("{packs} condemned by {}: a prune goes on with that", counted(report.marks, "mark")))?;
@@ -127,6 +142,8 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("snapshots".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());
+    value.insert("packs_unneeded".into(), report.packs_unneeded.into());
+    value.insert("bytes_unneeded".into(), report.bytes_unneeded.into());
     value.insert("packs_condemned".into(), report.packs_condemned.into());
     value.insert("marks".into(), report.marks.into());
     value.insert("tombs".into(), report.tombs.into());

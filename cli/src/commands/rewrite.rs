@@ -13,7 +13,7 @@ use strongroom::Repository;
 /// Rewrites the snapshots named, or all that match.
 pub async fn run(context: &Context, args: RewriteArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let snapshots = context.select(&repository, &args.ids, &args.filter).await?;
+    let snapshots = context.select_surely(&repository, &args.ids, &args.filter).await?;
     let job = repository.rewrite(snapshots, args.exclude).forget(args.forget).dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
     let show = &context.show;

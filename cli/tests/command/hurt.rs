@@ -171,3 +171,49 @@ fn something_else_in_an_objects_place_is_named_and_stops_nothing_else() {
         }
     }
 }
+
+#[test]
+fn a_damaged_mark_or_tomb_names_the_way_out() {
+    for area in ["gc/mark", "gc/tomb"] {
+        let house = House::new();
+        let ids = three(&house);
+        let path = house.repository().join(area).join("a".repeat(32));
+        std::fs::write(&path, "torn").expect("written");
+        for arguments in [["backup", &house.text("in")].as_slice(), &["prune"], &["tag", "--add", "a", &ids[0]]] {
+            house.run(arguments).refused(13, &["aaaaaaaa", "no prune runs on any host", "by hand"]);
+        }
+        house.run(["check"]).refused(13, &["no prune runs on any host", "by hand"]);
+        std::fs::remove_file(&path).expect("removed");
+        house.run(["tag", "--add", "a", &ids[0]]).done();
+        house.run(["prune"]).done();
+        house.assert_sound();
+    }
+}
+
+#[test]
+fn a_damaged_pending_record_stops_prunes_only_and_names_the_way_out() {
+    let house = House::new();
+    three(&house);
+    let path = house.repository().join("pending").join("a".repeat(32));
+    std::fs::write(&path, "torn").expect("written");
+    house.run(["prune"]).refused(13, &["aaaaaaaa", "no backup runs on any host", "by hand"]);
+    house.run(["check"]).refused(13, &["no backup runs on any host", "by hand"]);
+    house.backup(&[&house.text("in")]);
+    std::fs::remove_file(&path).expect("removed");
+    house.run(["prune"]).done();
+}
+
+#[test]
+fn verbs_that_need_every_snapshot_say_how_a_damaged_record_goes() {
+    let house = House::new();
+    let ids = three(&house);
+    damage(&house, &ids[1]);
+    for arguments in [["forget", "--keep-last", "1"].as_slice(), &["prune"]] {
+        house.run(arguments).refused(13, &[&ids[1], "hint: 'strongroom forget ID'"]);
+    }
+    for arguments in
+        [["unprotect", "latest"].as_slice(), &["protect", "latest"], &["rewrite", "--exclude", "file", "latest"]]
+    {
+        house.run(arguments).refused(13, &["latest", &ids[1], "hint: "]);
+    }
+}

@@ -92,6 +92,11 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that no index object names: left by interrupted runs, harmless.
     pub packs_unreferenced: u64,
+    /// Packs that no snapshot needs, in the index or not: they go with a prune. `None` where that cannot be told, because
+    /// a snapshot cannot be read to its end.
+    pub packs_unneeded: Option<u64>,
+    /// Bytes of these.
+    pub bytes_unneeded: Option<u64>,
     /// Declared intents of backups that run, or that were interrupted: the next prune but one removes what is left over.
     pub pending: u64,
     /// Marks of prunes that run, wait for their grace to be over, or were interrupted: the next prune goes on.
@@ -193,7 +198,9 @@ impl CheckBuilder {
         report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
-        catalogs(&control, &live, snapshots, &mut report).await?;
+        let unneeded = catalogs(&control, &live, snapshots, &packs, &mut report).await?;
+        report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);
+        report.bytes_unneeded = report.bytes_unneeded.zip(unneeded).map(|(others, (_, bytes))| others + bytes);
         let chosen = data::choose(repository, packs, self.read_data)?;
         if !chosen.is_empty() {
             let threads = self.threads.clamp(1, CHECK_THREADS_MAX);
@@ -207,7 +214,14 @@ impl CheckBuilder {
 }
 
 async fn snapshots(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Vec<Snapshot>> {
-    let list = repository.list_snapshots().await?;
+    let list = match repository.list_snapshots().await {
+        Err(error) if error.kind() == Kind::Damaged => {
+            report.problem(control, Area::Snapshots, error.in_one_line());
+            return Ok(Vec::new());
+        }
+        other => other?,
+    };
+    report.packs_unneeded = list.unreadable.is_empty().then_some(0);
     report.snapshots = u64::try_from(list.snapshots.len() + list.unreadable.len()).unwrap_or(u64::MAX);
     for UnreadableSnapshot { id, error } in list.unreadable {
         report.note(control, Name::Snapshot(id), error)?;
@@ -291,6 +305,8 @@ async fn packs(
         }
     }
     report.packs_unreferenced = u64::try_from(there.len()).unwrap_or(u64::MAX);
+    report.bytes_unneeded = report.packs_unneeded.map(|_| there.values().copied().fold(0, u64::saturating_add));
+    report.packs_unneeded = report.packs_unneeded.map(|_| report.packs_unreferenced);
     Ok(found)
 }
 
@@ -324,17 +340,19 @@ async fn data_keys(repository: &Repository, control: &Control, index: &Index, re
     Ok(())
 }
 
-/// Every page must open and every chunk must be indexed.
+/// Every page must open and every chunk must be indexed. Gives how many of the `packs` no snapshot needs, and their bytes;
+/// `None` when a page cannot be read.
 async fn catalogs(
     control: &Control,
     live: &Arc<LiveIndex>,
     snapshots: Vec<Snapshot>,
+    packs: &[(PackId, u64)],
     report: &mut CheckReport,
-) -> Result<()> {
+) -> Result<Option<(u64, u64)>> {
     let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::live(live, Class::Metadata));
     let mut survey = Survey::new(pages);
     let index = &live.current();
-    let mut findings = Findings { control, index, report, fatal: None };
+    let mut findings = Findings { control, index, report, needed: Some(HashSet::new()), fatal: None };
     for snapshot in snapshots {
         control.check()?;
         survey.visit(snapshot.root, &mut findings).await;
@@ -348,21 +366,32 @@ async fn catalogs(
             return Err(error);
         }
     }
-    Ok(())
+    let Some(needed) = findings.needed else { return Ok(None) };
+    let is_needed = |pack: &PackId| index.pack_number(pack).is_some_and(|number| needed.contains(&number));
+    let unneeded = packs.iter().filter(|(pack, _)| !is_needed(pack));
+    Ok(Some(unneeded.fold((0, 0), |(packs, bytes), (_, length)| (packs + 1, length.saturating_add(bytes)))))
 }
 
 struct Findings<'a> {
     control: &'a Control,
     index: &'a Index,
     report: &'a mut CheckReport,
+    /// Numbers of the packs that anything was found in; `None` once not everything could be looked for.
+    needed: Option<HashSet<u32>>,
     fatal: Option<Error>,
+}
+
+impl Findings<'_> {
+    fn needs(&mut self, pack: u32) {
+        self.needed.iter_mut().for_each(|needed| _ = needed.insert(pack));
+    }
 }
 
 impl Surveyor for Findings<'_> {
     fn chunk(&mut self, chunk: &ChunkRef) {
         match self.index.find(&chunk.id) {
             Err(error) => drop(self.fatal.get_or_insert(error)),
-            Ok(Some(place)) if place.length == chunk.length => {}
+            Ok(Some(place)) if place.length == chunk.length => self.needs(place.pack),
             Ok(Some(_)) => {
                 self.report.problem(
                     self.control,
@@ -374,9 +403,15 @@ impl Surveyor for Findings<'_> {
         }
     }
 
-    fn page(&mut self, _page: &PageRef) {}
+    fn page(&mut self, page: &PageRef) {
+        match self.index.find(&page.id) {
+            Err(error) => drop(self.fatal.get_or_insert(error)),
+            Ok(place) => place.iter().for_each(|place| self.needs(place.pack)),
+        }
+    }
 
     fn unreadable(&mut self, page: &PageRef, gap: Option<Gap>, error: Error) {
+        self.needed = None;
         let lost = gap.map_or_else(String::new, |gap| format!(" ({gap})"));
         if let Err(fatal) = self.report.note(self.control, format!("catalog page {}{lost}", page.id), error) {
             self.fatal.get_or_insert(fatal);

@@ -138,7 +138,7 @@ impl Repository {
             return Err(Error::new(Kind::Protected, "forget every snapshot of a group")
                 .because(format!("the rules keep none of the {count} that belong together")));
         }
-        self.check_writable().await?;
+        self.check_deletable().await?;
         let mut removed = 0;
         for snapshot in plan.removals() {
             removed += u64::from(self.remove_record(snapshot.id).await?);

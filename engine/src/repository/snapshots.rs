@@ -8,6 +8,7 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::store::SNAPSHOT_BY_ID;
 use tokio::task::JoinSet;
 
 /// Snapshot records fetched at once.
@@ -93,6 +94,7 @@ impl Repository {
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
         let SnapshotList { snapshots, unreadable } = self.list_snapshots().await?;
         match unreadable.into_iter().next() {
+            Some(one) if one.error.kind() == Kind::Damaged => Err(one.error.advise(SNAPSHOT_BY_ID)),
             Some(one) => Err(one.error),
             None => Ok(snapshots),
         }
