@@ -187,9 +187,7 @@ async fn an_unmounted_disk_is_neither_listed_as_empty_nor_written_to() {
 async fn a_copy_without_its_empty_folders_still_works() {
     let (_holder, root, _) = room().await;
     fs::write(root.join("config"), b"x").unwrap();
-    for folder in
-        ["tmp", "gc/mark", "gc/tomb", "gc", "packs", "pending", "index", "keys/slot", "keys/data"]
-    {
+    for folder in ["tmp", "gc/mark", "gc/tomb", "gc", "packs", "pending", "index", "keys/slot", "keys/data"] {
         fs::remove_dir(root.join(folder)).unwrap();
     }
     let backend = LocalBackend::new(&root);

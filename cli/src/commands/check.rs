@@ -35,13 +35,17 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let problems = counted(report.problems_total, "problem");
-    let failure = Failure::new(Exit::Damaged, format!("the repository is damaged: {problems}"));
+    let is_newer = report.problems_newer == report.problems_total;
+    let failure = match is_newer {
+        true => Failure::new(Exit::Newer, format!("a newer program has written to the repository: {problems}")),
+        false => Failure::new(Exit::Damaged, format!("the repository is damaged: {problems}")),
+    };
     // What is damaged must not look like a full log disk.
     let failure = match unless_closed(shown) {
         Ok(()) => failure,
         Err(why) => failure.because(format!("not all of them could be written: {}", why.because.join(": "))),
     };
-    Err(failure.hint(advice(&report)))
+    Err(failure.hint(if is_newer { "check it with that program".to_owned() } else { advice(&report) }))
 }
 
 /// What helps, in the order in which it saves most.
@@ -139,6 +143,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     }
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());
+    value.insert("num_newer".into(), report.problems_newer.into());
     value.insert("snapshots".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());

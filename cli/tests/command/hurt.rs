@@ -217,3 +217,49 @@ fn verbs_that_need_every_snapshot_say_how_a_damaged_record_goes() {
         house.run(arguments).refused(13, &["latest", &ids[1], "hint: "]);
     }
 }
+
+#[test]
+fn objects_of_a_newer_program_are_called_newer() {
+    let house = House::new();
+    let ids = three(&house);
+    let path = record(&house, &ids[1]);
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[4] = 9;
+    std::fs::write(&path, bytes).expect("written");
+    house.run(["check"]).refused(14, &["a newer program"]);
+    damage(&house, &ids[2]);
+    house.run(["check"]).refused(13, &["is damaged"]);
+}
+
+#[test]
+fn a_copy_that_leaves_an_unreadable_snapshot_out_says_so() {
+    let house = House::new();
+    let ids = three(&house);
+    let (other, from, key) = (house.text("other"), house.text("repository"), house.text("key"));
+    house.run(["-r", &other, "init", "--no-recovery-code"]).done();
+    let copy = || house.run(["-r", &other, "copy", "--from-repo", &from, "--from-key-file", &key, "--all"]);
+    damage(&house, &ids[1]);
+    warned(copy(), &ids[1]);
+    let path = record(&house, &ids[0]);
+    let there = crate::harness::files(&house.path("other/snapshots")).remove(0).0;
+    std::fs::write(&there, "torn").expect("written");
+    copy().refused(13, &["which is copied to", "hint: 'strongroom forget ID'"]);
+    assert!(path.exists());
+}
+
+#[test]
+fn of_two_with_one_time_the_original_is_the_latest() {
+    let house = House::new();
+    three(&house);
+    house.write("in/secret", "s");
+    let mut newest = house.backup(&[&house.text("in")])["snapshot_id"].as_str().expect("an ID").to_owned();
+    for round in 0..4 {
+        house.run(["rewrite", "--exclude", "secret", &newest]).done();
+        let shown = house.snapshots();
+        assert_eq!(shown.last().expect("some")["id"], newest.as_str(), "{round}");
+        house.write("in/file", format!("round {round}"));
+        let backup = house.backup(&[&house.text("in")]);
+        assert_eq!(backup["parent"], newest.as_str(), "{round}");
+        newest = backup["snapshot_id"].as_str().expect("an ID").to_owned();
+    }
+}

@@ -22,7 +22,10 @@ fn a_lost_folder_of_snapshots_is_damage_and_no_backup_makes_it_again() {
     ] {
         house.run(arguments).refused(13, &["snapshots is missing", "a prune would remove everything", "empty folder"]);
     }
-    house.run(["check", "--read-data"]).refused(13, &["hint: bring the folder snapshots back"]).says("snapshots is missing");
+    house
+        .run(["check", "--read-data"])
+        .refused(13, &["hint: bring the folder snapshots back"])
+        .says("snapshots is missing");
     assert!(!folder.exists(), "nothing makes it again");
     assert_eq!(house.area("packs"), packs);
     rename(&aside, &folder).expect("moved back");
@@ -32,8 +35,8 @@ fn a_lost_folder_of_snapshots_is_damage_and_no_backup_makes_it_again() {
     create_dir(&folder).expect("a folder");
     house.run(["check"]).done().says("no snapshot needs 2 packs of ");
     house.backup(&[&house.text("in")]);
-    let checked = house.run(["check"]).done();
-    assert!(!checked.out.contains("no snapshot needs"), "{checked}");
+    // Its data is used again; its catalog differs in the times of the folders above.
+    house.run(["check"]).done().says("no snapshot needs 1 pack of ");
 }
 
 #[test]

@@ -289,7 +289,8 @@ impl Run {
         let (store, backend) = (&self.view.store, self.view.store.backend());
         match store.put_small(name, body).await {
             Err(error) if error.kind() == Kind::NoSpace => {
-                let stored = if backend.spend_reserve().await? { store.put_small(name, body).await } else { Err(error) };
+                let stored =
+                    if backend.spend_reserve().await? { store.put_small(name, body).await } else { Err(error) };
                 stored.map_err(|error| match error.kind() {
                     Kind::NoSpace => error.advise(FULL),
                     _ => error,

@@ -80,6 +80,8 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// How many there are.
     pub problems_total: u64,
+    /// How many of them are objects of a newer program, which is no damage.
+    pub problems_newer: u64,
     /// Snapshots seen.
     pub snapshots: u64,
     /// Packs named by the index.
@@ -135,6 +137,7 @@ impl CheckReport {
     fn note(&mut self, control: &Control, object: impl fmt::Display, error: Error) -> Result<()> {
         match error.kind() {
             Kind::Damaged | Kind::NotFound | Kind::Unsupported => {
+                self.problems_newer += u64::from(error.kind() == Kind::Unsupported);
                 let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 self.problem(control, object, why);
                 Ok(())

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::store::SNAPSHOT_BY_ID;
+use std::cmp::Reverse;
 use tokio::task::JoinSet;
 
 /// Snapshot records fetched at once.
@@ -140,7 +141,8 @@ impl Repository {
                 unreadable.push(UnreadableSnapshot { id, error });
             }
         }
-        all.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
+        // What is made from a snapshot has its time and is finished later: of the two the original is the newer one.
+        all.sort_by_key(|snapshot| (snapshot.started, Reverse(snapshot.finished), snapshot.id));
         unreadable.sort_by_key(|one| one.id);
         Ok(SnapshotList { snapshots: all, unreadable })
     }
