@@ -114,6 +114,13 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         let belong = if report.packs_unreferenced == 1 { "belongs" } else { "belong" };
         show.say(&format!("{packs} {belong} to no snapshot: leftovers, no damage"))?;
     }
+    if report.packs_replaced > 0 {
+        let (packs, are) =
+            (counted(report.packs_replaced, "pack"), if report.packs_replaced == 1 { "is" } else { "are" });
+        show.warn(&format!(
+            "{packs} of the index {are} missing, but nothing is lost: other packs have it all; 'prune' clears it up"
+        ));
+    }
     if let (Some(packs @ 1..), Some(size)) = (report.packs_unneeded, report.bytes_unneeded) {
         let (packs, them) = (counted(packs, "pack"), if packs == 1 { "it" } else { "them" });
         show.say(&format!("no snapshot needs {packs} of {}: a prune removes {them}", bytes(size)))?;
@@ -147,6 +154,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("snapshots".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());
+    value.insert("packs_replaced".into(), report.packs_replaced.into());
     value.insert("packs_unneeded".into(), report.packs_unneeded.into());
     value.insert("bytes_unneeded".into(), report.bytes_unneeded.into());
     value.insert("packs_condemned".into(), report.packs_condemned.into());

@@ -76,3 +76,20 @@ fn lost_key_slots_and_a_lost_config_are_named_as_what_they_are() {
     }
     house.run(["init"]).ended(1);
 }
+
+#[test]
+fn a_missing_pack_whose_data_was_stored_again_is_a_warning() {
+    let house = House::new();
+    house.write("in/file", crate::kill::noise(1, 300_000));
+    house.backup(&[&house.text("in")]);
+    let (largest, _) = house.area("packs").into_iter().max_by_key(|(_, length)| *length).expect("a pack");
+    std::fs::remove_file(&largest).expect("removed");
+    house.run(["check"]).refused(13, &["is damaged"]).says("it is missing");
+    house.backup(&[&house.text("in")]);
+    let checked = house.run(["check", "--read-data"]).done();
+    assert!(checked.err.contains("nothing is lost"), "{checked}");
+    assert_eq!(house.run(["--json", "check"]).done().message("summary")["packs_replaced"], 1);
+    house.run(["prune", "--min-age", "0h"]).done();
+    let checked = house.run(["check"]).done();
+    assert!(!checked.err.contains("nothing is lost"), "{checked}");
+}

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 mod data;
+mod replaced;
 
 pub(super) use data::open_segment;
 
@@ -94,6 +95,8 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that no index object names: left by interrupted runs, harmless.
     pub packs_unreferenced: u64,
+    /// Packs that are missing, and all of whose chunks are in other packs: nothing is lost, and a prune forgets them.
+    pub packs_replaced: u64,
     /// Packs that no snapshot needs, in the index or not: they go with a prune. `None` where that cannot be told, because
     /// a snapshot cannot be read to its end.
     pub packs_unneeded: Option<u64>,
@@ -194,7 +197,7 @@ impl CheckBuilder {
         slots(repository, &control, &mut report).await?;
         intents(repository, &control, &mut report).await?;
         let condemned = prunes(repository, &control, &mut report).await?;
-        let packs = packs(repository, &control, &live, &mut report).await?;
+        let packs = packs(repository, &control, &live, &condemned, &mut report).await?;
         let index = live.current();
         report.packs = u64::try_from(index.pack_ids().len()).unwrap_or(u64::MAX);
         let packs_condemned = index.pack_ids().iter().filter(|pack| condemned.is_condemned(pack)).count();
@@ -284,13 +287,17 @@ async fn packs(
     repository: &Repository,
     control: &Control,
     live: &LiveIndex,
+    condemned: &Condemned,
     report: &mut CheckReport,
 ) -> Result<Vec<(PackId, u64)>> {
     let (index, mut there) = indexed_and_stored(repository, live).await?;
+    let replaced = replaced::replaced(&index, &there, condemned)?;
+    report.packs_replaced = u64::try_from(replaced.len()).unwrap_or(u64::MAX);
     let mut found = Vec::new();
     for pack in index.packs() {
         let pack = pack?;
         match there.remove(&pack.id) {
+            None if replaced.contains(&pack.id) => {}
             None => report.problem(control, Name::Pack(pack.id), "it is missing"),
             Some(length) if length != u64::from(pack.length) => {
                 let name = Name::Pack(pack.id);
