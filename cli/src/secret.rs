@@ -6,6 +6,7 @@ use crate::environment::SECRETS;
 use crate::location::Place;
 use crate::show::Failure;
 use std::io::IsTerminal;
+use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -122,8 +123,22 @@ fn password(mut raw: Vec<u8>) -> Result<Secret, Failure> {
 }
 
 fn read_file(what: &str, file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file)
-        .map_err(|why| Failure::failed(format!("cannot read the {what} from {}", file.display())).because(why))
+    let failed = || Failure::failed(format!("cannot read the {what} from {}", file.display()));
+    let read = std::fs::File::open(file).and_then(read_bounded);
+    read.map_err(|why| failed().because(why).hint("check the path, and that the file may be read"))?.ok_or_else(|| {
+        failed().because(format!("it is longer than {SECRET_KIB_MAX} KiB")).hint("check that it is the right file")
+    })
+}
+
+/// Secrets are short; what gives bytes without end is none.
+const SECRET_KIB_MAX: u64 = 64;
+
+/// All that is to be read; `None` when that is too much for a secret.
+fn read_bounded(from: impl Read) -> std::io::Result<Option<Vec<u8>>> {
+    let max = SECRET_KIB_MAX * 1024;
+    let mut bytes = Vec::new();
+    let read = from.take(max + 1).read_to_end(&mut bytes)?;
+    Ok(u64::try_from(read).is_ok_and(|read| read <= max).then_some(bytes))
 }
 
 /// The output of a shell command. It gets no standard input: that may be what is backed up.
@@ -134,13 +149,16 @@ fn run(command: &str) -> Result<Vec<u8>, Failure> {
     for name in SECRETS {
         process.env_remove(name);
     }
-    let output = process
-        .args([flag, command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|why| failed().because(why))?;
-    if output.status.success() { Ok(output.stdout) } else { Err(failed().because(output.status)) }
+    process.args([flag, command]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = process.spawn().map_err(|why| failed().because(why))?;
+    // Its end of the pipe is closed once enough was read: a command that goes on writing ends by that.
+    let read = child.stdout.take().map(read_bounded).transpose();
+    let status = child.wait().map_err(|why| failed().because(why))?;
+    match read.map_err(|why| failed().because(why))?.flatten() {
+        None => Err(failed().because(format!("it printed more than {SECRET_KIB_MAX} KiB"))),
+        Some(_) if !status.success() => Err(failed().because(status)),
+        Some(bytes) => Ok(bytes),
+    }
 }
 
 fn recovery(environment: &Environment) -> Result<Key, Failure> {

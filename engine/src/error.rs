@@ -46,6 +46,7 @@ pub struct Error {
     kind: Kind,
     doing: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    advice: Option<&'static str>,
 }
 
 /// Shorthand for results of the engine.
@@ -54,7 +55,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure of `kind` while `doing` something ("read pack ab12...").
     pub fn new(kind: Kind, doing: impl Into<String>) -> Self {
-        Self { kind, doing: doing.into(), cause: None }
+        Self { kind, doing: doing.into(), cause: None, advice: None }
     }
 
     /// The same with the reason beneath it.
@@ -62,6 +63,18 @@ impl Error {
     pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// The same with what helps, where that is not what helps with every failure of its kind.
+    #[must_use]
+    pub(crate) fn advise(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    /// What helps, where that is not what helps with every failure of its kind.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.advice
     }
 
     /// What sort of failure this is.

@@ -187,9 +187,7 @@ async fn an_unmounted_disk_is_neither_listed_as_empty_nor_written_to() {
 async fn a_copy_without_its_empty_folders_still_works() {
     let (_holder, root, _) = room().await;
     fs::write(root.join("config"), b"x").unwrap();
-    for folder in
-        ["tmp", "gc/mark", "gc/tomb", "gc", "packs", "pending", "index", "snapshots", "keys/slot", "keys/data"]
-    {
+    for folder in ["tmp", "gc/mark", "gc/tomb", "gc", "packs", "pending", "index", "keys/slot", "keys/data"] {
         fs::remove_dir(root.join(folder)).unwrap();
     }
     let backend = LocalBackend::new(&root);
@@ -201,6 +199,27 @@ async fn a_copy_without_its_empty_folders_still_works() {
         LocalBackend::new(&root).put(&name, body("x")).await.unwrap();
         backend.get(&name).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_folder_of_snapshots_that_is_gone_is_damage_and_is_never_made_again() {
+    let (_holder, root, _) = room().await;
+    fs::write(root.join("config"), b"x").unwrap();
+    for folder in ["tmp", "pending", "snapshots"] {
+        fs::remove_dir(root.join(folder)).unwrap();
+    }
+    let backend = LocalBackend::new(&root);
+    assert_eq!(kind(backend.list(Area::Snapshots).await), Kind::Damaged);
+    assert_eq!(kind(backend.check_writable().await), Kind::Damaged);
+    assert_eq!(kind(backend.put(&snapshot(1), body("x")).await), Kind::Damaged);
+    // Folders that are made again when they are needed do not bring it along.
+    let pending = Name::parse(&snapshot(1).to_string().replace("snapshots", "pending")).unwrap();
+    backend.put(&pending, body("x")).await.unwrap();
+    assert!(root.join("tmp").exists() && root.join("pending").exists() && !root.join("snapshots").exists());
+    assert_eq!(kind(backend.list(Area::Snapshots).await), Kind::Damaged);
+    fs::create_dir(root.join("snapshots")).unwrap();
+    assert_eq!(backend.list(Area::Snapshots).await.unwrap(), vec![]);
+    backend.put(&snapshot(1), body("x")).await.unwrap();
 }
 
 #[tokio::test]

@@ -57,14 +57,15 @@ fn parse_max_unused(text: &str) -> Result<MaxUnused, String> {
     }
 }
 
-/// `90m`, `36h`, `2d`, or seconds.
+/// `90m`, `36h`, `2d`, `30s`; a number alone says too little, unless it is 0.
 fn parse_span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a length of time: write it as 90m, 36h or 2d");
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor: u64 = match unit {
-        "" | "s" => 1,
+        "" if number == "0" => 1,
+        "s" => 1,
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
@@ -93,7 +94,7 @@ mod tests {
     fn spans_have_one_unit() {
         let spans = ["0", "30s", "90m", "36h", "2d"].map(|text| parse_span(text).map(|span| span.as_secs()));
         assert_eq!(spans, [Ok(0), Ok(30), Ok(5400), Ok(129_600), Ok(172_800)]);
-        for wrong in ["", "h", "1.5h", "-1h", "1w", "999999999999999999999d"] {
+        for wrong in ["", "5", "h", "1.5h", "-1h", "1w", "999999999999999999999d"] {
             assert!(parse_span(wrong).is_err(), "{wrong}");
         }
     }

@@ -47,13 +47,17 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let problems = counted(report.problems_total, "problem");
-    let failure = Failure::new(Exit::Damaged, format!("the repository is damaged: {problems}"));
+    let is_newer = report.problems_newer == report.problems_total;
+    let failure = match is_newer {
+        true => Failure::new(Exit::Newer, format!("a newer program has written to the repository: {problems}")),
+        false => Failure::new(Exit::Damaged, format!("the repository is damaged: {problems}")),
+    };
     // What is damaged must not look like a full log disk.
     let failure = match unless_closed(shown) {
         Ok(()) => failure,
         Err(why) => failure.because(format!("not all of them could be written: {}", why.because.join(": "))),
     };
-    Err(failure.hint(advice(&report)))
+    Err(failure.hint(if is_newer { "check it with that program".to_owned() } else { advice(&report) }))
 }
 
 /// What helps, in the order in which it saves most.
@@ -61,6 +65,11 @@ fn advice(report: &CheckReport) -> String {
     let has = |beginnings: &[&str]| {
         report.problems.iter().any(|problem| beginnings.iter().any(|begin| problem.object.starts_with(begin)))
     };
+    if report.problems.iter().any(|problem| problem.object == "snapshots") {
+        return "bring the folder snapshots back from a copy of the repository, or from where a repair of the file system \
+                has put it (lost+found); only if there never was a snapshot, make an empty folder of that name"
+            .to_owned();
+    }
     let mut verbs = Vec::new();
     if has(&["index/", "keys/data/"]) || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0) {
         verbs.push("'strongroom repair index'");
@@ -79,6 +88,12 @@ fn advice(report: &CheckReport) -> String {
         verbs.push("'strongroom prune'");
     }
     let look = "look at the disk first";
+    if has(&["gc/"]) {
+        verbs.push("deleting by hand what is damaged under gc/, which is safe when no prune runs on any host");
+    }
+    if has(&["pending/"]) {
+        verbs.push("deleting by hand what is damaged under pending/, which is safe when no backup runs on any host");
+    }
     match verbs.as_slice() {
         [] => format!("restore what you can, and {look}: a backup stores again what is still in the source"),
         verbs => format!("{look}; then this helps, in this order: {}", verbs.join(", ")),
@@ -113,6 +128,17 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         let packs = counted(report.packs_unreferenced, "pack");
         let belong = if report.packs_unreferenced == 1 { "belongs" } else { "belong" };
         show.say(&format!("{packs} {belong} to no snapshot: leftovers, no damage"))?;
+    }
+    if report.packs_replaced > 0 {
+        let (packs, are) =
+            (counted(report.packs_replaced, "pack"), if report.packs_replaced == 1 { "is" } else { "are" });
+        show.warn(&format!(
+            "{packs} of the index {are} missing, but nothing is lost: other packs have it all; 'prune' clears it up"
+        ));
+    }
+    if let (Some(packs @ 1..), Some(size)) = (report.packs_unneeded, report.bytes_unneeded) {
+        let (packs, them) = (counted(packs, "pack"), if packs == 1 { "it" } else { "them" });
+        show.say(&format!("no snapshot needs {packs} of {}: a prune removes {them}", bytes(size)))?;
     }
     if report.packs_condemned > 0 {
         let packs = counted(report.packs_condemned, "pack");
@@ -197,9 +223,13 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     }
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());
+    value.insert("num_newer".into(), report.problems_newer.into());
     value.insert("snapshots".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());
+    value.insert("packs_replaced".into(), report.packs_replaced.into());
+    value.insert("packs_unneeded".into(), report.packs_unneeded.into());
+    value.insert("bytes_unneeded".into(), report.bytes_unneeded.into());
     value.insert("packs_condemned".into(), report.packs_condemned.into());
     value.insert("marks".into(), report.marks.into());
     value.insert("tombs".into(), report.tombs.into());

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use strongroom::Area;
 use strongroom::Backend;
 use strongroom::Key;
 use strongroom::Kind;
@@ -185,7 +186,9 @@ pub async fn exists(backend: &dyn Backend) -> Result<bool, Failure> {
         return Ok(false);
     }
     match backend.stat(&Name::Config).await {
-        Ok(found) => Ok(found.is_some()),
+        Ok(Some(_)) => Ok(true),
+        // Packs without a config are a repository that has lost it: opening it says so, and none is made over it.
+        Ok(None) => Ok(backend.list(Area::Packs).await.is_ok_and(|packs| !packs.is_empty())),
         Err(error) if error.kind() == Kind::NoRepository => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -8,7 +8,9 @@ use crate::show::bytes;
 use crate::show::drive;
 use crate::show::message;
 use crate::show::short;
+use crate::show::told;
 use serde_json::Value;
+use std::sync::atomic::Ordering;
 use strongroom::CopyReport;
 use strongroom::Repository;
 
@@ -16,15 +18,25 @@ use strongroom::Repository;
 pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
     let (environment, show) = (context.environment.clone(), context.show.clone());
     let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
-    let from: Repository = other.open().await?;
-    let to: Repository = context.open().await?;
-    let snapshots = other.select(&from, &args.ids, &args.filter).await?;
+    let meant = |which: &str| {
+        let which = format!("this is about the repository to copy {which}");
+        move |failure: Failure| failure.because(which)
+    };
+    let from: Repository = other.open().await.map_err(meant("from"))?;
+    let to: Repository = context.open().await.map_err(meant("to"))?;
+    let snapshots = other.select(&from, &args.ids, &args.filter).await.map_err(meant("from"))?;
+    if other.incomplete.load(Ordering::Relaxed) {
+        context.incomplete.store(true, Ordering::Relaxed);
+    }
     let mut copy = from.copy_to(&to, snapshots).dry_run(args.dry_run);
     copy = args.compression.into_iter().fold(copy, strongroom::CopyBuilder::compression);
     copy = args.threads.into_iter().fold(copy, |copy, count| copy.threads(count.into()));
     copy = args.limit_upload.into_iter().fold(copy, |copy, kib| copy.limit_upload(u64::from(kib) * 1024));
     let report = drive(copy.start(), &context.show, &context.interrupt, false).await?;
-    tell(context, &report, args.dry_run)?;
+    told(tell(context, &report, args.dry_run), || match args.dry_run {
+        true => "nothing was to be changed".into(),
+        false => "the snapshots are copied".into(),
+    })?;
     Ok(Exit::Done)
 }
 

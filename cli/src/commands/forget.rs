@@ -61,6 +61,10 @@ async fn then_prune(
     if args.prune && !args.dry_run {
         return prune::after_forget(context, repository, forgotten).await;
     }
+    if args.prune && !context.show.json {
+        let remark = "the prune was not planned: what it gives back can be told once the snapshots are removed";
+        unless_closed(context.show.say(remark))?;
+    }
     Ok(Exit::Done)
 }
 
@@ -94,18 +98,21 @@ async fn by_rules(context: &Context, repository: &Repository, args: &ForgetArgs)
     let forgotten: Vec<Snapshot> = plan.removals().cloned().collect();
     let ids: Vec<SnapshotId> = forgotten.iter().map(|snapshot| snapshot.id).collect();
     let kept = groups.iter().map(|group| group.decisions.len()).sum::<usize>() - ids.len();
+    let may_remove_all = args.which.unsafe_allow_remove_all;
+    let refused = |error: strongroom::Error| match error.kind() {
+        Kind::Protected => Failure::from(error)
+            .hint("nothing was removed; give other rules, or --unsafe-allow-remove-all if that is meant"),
+        _ => error.into(),
+    };
+    // What the real run refuses is shown by a dry run, and then refused as well.
+    let allowed = plan.check(may_remove_all).map_err(refused);
     if !args.dry_run {
-        repository.apply_forget(plan, args.which.unsafe_allow_remove_all).await.map_err(|error| {
-            match error.kind() {
-                Kind::Protected => Failure::from(error)
-                    .hint("nothing was removed; give other rules, or --unsafe-allow-remove-all if that is meant"),
-                _ => error.into(),
-            }
-        })?;
+        repository.apply_forget(plan, may_remove_all).await.map_err(refused)?;
     }
     let shown = groups.iter().try_for_each(|group| show(context, group));
     let shown = shown.and_then(|()| tell_count(context, &ids, kept, args.dry_run));
     done(shown, args.dry_run)?;
+    allowed?;
     then_prune(context, repository, args, &forgotten).await
 }
 

@@ -22,6 +22,11 @@ use strongroom::Repository;
 
 /// Makes a repository where one is configured, or the user's own.
 pub async fn run(context: &Context, args: InitArgs) -> Result<Exit, Failure> {
+    if !args.no_recovery_code && nobody_reads() {
+        return Err(Failure::failed("standard output is closed")
+            .because("the recovery code would be shown to nobody")
+            .hint("nothing was made; leave standard output open, or give --no-recovery-code"));
+    }
     let place = context.place()?;
     let backend = backend(&place)?;
     make(context, &place, backend, args).await?;
@@ -57,10 +62,22 @@ pub async fn make(
     context.give_folders(&created.repository);
     // A code that nobody saw is lost: unlike other output its end is never quiet.
     tell(context, &created, &from).map_err(|failure| {
-        Failure { exit: Exit::Failed, closed: false, ..failure }
+        Failure { exit: Exit::Partial, closed: false, ..failure }
             .hint("the repository is made; 'strongroom key add --new-recovery-code' makes another code")
     })?;
     Ok(created.repository)
+}
+
+/// Whether the program was started without a standard output. Its runtime has put /dev/null there then, open both ways;
+/// who puts it there on purpose opens it for writing.
+fn nobody_reads() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let output = std::io::stdout();
+    let is_null = rustix::fs::fstat(&output).is_ok_and(|output| {
+        std::fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == output.st_rdev && null.ino() == output.st_ino)
+    });
+    let mode = rustix::fs::fcntl_getfl(&output).map(|flags| flags & rustix::fs::OFlags::RWMODE);
+    is_null && mode == Ok(rustix::fs::OFlags::RDWR)
 }
 
 /// The engine's word for it.

@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::message;
 use crate::show::short;
+use crate::show::told;
 use serde_json::Value;
 use strongroom::Repository;
 use strongroom::SnapshotId;
@@ -13,11 +14,21 @@ use strongroom::SnapshotId;
 /// Protects the snapshots named, or takes their protection away.
 pub async fn run(context: &Context, ids: Vec<String>, is_protected: bool) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let snapshots = context.select(&repository, &ids, &FilterArgs::default()).await?;
+    let snapshots = context.select_surely(&repository, &ids, &FilterArgs::default()).await?;
     let ids: Vec<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
     let changed = repository.protect(&ids, is_protected).await?;
+    told(tell(context, &ids, &changed, is_protected), || "the protection is changed".into())?;
+    Ok(Exit::Done)
+}
+
+fn tell(
+    context: &Context,
+    ids: &[SnapshotId],
+    changed: &[(SnapshotId, SnapshotId)],
+    is_protected: bool,
+) -> Result<(), Failure> {
     let state = if is_protected { "protected" } else { "not protected any more" };
-    for (old, new) in &changed {
+    for (old, new) in changed {
         if context.show.json {
             let mut value = message("changed");
             value.insert("old_snapshot_id".into(), old.to_string().into());
@@ -34,5 +45,5 @@ pub async fn run(context: &Context, ids: Vec<String>, is_protected: bool) -> Res
             context.show.say(&format!("snapshot {} {already}", short(id)))?;
         }
     }
-    Ok(Exit::Done)
+    Ok(())
 }

@@ -98,6 +98,11 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     for (name, text) in lines {
         context.show.say(&format!("{name:<20} {text}"))?;
     }
+    if plan.packs_young > 0 {
+        context
+            .show
+            .say("a backup that runs may yet need young packs; when none does, --min-age 0h takes them as well")?;
+    }
     Ok(())
 }
 

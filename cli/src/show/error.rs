@@ -88,12 +88,16 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut failure = Self::new(Exit::of(error.kind()), error.to_string());
+        failure.hint = error.advice().map(str::to_owned);
         let mut cause = std::error::Error::source(&error);
         while let Some(why) = cause {
             // Wrapped errors often repeat what they wrap; once is enough.
             let text = why.to_string();
             if failure.because.last() != Some(&text) && failure.message != text {
                 failure.because.push(text);
+            }
+            if failure.hint.is_none() {
+                failure.hint = why.downcast_ref::<Error>().and_then(Error::advice).map(str::to_owned);
             }
             if why.is::<EmptyStream>() {
                 failure.hint = Some("no snapshot was stored; with --allow-empty one is".to_owned());

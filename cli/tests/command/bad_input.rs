@@ -206,3 +206,12 @@ fn names_in_errors_do_not_speak_to_the_terminal() {
     let words = "printf 'clear\\033[2Jed' >&2; exit 1";
     house.run(["backup", "--stdin-from-command", "--", "sh", "-c", words]).refused(1, &["because: clear\\u{1b}[2Jed"]);
 }
+
+#[test]
+fn secrets_without_end_are_refused() {
+    let house = House::new();
+    let mut command = house.command(["snapshots"]);
+    run(command.env("STRONGROOM_KEY_FILE", "/dev/zero")).refused(1, &["key file", "64 KiB"]);
+    house.run(["--password-command", "yes", "snapshots"]).refused(1, &["password command", "64 KiB"]);
+    house.run(["--password-file", "/nonexistent", "snapshots"]).refused(1, &["/nonexistent", "hint: check the path"]);
+}

@@ -47,7 +47,7 @@ fn every_rule_can_be_typed() {
     let house = house();
     let rules = "--keep-hourly 1 --keep-weekly 1 --keep-monthly unlimited --keep-yearly -1 --keep-within 1h \
                  --keep-within-hourly 2h --keep-within-daily 1d --keep-within-weekly 1w --keep-within-monthly 1m \
-                 --keep-within-yearly 1y --keep-tag none,here --keep-id ffff --group-by host,label";
+                 --keep-within-yearly 1y --keep-tag none,here --group-by host,label";
     let words: Vec<&str> = ["forget", "--dry-run"].into_iter().chain(rules.split_whitespace()).collect();
     let out = house.run(&words).done().out;
     for reason in ["hourly", "weekly", "monthly", "yearly", "within 1h", "hourly within 2h", "daily within 1d"] {
@@ -123,4 +123,19 @@ fn snapshots_that_lie_about_their_time_push_nothing_out() {
         assert!(kept.contains(&snapshot["id"]), "{} was pushed out", snapshot["time"]);
     }
     house.run(["forget", "--dry-run", "--keep-daily", "4"]).done().says("by the time it was stored");
+}
+
+#[test]
+fn a_dry_run_is_refused_where_the_real_run_is() {
+    let house = house();
+    for more in [["--keep-tag", "nosuch"].as_slice(), &["--keep-tag", "nosuch", "--prune"]] {
+        for dry in [["--dry-run"].as_slice(), &[]] {
+            let words = [&["forget"], dry, more].concat();
+            house.run(words).refused(1, &["every snapshot of a group", "--unsafe-allow-remove-all"]);
+        }
+    }
+    house.run(["forget", "-n", "--keep-id", "deadbeef"]).refused(2, &["deadbeef"]);
+    house.run(["forget", "--keep-last", "1", "--keep-id", "deadbeef"]).refused(2, &["deadbeef"]);
+    house.run(["forget", "-n", "--prune", "--keep-last", "1"]).done().says("the prune was not planned");
+    assert_eq!(house.snapshots().len(), 8);
 }

@@ -93,3 +93,52 @@ fn a_full_standard_output(house: &House) {
     let outcome = crate::harness::run(command.args(["version"]).stdout(Stdio::from(full)));
     outcome.refused(1, &["cannot write the result", "No space left"]);
 }
+
+/// Fills what room there is.
+fn fill(disk: &Mounted) {
+    use std::io::Write;
+    let mut ballast = File::options().create(true).append(true).open(disk.path().join("ballast")).expect("a file");
+    while ballast.write_all(&[1; 4096]).is_ok() {}
+}
+
+#[test]
+fn a_full_disk_lets_snapshots_be_forgotten_and_their_space_be_given_back() {
+    if !crate::harness::is_root() {
+        eprintln!("NOT TESTED: only root can mount a small file system; see the other test of this file");
+        return a_full_standard_output(&House::empty());
+    }
+    let house = House::empty();
+    let disk = Mounted::new(&house.repository(), "64m");
+    house.run(["init", "--no-recovery-code"]).done();
+    let ids: Vec<String> = (1..=4)
+        .map(|seed| {
+            house.write("in/file", noise(seed, 2 << 20));
+            house.backup(&[&house.text("in")])["snapshot_id"].as_str().expect("an ID").to_owned()
+        })
+        .collect();
+    fill(&disk);
+    house.run(["forget", &ids[0]]).done();
+    fill(&disk);
+    house.run(["prune", "--min-age", "0h"]).refused(1, &["No space left", "hint: a prune needs a little room"]);
+    let packs = house.area("packs").len();
+    house.run(["forget", "--prune", &ids[1], &ids[2]]).done().says("gives back");
+    assert!(house.area("packs").len() < packs);
+    house.assert_sound();
+    house.backup(&[&house.text("in")]);
+}
+
+#[test]
+fn forgetting_in_a_repository_that_is_read_only_is_refused_before_anything_goes() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::of_nobody();
+    house.write("in/file", "one");
+    house.backup(&[&house.text("in")]);
+    house.backup(&[&house.text("in")]);
+    let snapshots = house.repository().join("snapshots");
+    let allow = |mode| std::fs::set_permissions(&snapshots, PermissionsExt::from_mode(mode)).expect("a mode");
+    allow(0o500);
+    house.run(["forget", "--keep-last", "1"]).refused(1, &["cannot write to", "Permission denied"]);
+    assert_eq!(house.snapshots().len(), 2);
+    allow(0o700);
+    house.run(["forget", "--keep-last", "1"]).done();
+}

@@ -171,3 +171,93 @@ fn something_else_in_an_objects_place_is_named_and_stops_nothing_else() {
         }
     }
 }
+
+#[test]
+fn a_damaged_mark_or_tomb_names_the_way_out() {
+    for area in ["gc/mark", "gc/tomb"] {
+        let house = House::new();
+        let ids = three(&house);
+        let path = house.repository().join(area).join("a".repeat(32));
+        std::fs::write(&path, "torn").expect("written");
+        for arguments in [["backup", &house.text("in")].as_slice(), &["prune"], &["tag", "--add", "a", &ids[0]]] {
+            house.run(arguments).refused(13, &["aaaaaaaa", "no prune runs on any host", "by hand"]);
+        }
+        house.run(["check"]).refused(13, &["no prune runs on any host", "by hand"]);
+        std::fs::remove_file(&path).expect("removed");
+        house.run(["tag", "--add", "a", &ids[0]]).done();
+        house.run(["prune"]).done();
+        house.assert_sound();
+    }
+}
+
+#[test]
+fn a_damaged_pending_record_stops_prunes_only_and_names_the_way_out() {
+    let house = House::new();
+    three(&house);
+    let path = house.repository().join("pending").join("a".repeat(32));
+    std::fs::write(&path, "torn").expect("written");
+    house.run(["prune"]).refused(13, &["aaaaaaaa", "no backup runs on any host", "by hand"]);
+    house.run(["check"]).refused(13, &["no backup runs on any host", "by hand"]);
+    house.backup(&[&house.text("in")]);
+    std::fs::remove_file(&path).expect("removed");
+    house.run(["prune"]).done();
+}
+
+#[test]
+fn verbs_that_need_every_snapshot_say_how_a_damaged_record_goes() {
+    let house = House::new();
+    let ids = three(&house);
+    damage(&house, &ids[1]);
+    for arguments in [["forget", "--keep-last", "1"].as_slice(), &["prune"]] {
+        house.run(arguments).refused(13, &[&ids[1], "hint: 'strongroom forget ID'"]);
+    }
+    for arguments in
+        [["unprotect", "latest"].as_slice(), &["protect", "latest"], &["rewrite", "--exclude", "file", "latest"]]
+    {
+        house.run(arguments).refused(13, &["latest", &ids[1], "hint: "]);
+    }
+}
+
+#[test]
+fn objects_of_a_newer_program_are_called_newer() {
+    let house = House::new();
+    let ids = three(&house);
+    let path = record(&house, &ids[1]);
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[4] = 9;
+    std::fs::write(&path, bytes).expect("written");
+    house.run(["check"]).refused(14, &["a newer program"]);
+    damage(&house, &ids[2]);
+    house.run(["check"]).refused(13, &["is damaged"]);
+}
+
+#[test]
+fn a_copy_that_leaves_an_unreadable_snapshot_out_says_so() {
+    let house = House::new();
+    let ids = three(&house);
+    let (other, from, key) = (house.text("other"), house.text("repository"), house.text("key"));
+    house.run(["-r", &other, "init", "--no-recovery-code"]).done();
+    let copy = |which: &str| house.run(["-r", &other, "copy", "--from-repo", &from, "--from-key-file", &key, which]);
+    damage(&house, &ids[1]);
+    warned(copy("--all"), &ids[1]);
+    let there = crate::harness::files(&house.path("other/snapshots")).remove(0).0;
+    std::fs::write(&there, "torn").expect("written");
+    copy(&ids[0]).refused(13, &["which is copied to", "hint: 'strongroom forget ID'"]);
+}
+
+#[test]
+fn of_two_with_one_time_the_original_is_the_latest() {
+    let house = House::new();
+    three(&house);
+    house.write("in/secret", "s");
+    let mut newest = house.backup(&[&house.text("in")])["snapshot_id"].as_str().expect("an ID").to_owned();
+    for round in 0..4 {
+        house.run(["rewrite", "--exclude", "secret", &newest]).done();
+        let shown = house.snapshots();
+        assert_eq!(shown.last().expect("some")["id"], newest.as_str(), "{round}");
+        house.write("in/file", format!("round {round}"));
+        let backup = house.backup(&[&house.text("in")]);
+        assert_eq!(backup["parent"], newest.as_str(), "{round}");
+        newest = backup["snapshot_id"].as_str().expect("an ID").to_owned();
+    }
+}

@@ -19,6 +19,7 @@ mod inspect;
 mod keys;
 mod kill;
 mod looking;
+mod lost;
 mod memory;
 mod output;
 mod prune;

@@ -82,6 +82,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Fails early when a `put` could not work: `BackendDenied`, `NoSpace` or `NoRepository`.
     fn check_writable(&self) -> BackendFuture<'_, ()>;
 
+    /// Fails early when a `delete` could not work, without writing: a full store is no obstacle. A store that cannot
+    /// tell these apart checks the same as for a `put`.
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        self.check_writable()
+    }
+
     /// Names the other program whose repository stands here ("a restic repository"), if any.
     fn recognise(&self) -> BackendFuture<'_, Option<String>> {
         Box::pin(async { Ok(None) })

@@ -29,6 +29,9 @@ use std::collections::HashSet;
 
 /// Rounds of copying at most. More than one is needed only where others prune or store at the same time.
 const ROUNDS_MAX: usize = 5;
+/// What helps a prune that has no room for what it must write before it deletes.
+const FULL: &str = "a prune needs a little room before it gives any back: forget one more snapshot, or move some other \
+                    file of a few kilobytes off that disk, and prune again";
 /// Looks at the repository at most, where it changes while it is looked at.
 const LOOKS_MAX: usize = 4;
 
@@ -266,7 +269,7 @@ impl Run {
         for some in all.chunks(MARK_PACKS_MAX) {
             let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
             let body = Tomb { packs: some.to_vec() }.encode();
-            self.view.store.put_small(&Name::Tomb(id), &body).await?;
+            self.put_in_need(&Name::Tomb(id), &body).await?;
         }
         for some in all.chunks(DELETIONS) {
             self.control.check()?;
@@ -291,14 +294,26 @@ impl Run {
         Ok(())
     }
 
+    /// Stores a small object; on a full store in what room there is, else in the room that was set aside.
+    async fn put_in_need(&self, name: &Name, body: &[u8]) -> Result<()> {
+        let (store, backend) = (&self.view.store, self.view.store.backend());
+        match store.put_small(name, body).await {
+            Err(error) if error.kind() == Kind::NoSpace => {
+                let stored =
+                    if backend.spend_reserve().await? { store.put_small(name, body).await } else { Err(error) };
+                stored.map_err(|error| match error.kind() {
+                    Kind::NoSpace => error.advise(FULL),
+                    _ => error,
+                })
+            }
+            other => other,
+        }
+    }
+
     async fn put_mark(&mut self, packs: &[PackId]) -> Result<()> {
         let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
         let body = Mark { packs: packs.to_vec() }.encode();
-        let mut outcome = self.view.store.put_small(&Name::Mark(id), &body).await;
-        let backend = self.view.store.backend();
-        if outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace) && backend.spend_reserve().await? {
-            outcome = self.view.store.put_small(&Name::Mark(id), &body).await;
-        }
+        let outcome = self.put_in_need(&Name::Mark(id), &body).await;
         self.own.push(id);
         match outcome {
             // Another run has found it, finished it and taken it away before it was read back here.

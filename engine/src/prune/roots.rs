@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::store::SNAPSHOT_BY_ID;
 use crate::store::Store;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -19,6 +20,10 @@ use tokio::task::JoinSet;
 const FETCHES_MAX: usize = 8;
 /// Listings of one area at most, each of which found something that vanished before it could be read.
 const LISTINGS_MAX: usize = 20;
+
+/// The way out where a pending record cannot be read.
+const INTENT_BY_HAND: &str = "when no backup runs on any host, it is safe to delete that file from the repository by hand: \
+                              it only announces a snapshot; then run the same command again";
 
 /// One record, as far as a prune needs it.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +115,12 @@ async fn fetch(
             }
             Some(Ok((id, _, Ok(root)))) => drop(found.insert(id, root)),
             Some(Ok((_, name, Err(error)))) if error.kind() == Kind::NotFound => vanished.push(name),
+            Some(Ok((_, name, Err(error)))) if error.kind() == Kind::Damaged => {
+                return Err(error.advise(match name {
+                    Name::Pending(_) => INTENT_BY_HAND,
+                    _ => SNAPSHOT_BY_ID,
+                }));
+            }
             Some(Ok((_, _, Err(error)))) => return Err(error),
         }
     }

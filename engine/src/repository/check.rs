@@ -41,6 +41,7 @@ mod budget;
 #[cfg(test)]
 mod budget_tests;
 mod data;
+mod replaced;
 
 pub use budget::AtThisPace;
 pub use budget::BudgetReport;
@@ -102,6 +103,8 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// How many there are.
     pub problems_total: u64,
+    /// How many of them are objects of a newer program, which is no damage.
+    pub problems_newer: u64,
     /// Snapshots seen.
     pub snapshots: u64,
     /// Packs named by the index.
@@ -114,6 +117,13 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that no index object names: left by interrupted runs, harmless.
     pub packs_unreferenced: u64,
+    /// Packs that are missing, and all of whose chunks are in other packs: nothing is lost, and a prune forgets them.
+    pub packs_replaced: u64,
+    /// Packs that no snapshot needs, in the index or not: they go with a prune. `None` where that cannot be told, because
+    /// a snapshot cannot be read to its end.
+    pub packs_unneeded: Option<u64>,
+    /// Bytes of these.
+    pub bytes_unneeded: Option<u64>,
     /// Declared intents of backups that run, or that were interrupted: the next prune but one removes what is left over.
     pub pending: u64,
     /// Marks of prunes that run, wait for their grace to be over, or were interrupted: the next prune goes on.
@@ -154,6 +164,7 @@ impl CheckReport {
     fn note(&mut self, control: &Control, object: impl fmt::Display, error: Error) -> Result<()> {
         match error.kind() {
             Kind::Damaged | Kind::NotFound | Kind::Unsupported => {
+                self.problems_newer += u64::from(error.kind() == Kind::Unsupported);
                 let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 self.problem(control, object, why);
                 Ok(())
@@ -218,14 +229,16 @@ impl CheckBuilder {
         slots(repository, &control, &mut report).await?;
         intents(repository, &control, &mut report).await?;
         let condemned = prunes(repository, &control, &mut report).await?;
-        let packs = packs(repository, &control, &live, &mut report).await?;
+        let packs = packs(repository, &control, &live, &condemned, &mut report).await?;
         let index = live.current();
         report.packs = u64::try_from(index.pack_ids().len()).unwrap_or(u64::MAX);
         let packs_condemned = index.pack_ids().iter().filter(|pack| condemned.is_condemned(pack)).count();
         report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
-        catalogs(&control, &live, snapshots, &mut report).await?;
+        let unneeded = catalogs(&control, &live, snapshots, &packs, &mut report).await?;
+        report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);
+        report.bytes_unneeded = report.bytes_unneeded.zip(unneeded).map(|(others, (_, bytes))| others + bytes);
         let mut ledger = Ledger::open(repository, self.cache_folder.as_deref(), self.read_data, &packs)?;
         let chosen = data::choose(repository, packs.clone(), self.read_data, &ledger)?;
         if !chosen.is_empty() {
@@ -241,7 +254,14 @@ impl CheckBuilder {
 }
 
 async fn snapshots(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Vec<Snapshot>> {
-    let list = repository.list_snapshots().await?;
+    let list = match repository.list_snapshots().await {
+        Err(error) if error.kind() == Kind::Damaged => {
+            report.problem(control, Area::Snapshots, error.in_one_line());
+            return Ok(Vec::new());
+        }
+        other => other?,
+    };
+    report.packs_unneeded = list.unreadable.is_empty().then_some(0);
     report.snapshots = u64::try_from(list.snapshots.len() + list.unreadable.len()).unwrap_or(u64::MAX);
     for UnreadableSnapshot { id, error } in list.unreadable {
         report.note(control, Name::Snapshot(id), error)?;
@@ -301,13 +321,17 @@ async fn packs(
     repository: &Repository,
     control: &Control,
     live: &LiveIndex,
+    condemned: &Condemned,
     report: &mut CheckReport,
 ) -> Result<Vec<StoredPack>> {
     let (index, mut there) = indexed_and_stored(repository, live).await?;
+    let replaced = replaced::replaced(&index, &there, condemned)?;
+    report.packs_replaced = u64::try_from(replaced.len()).unwrap_or(u64::MAX);
     let mut found = Vec::new();
     for pack in index.packs() {
         let pack = pack?;
         match there.remove(&pack.id) {
+            None if replaced.contains(&pack.id) => {}
             None => report.problem(control, Name::Pack(pack.id), "it is missing"),
             Some(there) if there.length != u64::from(pack.length) => {
                 let name = Name::Pack(pack.id);
@@ -325,6 +349,9 @@ async fn packs(
         }
     }
     report.packs_unreferenced = u64::try_from(there.len()).unwrap_or(u64::MAX);
+    report.bytes_unneeded =
+        report.packs_unneeded.map(|_| there.values().map(|pack| pack.length).fold(0, u64::saturating_add));
+    report.packs_unneeded = report.packs_unneeded.map(|_| report.packs_unreferenced);
     Ok(found)
 }
 
@@ -361,17 +388,19 @@ async fn data_keys(repository: &Repository, control: &Control, index: &Index, re
     Ok(())
 }
 
-/// Every page must open and every chunk must be indexed.
+/// Every page must open and every chunk must be indexed. Gives how many of the `packs` no snapshot needs, and their bytes;
+/// `None` when a page cannot be read.
 async fn catalogs(
     control: &Control,
     live: &Arc<LiveIndex>,
     snapshots: Vec<Snapshot>,
+    packs: &[StoredPack],
     report: &mut CheckReport,
-) -> Result<()> {
+) -> Result<Option<(u64, u64)>> {
     let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::live(live, Class::Metadata));
     let mut survey = Survey::new(pages);
     let index = &live.current();
-    let mut findings = Findings { control, index, report, fatal: None };
+    let mut findings = Findings { control, index, report, needed: Some(HashSet::new()), fatal: None };
     for snapshot in snapshots {
         control.check()?;
         survey.visit(snapshot.root, &mut findings).await;
@@ -385,21 +414,32 @@ async fn catalogs(
             return Err(error);
         }
     }
-    Ok(())
+    let Some(needed) = findings.needed else { return Ok(None) };
+    let is_needed = |pack: &PackId| index.pack_number(pack).is_some_and(|number| needed.contains(&number));
+    let unneeded = packs.iter().filter(|pack| !is_needed(&pack.id));
+    Ok(Some(unneeded.fold((0, 0), |(packs, bytes), pack| (packs + 1, pack.length.saturating_add(bytes)))))
 }
 
 struct Findings<'a> {
     control: &'a Control,
     index: &'a Index,
     report: &'a mut CheckReport,
+    /// Numbers of the packs that anything was found in; `None` once not everything could be looked for.
+    needed: Option<HashSet<u32>>,
     fatal: Option<Error>,
+}
+
+impl Findings<'_> {
+    fn needs(&mut self, pack: u32) {
+        self.needed.iter_mut().for_each(|needed| _ = needed.insert(pack));
+    }
 }
 
 impl Surveyor for Findings<'_> {
     fn chunk(&mut self, chunk: &ChunkRef) {
         match self.index.find(&chunk.id) {
             Err(error) => drop(self.fatal.get_or_insert(error)),
-            Ok(Some(place)) if place.length == chunk.length => {}
+            Ok(Some(place)) if place.length == chunk.length => self.needs(place.pack),
             Ok(Some(_)) => {
                 self.report.problem(
                     self.control,
@@ -411,9 +451,15 @@ impl Surveyor for Findings<'_> {
         }
     }
 
-    fn page(&mut self, _page: &PageRef) {}
+    fn page(&mut self, page: &PageRef) {
+        match self.index.find(&page.id) {
+            Err(error) => drop(self.fatal.get_or_insert(error)),
+            Ok(place) => place.iter().for_each(|place| self.needs(place.pack)),
+        }
+    }
 
     fn unreadable(&mut self, page: &PageRef, gap: Option<Gap>, error: Error) {
+        self.needed = None;
         let lost = gap.map_or_else(String::new, |gap| format!(" ({gap})"));
         if let Err(fatal) = self.report.note(self.control, format!("catalog page {}{lost}", page.id), error) {
             self.fatal.get_or_insert(fatal);

@@ -95,7 +95,11 @@ impl CopyBuilder {
         // Oldest first: the copy of each is the parent of the next one's.
         self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
         let index = self.from.index().await?;
-        let mut there = self.to.snapshots().await?;
+        let there = self.to.snapshots().await;
+        let mut there = there.map_err(|cause| {
+            let doing = format!("cannot list the snapshots of {}, which is copied to", self.to.describe());
+            Error::new(cause.kind(), doing).because(cause)
+        })?;
         let mut report = CopyReport::default();
         let mut copies: Vec<(Snapshot, Snapshot)> = Vec::new();
         for snapshot in std::mem::take(&mut self.snapshots) {

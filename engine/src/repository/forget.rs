@@ -9,7 +9,7 @@ use crate::id::SnapshotId;
 impl Repository {
     /// Removes these snapshots; each must exist, and none may be protected. Gives how many were removed.
     pub async fn forget(&self, ids: &[SnapshotId]) -> Result<u64> {
-        self.check_writable().await?;
+        self.check_deletable().await?;
         // All must be free to go before the first goes: a mistyped list removes nothing.
         for id in ids {
             if self.snapshot(id).await?.is_protected {
@@ -23,7 +23,7 @@ impl Repository {
     /// Removes records that cannot be read because they are damaged: nobody can tell any more what they held. Each is
     /// read once more before the first goes; one that can be read, or that a newer program wrote, is refused.
     pub async fn forget_unreadable(&self, ids: &[SnapshotId]) -> Result<u64> {
-        self.check_writable().await?;
+        self.check_deletable().await?;
         for id in ids {
             match self.read_snapshot(*id).await {
                 Err(error) if error.kind() == Kind::Damaged => {}

@@ -96,6 +96,15 @@ impl ForgetPlan {
         &self.groups
     }
 
+    /// Refuses a plan by which a group would lose all its snapshots, unless `may_remove_all`.
+    pub fn check(&self, may_remove_all: bool) -> Result<()> {
+        match self.groups.iter().find(|group| !may_remove_all && group.loses_all()) {
+            None => Ok(()),
+            Some(group) => Err(Error::new(Kind::Protected, "forget every snapshot of a group")
+                .because(format!("the rules keep none of the {} that belong together", group.decisions.len()))),
+        }
+    }
+
     /// The snapshots that no rule keeps.
     pub fn removals(&self) -> impl Iterator<Item = &Snapshot> {
         let decisions = self.groups.iter().flat_map(|group| &group.decisions);
@@ -107,7 +116,7 @@ impl Repository {
     /// Applies keep rules to the snapshots that pass the filter, group by group. `offset_at` is how many seconds east
     /// of UTC the place is whose days and weeks count, at a time.
     ///
-    /// Errors: any snapshot record that cannot be read; rules that are all empty.
+    /// Errors: any snapshot record that cannot be read; rules that are all empty; an id to keep that no snapshot has.
     pub async fn plan_forget(
         &self,
         rules: &KeepRules,
@@ -123,7 +132,13 @@ impl Repository {
             stored.insert(listed.name, listed.modified);
         }
         let mut groups: BTreeMap<GroupKey, Vec<Dated>> = BTreeMap::new();
-        for snapshot in self.snapshots().await?.into_iter().filter(|snapshot| filter.matches(snapshot)) {
+        let snapshots = self.snapshots().await?;
+        let is_known = |start: &String| snapshots.iter().any(|snapshot| snapshot.id.to_string().starts_with(start));
+        if let Some(unknown) = rules.ids.iter().find(|start| !is_known(start)) {
+            return Err(Error::new(Kind::Invalid, "cannot tell what to keep")
+                .because(format!("there is no snapshot {unknown}")));
+        }
+        for snapshot in snapshots.into_iter().filter(|snapshot| filter.matches(snapshot)) {
             let stored = stored.get(&Name::Snapshot(snapshot.id)).copied().flatten();
             groups.entry(group_by.key(&snapshot)).or_default().push(Dated { snapshot, stored });
         }
@@ -134,12 +149,8 @@ impl Repository {
     /// Removes what the plan says. A group that would lose all its snapshots is refused, before anything is removed,
     /// unless `may_remove_all`. Gives how many were removed; one that is gone already does not count.
     pub async fn apply_forget(&self, plan: ForgetPlan, may_remove_all: bool) -> Result<u64> {
-        if !may_remove_all && let Some(group) = plan.groups.iter().find(|group| group.loses_all()) {
-            let count = group.decisions.len();
-            return Err(Error::new(Kind::Protected, "forget every snapshot of a group")
-                .because(format!("the rules keep none of the {count} that belong together")));
-        }
-        self.check_writable().await?;
+        plan.check(may_remove_all)?;
+        self.check_deletable().await?;
         let ids: Vec<SnapshotId> = plan.removals().map(|snapshot| snapshot.id).collect();
         self.remove_records(&ids).await
     }

@@ -157,11 +157,22 @@ impl Repository {
 
     /// Before anything is written: this program must know every feature, and the backend must take objects.
     async fn check_writable(&self) -> Result<()> {
+        self.check_features()?;
+        self.store().backend().check_writable().await
+    }
+
+    /// Before something is deleted and nothing written: a full store must not keep its space from being given back.
+    async fn check_deletable(&self) -> Result<()> {
+        self.check_features()?;
+        self.store().backend().check_deletable().await
+    }
+
+    fn check_features(&self) -> Result<()> {
         if let Some(feature) = &self.inner.read_only_because {
             return Err(Error::new(Kind::Unsupported, "the repository needs a newer program to be written to")
                 .because(format!("writing needs the feature {feature:?}, which this program does not know")));
         }
-        self.store().backend().check_writable().await
+        Ok(())
     }
 
     /// The index as the backend holds it now, for reading. What an index object that cannot be read names is missing

@@ -142,6 +142,11 @@ async fn read_config(backend: &dyn Backend) -> Result<bytes::Bytes> {
     }
     match backend.get(&Name::Config).await {
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::NoRepository) => {
+            if backend.list(Area::Packs).await.is_ok_and(|packs| !packs.is_empty()) {
+                return Err(Error::new(Kind::Damaged, format!("the config is missing in {}", backend.describe()))
+                    .because("there are packs of a repository, and without its config nothing can read them")
+                    .advise("bring the file 'config' back from a copy of the repository; make no new one over it"));
+            }
             Err(Error::new(Kind::NoRepository, format!("there is no repository at {}", backend.describe())))
         }
         other => other,
@@ -153,8 +158,14 @@ async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Re
     let kind = key.kind();
     let secret = Arc::new(key.into_slot_secret()?);
     let mut damaged = None;
+    let listed = backend.list(Area::Slots).await?;
+    if listed.is_empty() {
+        return Err(Error::new(Kind::Damaged, "the repository has lost its key slots")
+            .because("keys/slot is empty, and without a slot no password, key file or recovery code opens anything")
+            .advise("bring the folder keys/slot back from a copy of the repository"));
+    }
     let mut slots = Vec::new();
-    for listed in backend.list(Area::Slots).await? {
+    for listed in listed {
         let Name::Slot(id) = listed.name else { continue };
         let bytes = match backend.get(&listed.name).await {
             Ok(bytes) => bytes,

@@ -121,10 +121,7 @@ impl Repository {
             return Err(Error::new(Kind::Unsupported, "the repository needs a newer program to be pruned")
                 .because(format!("pruning needs the feature {feature:?}, which this program does not know")));
         }
-        match self.check_writable().await {
-            Err(error) if error.kind() == Kind::NoSpace => self.store().backend().spend_reserve().await.map(|_| ()),
-            other => other,
-        }
+        self.check_deletable().await
     }
 }
 

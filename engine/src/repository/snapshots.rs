@@ -9,6 +9,8 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::store::SNAPSHOT_BY_ID;
+use std::cmp::Reverse;
 use tokio::task::JoinSet;
 
 /// Snapshot records fetched at once.
@@ -98,6 +100,7 @@ impl Repository {
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
         let SnapshotList { snapshots, unreadable } = self.list_snapshots().await?;
         match unreadable.into_iter().next() {
+            Some(one) if one.error.kind() == Kind::Damaged => Err(one.error.advise(SNAPSHOT_BY_ID)),
             Some(one) => Err(one.error),
             None => Ok(snapshots),
         }
@@ -143,7 +146,8 @@ impl Repository {
                 unreadable.push(UnreadableSnapshot { id, error });
             }
         }
-        all.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
+        // What is made from a snapshot has its time and is finished later: of the two the original is the newer one.
+        all.sort_by_key(|snapshot| (snapshot.started, Reverse(snapshot.finished), snapshot.id));
         unreadable.sort_by_key(|one| one.id);
         Ok(SnapshotList { snapshots: all, unreadable })
     }

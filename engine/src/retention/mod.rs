@@ -5,6 +5,9 @@
 //! and what no rule keeps may go. The oldest of all is kept while a rule has counts left, so that a history
 //! grows to its full length.
 //!
+//! Snapshots that are the same but for tags and id count as one: a change of tags that was cut off, or two copies made
+//! at once, must not push others out. They share their fate.
+//!
 //! A snapshot's time is what its host claims. A host that was broken into could store snapshots with forged times until every rule
 //! is used up by them. So the time at which the store received a record, where it tells, is looked at as well. A claim
 //! of a later time counts as that time. And where a claim and the store differ by more than a day, the rules are
@@ -14,6 +17,7 @@
 mod age;
 mod calendar;
 mod rounds;
+mod twins;
 
 pub use age::Age;
 pub use age::AgeError;
@@ -88,6 +92,8 @@ pub enum Reason {
     Rule(String),
     /// A rule counts it by the time at which the store received it, since its host claims another one.
     ByStore(String),
+    /// Another one that is the same but for its tags is kept.
+    Twin,
 }
 
 impl fmt::Display for Reason {
@@ -98,6 +104,7 @@ impl fmt::Display for Reason {
             Self::Tags(tags) if tags.is_empty() => out.write_str("no tags"),
             Self::Tags(tags) => write!(out, "tags {}", tags.join(",")),
             Self::Rule(rule) => out.write_str(rule),
+            Self::Twin => out.write_str("same as one that is kept"),
             Self::ByStore(rule) => write!(out, "{rule} by the time it was stored"),
         }
     }
@@ -129,17 +136,26 @@ impl Decision {
 
 /// Applies the rules to the snapshots of one group, in any order; gives them newest first. `offset_at` is how many
 /// seconds east of UTC the place is whose calendar counts, at a time.
-pub(crate) fn decide(rules: &KeepRules, group: Vec<Dated>, offset_at: &dyn Fn(Timestamp) -> i32) -> Vec<Decision> {
+pub(crate) fn decide(rules: &KeepRules, mut group: Vec<Dated>, offset_at: &dyn Fn(Timestamp) -> i32) -> Vec<Decision> {
+    let firsts = twins::firsts(&mut group);
     let claims: Vec<Timestamp> = group.iter().map(rounds::claimed).collect();
     let stores: Vec<Timestamp> = group.iter().map(rounds::believed).collect();
-    let by_claim = rounds::apply(rules, &claims, &group, offset_at);
-    let by_store = if claims == stores { Vec::new() } else { rounds::apply(rules, &stores, &group, offset_at) };
+    let by_claim = rounds::apply(rules, &claims, &group, &firsts, offset_at);
+    let by_store =
+        if claims == stores { Vec::new() } else { rounds::apply(rules, &stores, &group, &firsts, offset_at) };
+    let mut named = vec![false; group.len()];
+    let fixed: Vec<Vec<Reason>> = group.iter().map(|dated| fixed(rules, &dated.snapshot)).collect();
+    for (_, first) in fixed.iter().zip(&firsts).filter(|(reasons, _)| !reasons.is_empty()) {
+        named.get_mut(*first).into_iter().for_each(|named| *named = true);
+    }
     let mut decided = Vec::with_capacity(group.len());
-    for (number, (dated, claimed)) in group.into_iter().zip(&claims).enumerate() {
-        let mut reasons = fixed(rules, &dated.snapshot);
-        reasons.extend(by_claim.iter().filter(|kept| kept.0 == number).map(|kept| Reason::Rule(kept.1.clone())));
+    for (((dated, claimed), mut reasons), first) in group.into_iter().zip(&claims).zip(fixed).zip(&firsts) {
+        reasons.extend(by_claim.iter().filter(|kept| kept.0 == *first).map(|kept| Reason::Rule(kept.1.clone())));
         if reasons.is_empty() {
-            reasons.extend(by_store.iter().filter(|kept| kept.0 == number).map(|kept| Reason::ByStore(kept.1.clone())));
+            reasons.extend(by_store.iter().filter(|kept| kept.0 == *first).map(|kept| Reason::ByStore(kept.1.clone())));
+        }
+        if reasons.is_empty() && named.get(*first) == Some(&true) {
+            reasons.push(Reason::Twin);
         }
         decided.push((*claimed, Decision { snapshot: dated.snapshot, reasons }));
     }

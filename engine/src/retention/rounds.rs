@@ -45,14 +45,17 @@ enum Left {
     Within(Age),
 }
 
-/// Which of the group (by position) the rules keep at these times, and the words of the rule.
+/// Which of the group (by position) the rules keep at these times, and the words of the rule. Of twins only the `firsts`
+/// are looked at.
 pub(super) fn apply(
     rules: &KeepRules,
     times: &[Timestamp],
     group: &[Dated],
+    firsts: &[usize],
     offset_at: &dyn Fn(Timestamp) -> i32,
 ) -> Vec<(usize, String)> {
     let mut order: Vec<(usize, Timestamp)> = times.iter().copied().enumerate().collect();
+    order.retain(|(number, _)| firsts.get(*number) == Some(number));
     // Of two at the same time the id decides, so that every run decides alike.
     order.sort_by_key(|(number, time)| Reverse((*time, group.get(*number).map(|dated| dated.snapshot.id))));
     let local = |time| Local::new(time, offset_at(time));

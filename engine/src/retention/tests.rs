@@ -42,6 +42,24 @@ fn the_last_are_kept() {
 }
 
 #[test]
+fn snapshots_that_are_the_same_count_as_one_and_share_their_fate() {
+    let mut group = days(5);
+    // The same again, under other ids and with other tags: stored now, as tags are changed.
+    let mut again = at(100, NOON - DAY, Some(NOON + DAY));
+    again.snapshot.tags.push("changed".to_owned());
+    group.insert(0, again);
+    group.push(at(101, NOON - 3 * DAY, Some(NOON)));
+    let last = |count| KeepRules { last: Keep::Newest(count), ..KeepRules::default() };
+    assert_eq!(kept(&last(3), group.clone()), [0, 100, 1, 2]);
+    assert_eq!(kept(&last(4), group.clone()), [0, 100, 1, 2, 101, 3]);
+    let tagged = KeepRules { tags: vec![vec!["changed".to_owned()]], ..KeepRules::default() };
+    let decided = decide(&tagged, group, &utc);
+    let twin = decided.iter().find(|decision| number(decision) == 1).unwrap();
+    assert_eq!(twin.reasons, [Reason::Twin]);
+    assert_eq!(decided.iter().filter(|decision| decision.is_kept()).count(), 2);
+}
+
+#[test]
 fn the_newest_of_each_day_is_kept() {
     let mut group = days(5);
     group.extend((0..5).map(|back| at(100 + back, NOON - i64::from(back) * DAY - 3600, None)));

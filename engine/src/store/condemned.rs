@@ -14,6 +14,11 @@ use crate::id::SnapshotId;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
+/// The way out where one cannot be read. Without prunes no pack is about to go, and those that are gone are missed in
+/// the list of packs, which everybody reads who commits.
+const BY_HAND: &str = "when no prune runs on any host, it is safe to delete that file from the repository by hand: packs \
+                       that are gone are found out by their listing; then run the same command again";
+
 /// The marks and tombs of a repository. A pack in any of them is not to be relied on.
 #[derive(Debug, Default)]
 pub(crate) struct Condemned {
@@ -26,7 +31,7 @@ impl Condemned {
     /// gone once a second listing says so too.
     pub(crate) async fn read(store: &Store) -> Result<Self> {
         let (condemned, damaged) = Self::read_what_opens(store).await?;
-        damaged.into_iter().next().map_or(Ok(condemned), |(_, error)| Err(error))
+        damaged.into_iter().next().map_or(Ok(condemned), |(_, error)| Err(error.advise(BY_HAND)))
     }
 
     /// The same for those who only read: what can be read of it, and the damaged marks and tombs. One that is not

@@ -45,6 +45,10 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+/// The way out for verbs that need every snapshot, where the record of one cannot be read.
+pub(crate) const SNAPSHOT_BY_ID: &str = "'strongroom forget ID' removes that damaged record for good, if no copy of the \
+                                         repository has it; then run the same command again";
+
 /// One opened repository: its backend, its keys, and where time and randomness come from.
 pub(crate) struct Store {
     backend: Arc<dyn Backend>,

@@ -51,7 +51,7 @@ fn lines(context: &Context, report: &BackupReport, dry_run: bool) -> Result<(), 
     let show = &context.show;
     match report.parent {
         Some(parent) => show.say(&format!("compared with snapshot {}", short(&parent)))?,
-        None => show.say("no earlier snapshot of this: everything was read")?,
+        None => show.say("compared with no earlier snapshot: everything was read")?,
     }
     for (what, new, changed, same) in [
         ("Files:", report.files_new, report.files_changed, report.files_unchanged),

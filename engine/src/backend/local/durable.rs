@@ -4,6 +4,7 @@ use super::Folder;
 use super::failure::failed;
 use super::failure::is_unknown_call;
 use super::failure::retried;
+use crate::backend::Area;
 use crate::backend::Name;
 use crate::backend::Payload;
 use crate::error::Error;
@@ -159,6 +160,10 @@ impl Folder {
     fn ensure_folder(&self, folder: &Path) -> Result<()> {
         if self.unsynced().known.contains(folder) {
             return Ok(());
+        }
+        if folder == self.root.join(Area::Snapshots.prefix()) {
+            // Made with the repository, and never again: empty, it would say that nothing is needed.
+            self.must_have_snapshots()?;
         }
         let doing = || format!("cannot create {}", folder.display());
         match make_folder(folder) {

@@ -43,7 +43,7 @@ impl Folder {
             _ => failed(doing(), cause),
         })?;
         self.refuse_if_occupied(&doing)?;
-        self.make_folders().map_err(|cause| failed(doing(), cause))?;
+        self.make_folders(&[]).map_err(|cause| failed(doing(), cause))?;
         for above in absolute.ancestors().skip(1).filter(|above| above.components().count() >= standing) {
             self.queue_sync(above);
         }
@@ -51,9 +51,11 @@ impl Folder {
         self.remove_stale().map(|_| ())
     }
 
-    pub(super) fn check_writable(&self) -> Result<()> {
+    /// Whether the folders may be written to, as far as can be told without doing so.
+    pub(super) fn check_permitted(&self) -> Result<()> {
         let doing = || format!("cannot write to {}", self.root.display());
         self.must_stand()?;
+        self.must_have_snapshots()?;
         for area in [Area::Packs, Area::Index, Area::DataKeys, Area::Pending, Area::Snapshots] {
             let folder = self.root.join(area.prefix());
             match retried(|| rustix::fs::access(&folder, Access::WRITE_OK | Access::EXEC_OK)) {
@@ -62,6 +64,12 @@ impl Folder {
                 other => other.map_err(|cause| failed(doing(), cause))?,
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        let doing = || format!("cannot write to {}", self.root.display());
+        self.check_permitted()?;
         self.stage(&doing, |file, staged| {
             retried(|| file.write(b"?")).map_err(|cause| failed(doing(), cause))?;
             retried(|| rustix::fs::unlink(staged)).map_err(|cause| failed(doing(), cause))
@@ -122,13 +130,14 @@ impl Folder {
     pub(super) fn restore_folders(&self) -> Result<()> {
         let doing = || format!("cannot find a repository in {}", self.root.display());
         match self.stat(&Name::Config)? {
-            Some(_) => self.make_folders().map_err(|cause| failed(doing(), cause)),
+            Some(_) => self.make_folders(&[Area::Snapshots]).map_err(|cause| failed(doing(), cause)),
             None => Err(Error::new(Kind::NoRepository, doing()).because("it has no config")),
         }
     }
 
-    fn make_folders(&self) -> io::Result<()> {
-        for name in PLAIN.into_iter().chain(Area::ALL.map(Area::prefix)) {
+    fn make_folders(&self, but: &[Area]) -> io::Result<()> {
+        let areas = Area::ALL.into_iter().filter(|area| !but.contains(area)).map(Area::prefix);
+        for name in PLAIN.into_iter().chain(areas) {
             let path = self.root.join(name.trim_end_matches('/'));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}

@@ -165,6 +165,10 @@ impl Backend for LocalBackend {
         self.off_thread(Folder::check_writable)
     }
 
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        self.off_thread(Folder::check_permitted)
+    }
+
     fn recognise(&self) -> BackendFuture<'_, Option<String>> {
         self.off_thread(Folder::recognise)
     }

@@ -85,17 +85,40 @@ impl Folder {
     }
 
     /// The directory of an area. A missing one counts as empty only where a config stands beside it:
-    /// copying tools leave out empty folders, but an unmounted disk must not look like an empty one.
+    /// copying tools leave out empty folders, but an unmounted disk must not look like an empty one. That of the
+    /// snapshots never does: a prune would take a repository that has lost it for one without snapshots.
     fn entries(&self, top: &Path, area: Area) -> Result<Vec<DirEntry>> {
         let doing = || format!("cannot list {area} in {}", self.root.display());
         match read_folder(top) {
             Ok(entries) => Ok(entries),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => match self.stat(&Name::Config)? {
+                Some(_) if area == Area::Snapshots => Err(self.snapshots_lost()),
                 Some(_) => Ok(Vec::new()),
                 None => Err(Error::new(Kind::NoRepository, doing()).because(cause)),
             },
             Err(cause) => Err(failed(doing(), cause)),
         }
+    }
+
+    /// Fails when the folder of the snapshots is gone and the rest of the repository stands.
+    pub(super) fn must_have_snapshots(&self) -> Result<()> {
+        let folder = self.root.join(Area::Snapshots.prefix());
+        match retried(|| std::fs::metadata(&folder)) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => match self.stat(&Name::Config)? {
+                Some(_) => Err(self.snapshots_lost()),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn snapshots_lost(&self) -> Error {
+        Error::new(Kind::Damaged, format!("the folder snapshots is missing in {}", self.root.display()))
+            .because("with it all snapshots are lost, and without them a prune would remove everything that is stored")
+            .advise(
+                "bring the folder back from a copy of the repository, or from where a repair of the file system has put \
+                 it (lost+found); only if there never was a snapshot, make an empty folder of that name",
+            )
     }
 
     /// Adds one directory entry to a listing, unless it is a stranger or just went away.
