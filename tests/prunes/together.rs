@@ -7,6 +7,9 @@ use super::prune;
 use super::stored;
 use super::tree;
 use crate::support::between::Between;
+use crate::support::crash::Crash;
+use crate::support::crash::Event;
+use crate::support::crash::Mode;
 use crate::support::given::Tree;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
@@ -15,11 +18,18 @@ use crate::support::scene::in_time;
 use crate::support::scene::shared;
 use crate::support::scene::store;
 use crate::support::scene::told;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use strongroom::Area;
+use strongroom::Backend;
 use strongroom::Kind;
 use strongroom::MaxUnused;
 use strongroom::MemoryBackend;
+use strongroom::Name;
 use strongroom::SnapshotId;
 
 /// Three snapshots that share some files; the first is forgotten. The label says whose they are.
@@ -182,4 +192,67 @@ async fn trees_of_these_tests_share_what_a_prune_removes() {
     let new = |tree: &Tree| tree.items.iter().map(|item| item.bytes.len() as u64).sum::<u64>();
     let report = store(&repository, &trees.0[2]).await.expect("stored");
     assert!(report.bytes_new > 0 && report.bytes_new < new(&trees.0[2]), "{}", report.bytes_new);
+}
+
+/// Two trees that two hosts stored without seeing each other's: what both have is in a pack of each.
+async fn stored_twice(seed: u64) -> (MemoryBackend, Trees, SnapshotId) {
+    let one = tree("one", &[(1, 300_000), (2, 200_000)]);
+    let two = tree("two", &[(1, 300_000), (3, 90_000)]);
+    let three = tree("three", &[(3, 90_000), (4, 50_000)]);
+    let scene = Scene::new(seed);
+    let memory = MemoryBackend::with_clock(scene.clock());
+    scene.create(shared(memory.clone()), false).await.expect("created");
+    let apart = memory.fork();
+    let first = stored(&Scene::new(seed + 1).open(shared(memory.clone())).await.expect("opened"), &one).await;
+    stored(&Scene::new(seed + 2).open(shared(apart.clone())).await.expect("opened"), &two).await;
+    become_of(&memory, memory.contents().into_iter().chain(apart.contents())).await;
+    (memory, Trees(vec![one, two, three]), first)
+}
+
+/// Makes a store hold these objects and no others.
+async fn become_of(memory: &MemoryBackend, objects: impl Iterator<Item = (Name, Bytes)>) {
+    let objects: BTreeMap<Name, Bytes> = objects.collect();
+    for (name, _) in memory.contents() {
+        if !objects.contains_key(&name) {
+            memory.delete(&name).await.expect("deleted");
+        }
+    }
+    for (name, bytes) in objects {
+        memory.replace(name, bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_prune_that_dies_takes_no_copy_that_another_relies_on() {
+    for seed in [100, 110, 120, 130] {
+        let (mut at, mut died) = (1, 0);
+        loop {
+            let (memory, trees, first) = stored_twice(seed).await;
+            let other = memory.clone();
+            let deletions = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&deletions);
+            let between = Between::new(&memory, at, async move {
+                let crash = Crash::new(&other);
+                let repository = Scene::new(seed + 3).open(shared(crash.clone())).await.expect("opened");
+                repository.forget(&[first]).await.expect("forgotten");
+                prune(&repository).await.expect("pruned");
+                let trace = crash.trace();
+                let is_pack = |event: &&Event| matches!(event, Event::Delete { name } if name.is_pack());
+                counted.store(trace.iter().filter(is_pack).count(), Ordering::SeqCst);
+                if let Some(last) = trace.iter().position(|event| is_pack(&event)) {
+                    become_of(&other, crash.at(last + 1, Mode::Kept).contents().into_iter()).await;
+                }
+            });
+            let repository = Scene::new(seed + 4).open(shared(between.clone())).await.expect("opened");
+            // It may find that everything has changed under its hands.
+            let _ = in_time(prune(&repository)).await;
+            if !between.happened() {
+                break;
+            }
+            died += usize::from(deletions.load(Ordering::SeqCst) > 1);
+            sound(&memory, &trees, &format!("seed {seed}, before operation {at}")).await;
+            at += 1;
+        }
+        assert!(at > 40 && died > 20, "{at} operations, {died} times another died between two deletions");
+    }
 }

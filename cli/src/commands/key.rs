@@ -32,7 +32,7 @@ pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let (repository, key) = context.open_and_keep_key().await?;
     match args.verb {
         KeyVerb::Rotate(args) => rotate(context, &repository, key, args).await?,
-        KeyVerb::List => list(context, &repository.keys().await?)?,
+        KeyVerb::List => return list(context, &repository).await,
         KeyVerb::Add(args) => add(context, &repository, args).await?,
         KeyVerb::Remove { id } => remove(context, &repository, &id).await?,
         KeyVerb::Passwd { new_password_file, label, kdf: cost } => {
@@ -55,7 +55,20 @@ fn word(kind: SlotKind) -> &'static str {
     }
 }
 
-fn list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
+async fn list(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
+    let slots = repository.keys().await?;
+    show_list(context, &slots)?;
+    let unreadable = repository.unreadable_keys().await?;
+    let is_whole = unreadable.is_empty();
+    for (id, error) in unreadable {
+        let why = Failure::from(error).because.join(": ");
+        let help = format!("nothing opens with it; 'strongroom key remove {id}' removes it if it is damaged");
+        context.show.warn(&format!("key {id} cannot be read ({why}): {help}"));
+    }
+    Ok(if is_whole { Exit::Done } else { Exit::Partial })
+}
+
+fn show_list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
     if context.show.json {
         let one = |slot: &KeySlot| {
             json!({
@@ -112,18 +125,19 @@ fn show_code(context: &Context, id: SlotId, code: String) -> Result<(), Failure>
 }
 
 async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Result<(), Failure> {
-    let slots = repository.keys().await?;
-    let mut matching = slots.iter().filter(|slot| slot.id.to_string().starts_with(prefix));
-    let (Some(slot), None) = (matching.next(), matching.next()) else {
+    let readable = repository.keys().await?.into_iter().map(|slot| (slot.id, slot.current));
+    let unreadable = repository.unreadable_keys().await?.into_iter().map(|(id, _)| (id, false));
+    let mut matching = readable.chain(unreadable).filter(|(id, _)| id.to_string().starts_with(prefix));
+    let (Some((id, is_current)), None) = (matching.next(), matching.next()) else {
         return Err(Failure::failed(format!("there is not exactly one key that begins with '{prefix}'"))
             .hint("'strongroom key list' shows them"));
     };
-    if slot.current {
-        return Err(Failure::failed(format!("the key {} is the one in use", slot.id))
+    if is_current {
+        return Err(Failure::failed(format!("the key {id} is the one in use"))
             .hint("unlock with another key to remove it, or use 'strongroom key passwd'"));
     }
-    repository.remove_key(slot.id).await?;
-    told(done(context, "removed", "removed the key", slot.id), || "the key is removed".into())
+    repository.remove_key(id).await?;
+    told(done(context, "removed", "removed the key", id), || "the key is removed".into())
 }
 
 /// A new root key. Everything that must be known is told before an old key goes, so that nobody is locked out by a

@@ -203,3 +203,37 @@ fn what_a_newer_root_key_has_sealed_is_not_called_damaged() {
     house.run(["cat", "snapshot", &newest]).refused(14, &["the root key was changed", advice]);
     house.run(["key", "rotate"]).refused(14, &["the root key was changed", advice]);
 }
+
+#[test]
+fn a_secret_that_opens_the_repository_already_is_not_added_again() {
+    let house = House::new();
+    let (old, new) = (house.text("old"), house.text("new"));
+    house.write("old", "old password");
+    house.write("new", "new password");
+    house.run(["key", "add", "--new-password-file", &old]).done();
+    house.run(["key", "add", "--new-password-file", &old]).refused(1, &["opens the repository already"]);
+    house.run(["key", "add", "--new-key-file", &house.text("key")]).refused(1, &["opens the repository already"]);
+    // So a password that was changed is gone.
+    with(&house, &[], &["-p", &old, "key", "passwd", "--new-password-file", &new]).done();
+    with(&house, &[], &["-p", &old, "snapshots"]).refused(12, &["does not open"]);
+    with(&house, &[], &["-p", &new, "snapshots"]).done();
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_named_and_can_be_removed() {
+    let house = House::new();
+    let password = house.text("password");
+    house.write("password", "a password");
+    let added = house.run(["--json", "key", "add", "--new-password-file", &password]).done().message("added");
+    let id = added["id"].as_str().expect("an id").to_owned();
+    let slot = house.path("repository").join("keys/slot").join(&id);
+    std::fs::remove_file(&slot).expect("removed");
+    std::fs::write(&slot, b"").expect("emptied");
+    let listed = house.run(["key", "list"]).ended(3);
+    assert!(listed.err.contains(&format!("key remove {id}")), "{listed}");
+    house.run(["key", "add", "--new-recovery-code"]).done();
+    house.run(["check"]).refused(13, &["damaged"]);
+    house.run(["key", "remove", &id]).done();
+    house.run(["key", "list"]).done();
+    house.run(["check"]).done();
+}

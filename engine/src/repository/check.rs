@@ -280,8 +280,8 @@ async fn index(repository: &Repository, control: &Control, report: &mut CheckRep
 
 /// Key slots are ways in: a damaged one locks somebody out later.
 async fn slots(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<()> {
-    for (name, error) in repository.damaged_slots().await? {
-        report.note(control, name, error)?;
+    for (id, error) in repository.unreadable_keys().await? {
+        report.note(control, Name::Slot(id), error)?;
     }
     Ok(())
 }

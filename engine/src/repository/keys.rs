@@ -3,6 +3,7 @@
 use super::Repository;
 use super::create::KdfChoice;
 use super::open::Key;
+use super::open::open_slot;
 use super::open::slot_key;
 use crate::backend::Area;
 use crate::backend::Name;
@@ -99,12 +100,11 @@ pub(super) async fn new_slot(store: &Store, ring: &Keyring, secret: &Arc<Secret>
 }
 
 impl Repository {
-    /// All ways in.
+    /// All ways in that can be read; [`Self::unreadable_keys`] names the others.
     pub async fn keys(&self) -> Result<Vec<KeySlot>> {
         let mut slots = Vec::new();
-        for (name, outcome) in self.read_slots().await? {
-            if let Name::Slot(id) = name {
-                let head = outcome?;
+        for (id, outcome) in self.read_slots().await? {
+            if let Ok(head) = outcome {
                 slots.push(KeySlot {
                     id,
                     kind: head.kind,
@@ -118,7 +118,15 @@ impl Repository {
         Ok(slots)
     }
 
-    /// Adds a way in: a passphrase or a key file.
+    /// Slots that do not read as slots, and why: nothing opens the repository through them any more, unless a newer
+    /// program wrote them.
+    pub async fn unreadable_keys(&self) -> Result<Vec<(SlotId, Error)>> {
+        let slots = self.read_slots().await?;
+        Ok(slots.into_iter().filter_map(|(id, outcome)| outcome.err().map(|error| (id, error))).collect())
+    }
+
+    /// Adds a way in: a passphrase or a key file. One that opens the repository already is refused: of two slots for one
+    /// secret the other would still open when the first is removed.
     pub async fn add_key(&self, key: Key, kdf: KdfChoice, label: &str) -> Result<SlotId> {
         self.check_writable().await?;
         let kind = key.kind();
@@ -127,6 +135,11 @@ impl Repository {
         }
         self.check_slot().await?;
         let secret = Arc::new(key.into_slot_secret()?);
+        if let Some(known) = self.slot_of(kind, &secret).await? {
+            return Err(Error::new(Kind::Conflict, "cannot add this key")
+                .because(format!("it opens the repository already, as the key {known}"))
+                .advise("choose another one; 'strongroom key list' shows what there is"));
+        }
         new_slot(self.store(), &self.inner.ring, &secret, NewSlot::new(self.store(), kind, kdf, label)?).await
     }
 
@@ -143,16 +156,25 @@ impl Repository {
     /// its secret can still open the repository.
     pub async fn remove_key(&self, id: SlotId) -> Result<()> {
         self.check_writable().await?;
-        let slots = self.keys().await?;
-        if !slots.iter().any(|slot| slot.id == id) {
+        let slots = self.read_slots().await?;
+        let Some((_, head)) = slots.iter().find(|(slot, _)| *slot == id) else {
             return Err(Error::new(Kind::NotFound, format!("there is no key {id}")));
-        }
+        };
         let refused = |kind| Error::new(kind, format!("cannot remove key {id}"));
-        if slots.len() == 1 {
+        let is_readable = match head {
+            Ok(_) => true,
+            Err(error) if error.kind() == Kind::Damaged => false,
+            Err(error) => return Err(refused(error.kind()).because(error.to_string())),
+        };
+        if !slots.iter().any(|(other, head)| *other != id && head.is_ok()) {
             return Err(refused(Kind::Invalid).because("it is the only one: nobody could open the repository any more"));
         }
         let name = Name::Slot(id);
         let backend = self.store().backend();
+        if !is_readable {
+            // Nothing opens through it, so it is never put back.
+            return backend.delete(&name).await;
+        }
         let bytes = backend.get(&name).await?;
         // They may have to go back, and then they must be what was stored: a store that misreads is found out before.
         SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(name))?;
@@ -163,7 +185,7 @@ impl Repository {
         // Others may have removed the other keys since they were counted. Whoever deletes last sees here that nothing
         // is left; the same bytes go back under their name, which nobody else can have taken.
         let left = self.read_slots().await.map(|mut left| {
-            left.retain(|(other, _)| *other != name);
+            left.retain(|(other, _)| *other != id);
             left
         });
         if left.as_ref().is_ok_and(|left| left.iter().any(|(_, head)| head.is_ok())) {
@@ -194,20 +216,36 @@ impl Repository {
         }
     }
 
-    /// Slots that do not read as slots.
-    pub(super) async fn damaged_slots(&self) -> Result<Vec<(Name, Error)>> {
-        let slots = self.read_slots().await?;
-        Ok(slots.into_iter().filter_map(|(name, outcome)| outcome.err().map(|error| (name, error))).collect())
+    /// The slot that a secret opens.
+    async fn slot_of(&self, kind: SlotKind, secret: &Arc<Secret>) -> Result<Option<SlotId>> {
+        for (id, head) in self.read_slots().await? {
+            if !head.is_ok_and(|head| head.kind == kind) {
+                continue;
+            }
+            let bytes = match self.store().backend().get(&Name::Slot(id)).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            match open_slot(id, &bytes, secret).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(Some(id)),
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
-    async fn read_slots(&self) -> Result<Vec<(Name, Result<SlotHead>)>> {
+    async fn read_slots(&self) -> Result<Vec<(SlotId, Result<SlotHead>)>> {
         let mut slots = Vec::new();
         for listed in self.store().list(Area::Slots).await? {
+            let Name::Slot(id) = listed.name else { continue };
             let bytes = match self.store().backend().get(&listed.name).await {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == Kind::NotFound => continue,
                 Err(error) if error.kind() == Kind::Damaged => {
-                    slots.push((listed.name, Err(error)));
+                    slots.push((id, Err(error)));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -216,7 +254,7 @@ impl Repository {
                 SlotHead::decode(&bytes).map(|(head, _, _)| head).map_err(|cause| cause.while_reading(listed.name));
             // A slot of another repository is what an interrupted creation left behind.
             if head.as_ref().map_or(true, |head| head.repository == self.id()) {
-                slots.push((listed.name, head));
+                slots.push((id, head));
             }
         }
         Ok(slots)

@@ -107,6 +107,10 @@ impl Repository {
                 refused(Kind::Invalid).because(format!("it was changed {EARLIER_MAX} times, and slots hold no more"))
             );
         }
+        // What cannot be read would stay, and might be read again one day.
+        if let Some((_, error)) = self.unreadable_keys().await?.into_iter().next() {
+            return Err(error);
+        }
         let old = self.keys().await?;
         self.check_all_keys_at_hand().await?;
         let secret = Arc::new(key.into_slot_secret()?);
