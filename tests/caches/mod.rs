@@ -76,7 +76,8 @@ async fn interrupt(seed: u64) -> Interrupted {
         far_enough && before == files
     }));
     let given = Given::ending(&tree, End::FailWhen(tree.items.len() - 1, ready));
-    let run = backup(&repository, given).cache_folder(folder.path().to_owned()).start();
+    repository.use_folders(Some(folder.path().to_owned()), None);
+    let run = backup(&repository, given).start();
     assert_eq!(run.await.expect_err("interrupted").kind(), Kind::SourceFailed);
     drop(repository);
     let killed = std::mem::take(&mut *killed.lock().expect("no holder panics"));
@@ -177,7 +178,8 @@ async fn next_run(interrupted: &Interrupted, which: usize, stranger: &Interrupte
     let repository = scene.open(shared(memory)).await.map_err(|error| told(&error))?;
     let given = Given::new(&interrupted.tree);
     let wanted = given.wanted.clone();
-    let job = backup(&repository, given).parent(Parent::Nothing).cache_folder(cache).start();
+    repository.use_folders(Some(cache), None);
+    let job = backup(&repository, given).parent(Parent::Nothing).start();
     let report = in_time(job).await.map_err(|error| told(&error))?;
     let snapshot = report.snapshot.ok_or("no snapshot")?;
     let trees = Trees(vec![interrupted.tree.clone()]);

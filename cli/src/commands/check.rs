@@ -16,15 +16,13 @@ use serde_json::json;
 use std::time::Duration;
 use strongroom::AtThisPace;
 use strongroom::BudgetReport;
-use strongroom::CheckBuilder;
 use strongroom::CheckReport;
 use strongroom::ReadData;
 use strongroom::Repository;
 
 /// Checks the structure, and as much of the data as asked.
 pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
-    let cache = context.cache_folder();
-    if args.budget.is_some() && cache.is_none() {
+    if args.budget.is_some() && context.cache_folder().is_none() {
         return Err(Failure::usage("--budget needs a cache folder: what was verified when is remembered there")
             .hint("leave --no-cache out, or name a folder with --cache-dir"));
     }
@@ -36,7 +34,6 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         (None, false, None) => ReadData::Nothing,
     };
     let mut builder = repository.check().read_data(read);
-    builder = cache.into_iter().fold(builder, CheckBuilder::cache_folder);
     if let Some(threads) = args.threads {
         builder = builder.threads(threads.into());
     }

@@ -9,7 +9,6 @@ use crate::squeeze::Compression;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Which snapshot unchanged files are taken from.
@@ -75,7 +74,6 @@ pub(crate) struct Options {
     pub(crate) threads: usize,
     /// Bytes a second; 0 is no limit.
     pub(crate) limit_upload: u64,
-    pub(crate) cache_folder: Option<PathBuf>,
     pub(crate) program: String,
     pub(crate) is_protected: bool,
     /// Store no snapshot, but what one lacks.

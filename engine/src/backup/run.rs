@@ -188,7 +188,7 @@ impl Stages {
             identity.extend_from_slice(&path);
         }
         let source = *self.store.keys().metadata_names.name(&identity).as_bytes();
-        let folder = self.options.cache_folder.clone().filter(|_| !self.options.dry_run);
+        let folder = self.store.local().cache.filter(|_| !self.options.dry_run);
         CachePlace { folder, store: Arc::clone(&self.store), source }
     }
 

@@ -159,9 +159,8 @@ impl Scene {
             cancel_before: None,
             read: Arc::clone(&read),
         };
-        let builder = self.repository.backup(source).parent(Parent::Nothing).threads(2);
-        let builder = if cached { builder.cache_folder(self.cache.path().to_owned()) } else { builder };
-        let outcome = builder.start().await;
+        self.repository.use_folders(cached.then(|| self.cache.path().to_owned()), None);
+        let outcome = self.repository.backup(source).parent(Parent::Nothing).threads(2).start().await;
         Ran { outcome, read: usize::try_from(read.load(Ordering::Relaxed)).expect("small") }
     }
 
@@ -351,7 +350,7 @@ async fn a_file_taken_over_from_an_unfinished_run_counts_as_changed_beside_its_o
     let files = scene.files.clone();
     let source = Files { files, fail_before: None, fail_inside: None, cancel_before: None, read: Arc::clone(&read) };
     let builder = scene.repository.backup(source).parent(Parent::Snapshot(first.id));
-    let report = builder.cache_folder(scene.cache.path().to_owned()).start().await.expect("a backup");
+    let report = builder.start().await.expect("a backup");
     assert_eq!(read.load(Ordering::Relaxed), 0);
     assert_eq!((report.files_new, report.files_changed, report.files_unchanged), (0, 1, 1));
     scene.assert_whole(&report).await;

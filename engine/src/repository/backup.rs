@@ -21,7 +21,6 @@ use crate::job::Job;
 use crate::source::Source;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A backup about to start.
@@ -53,7 +52,6 @@ impl Repository {
                 cipher: Cipher::Auto,
                 threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
                 limit_upload: 0,
-                cache_folder: None,
                 is_protected: false,
                 fill: None,
                 remarks: Vec::new(),
@@ -155,12 +153,6 @@ impl BackupBuilder {
         self
     }
 
-    /// Where the progress of unfinished runs is remembered; without it an interrupted run is read again.
-    pub fn cache_folder(mut self, folder: PathBuf) -> Self {
-        self.options.cache_folder = Some(folder);
-        self
-    }
-
     /// The program named in the snapshot.
     pub fn program(mut self, program: String) -> Self {
         self.options.program = program;
@@ -187,11 +179,6 @@ impl BackupBuilder {
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
         let earlier = repository.choose_parent(&mut options, &paths).await?;
-        if let Some(folder) = options.cache_folder.clone() {
-            store.set_local(|local| {
-                local.cache.get_or_insert(folder);
-            });
-        }
         let load::Stored { index, damaged, lost, found, warning } = load::load_what_is_stored(&store).await?;
         if let Some(message) = warning {
             remark(&mut options, message);

@@ -33,7 +33,6 @@ use budget::Ledger;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -73,7 +72,7 @@ pub enum ReadData {
     /// Random packs of about this many bytes together.
     Bytes(u64),
     /// The packs that were verified longest ago, within what the budget allows since the last run with one. Needs
-    /// [`CheckBuilder::cache_folder`].
+    /// cache folder of [`Repository::use_folders`].
     Budget(ReadBudget),
 }
 
@@ -179,7 +178,6 @@ impl CheckReport {
 pub struct CheckBuilder {
     repository: Repository,
     read_data: ReadData,
-    cache_folder: Option<PathBuf>,
     threads: usize,
 }
 
@@ -189,7 +187,6 @@ impl Repository {
         CheckBuilder {
             repository: self.clone(),
             read_data: ReadData::Nothing,
-            cache_folder: None,
             threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         }
     }
@@ -199,12 +196,6 @@ impl CheckBuilder {
     /// How much of the stored data to read.
     pub fn read_data(mut self, read_data: ReadData) -> Self {
         self.read_data = read_data;
-        self
-    }
-
-    /// Where to remember which packs were verified when. It may vanish at any time: then reading starts over.
-    pub fn cache_folder(mut self, folder: PathBuf) -> Self {
-        self.cache_folder = Some(folder);
         self
     }
 
@@ -239,7 +230,7 @@ impl CheckBuilder {
         let unneeded = catalogs(&control, &live, snapshots, &packs, &mut report).await?;
         report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);
         report.bytes_unneeded = report.bytes_unneeded.zip(unneeded).map(|(others, (_, bytes))| others + bytes);
-        let mut ledger = Ledger::open(repository, self.cache_folder.as_deref(), self.read_data, &packs)?;
+        let mut ledger = Ledger::open(repository, self.read_data, &packs)?;
         let chosen = data::choose(repository, packs.clone(), self.read_data, &ledger)?;
         if !chosen.is_empty() {
             let threads = self.threads.clamp(1, CHECK_THREADS_MAX);

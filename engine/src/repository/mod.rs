@@ -145,8 +145,9 @@ impl Repository {
         self.inner.store.backend().describe()
     }
 
-    /// Where this program may put files of its own on this machine: in `cache` what helps the next run, in `temporary`
-    /// what goes with the run. With either of them a large index takes little memory. Both may be deleted at any time.
+    /// Where this program may put files of its own on this machine: in `cache` what helps the next run (how far an
+    /// unfinished backup came, which packs were verified when, what index objects say), in `temporary` what goes with the
+    /// run. With either of them a large index takes little memory. Both may be deleted at any time.
     pub fn use_folders(&self, cache: Option<PathBuf>, temporary: Option<PathBuf>) {
         self.store().set_local(|local| (local.cache, local.temporary) = (cache, temporary));
     }

@@ -154,7 +154,7 @@ async fn a_repair_takes_nothing_for_lost_that_it_holds_no_key_for() {
     }
     new.repair_index().start().await.expect("an index");
     let (whole, snapshots) = (backend.contents(), old.snapshots().await.expect("snapshots"));
-    let refused = old.repair_snapshots(snapshots).start().await.err().expect("it cannot tell what is lost");
+    let refused = old.repair_snapshots(snapshots).start().await.expect_err("it cannot tell what is lost");
     assert_eq!(refused.kind(), Kind::Unsupported);
     assert_eq!(backend.contents(), whole);
     assert_holds(&opened(&backend, 1).await, &[1]).await;

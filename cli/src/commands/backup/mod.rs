@@ -88,7 +88,6 @@ async fn finish(
     builder = args.compression.into_iter().fold(builder, BackupBuilder::compression);
     builder = args.threads.into_iter().fold(builder, |builder, count| builder.threads(count.into()));
     builder = args.limit_upload.into_iter().fold(builder, |builder, kib| builder.limit_upload(u64::from(kib) * 1024));
-    builder = context.cache_folder().into_iter().fold(builder, BackupBuilder::cache_folder);
     let list = context.show.verbose > 0 || args.dry_run;
     let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
     // The one just stored, or else the one it was compared with, and will be again.

@@ -18,7 +18,7 @@ use crate::job::Control;
 use crate::repository::Repository;
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a first run may use, when the budget's time is longer.
@@ -152,20 +152,15 @@ struct Plan {
 
 impl Ledger {
     /// Opens what is remembered, where anything is to be read.
-    pub(super) fn open(
-        repository: &Repository,
-        folder: Option<&Path>,
-        read_data: ReadData,
-        packs: &[StoredPack],
-    ) -> Result<Self> {
+    pub(super) fn open(repository: &Repository, read_data: ReadData, packs: &[StoredPack]) -> Result<Self> {
         let store = repository.store();
         let now = store.clock().now().seconds;
-        let folder = folder.filter(|_| read_data != ReadData::Nothing);
+        let folder = store.local().cache.filter(|_| read_data != ReadData::Nothing);
         if folder.is_none() && matches!(read_data, ReadData::Budget(_)) {
             return Err(Error::new(Kind::Invalid, "a reading budget needs a cache folder")
                 .because("what was verified when is remembered there"));
         }
-        let open = |folder| Verified::open(folder, store.keys().metadata_names.clone(), store.repository());
+        let open = |folder: PathBuf| Verified::open(&folder, store.keys().metadata_names.clone(), store.repository());
         let mut ledger = Self { file: folder.and_then(open), seen: HashMap::new(), turn: 0, now, plan: None };
         ledger.seen = ledger.ask(Verified::packs).unwrap_or_default();
         ledger.turn = ledger.seen.values().map(|seen| seen.turn).max().unwrap_or(0).saturating_add(1);

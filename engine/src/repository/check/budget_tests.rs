@@ -63,6 +63,7 @@ impl Scene {
         let (stored, clocked) = (Arc::new(backend.clone()), Arc::clone(&clock) as Arc<dyn Clock>);
         let created = Repository::create_with(stored, key, options, rng, clocked).await.expect("created");
         let cache = tempfile::tempdir().expect("a folder");
+        created.repository.use_folders(Some(cache.path().to_owned()), None);
         let scene = Self { backend, clock, repository: created.repository, cache };
         for seed in 0..6 {
             scene.back_up(seed).await;
@@ -96,7 +97,7 @@ impl Scene {
     }
 
     async fn check(&self, read_data: ReadData) -> CheckReport {
-        let check = self.repository.check().read_data(read_data).cache_folder(self.cache.path().to_owned());
+        let check = self.repository.check().read_data(read_data);
         check.threads(1).start().await.expect("a check")
     }
 
@@ -271,8 +272,16 @@ async fn a_cache_that_is_lost_or_spoilt_only_starts_over() {
         assert_eq!(scene.read(all).await.1.packs_unverified, 0, "{number}");
     }
     // Where nothing can be remembered, it is said.
-    let check = scene.repository.check().read_data(ReadData::Budget(all)).cache_folder("/proc/none".into());
-    let budget = check.start().await.expect("a check").budget.expect("a budget");
+    scene.repository.use_folders(Some("/proc/none".into()), None);
+    let budget = scene
+        .repository
+        .check()
+        .read_data(ReadData::Budget(all))
+        .start()
+        .await
+        .expect("a check")
+        .budget
+        .expect("a budget");
     assert!(!budget.is_remembered);
 }
 
@@ -290,10 +299,10 @@ async fn what_a_full_check_has_read_counts_and_impossible_budgets_are_refused() 
         percent(f64::NAN, DAY),
         ReadBudget::every(BudgetShare::Bytes(1), none),
     ] {
-        let check = scene.repository.check().read_data(ReadData::Budget(budget));
-        let refused = check.cache_folder(scene.cache.path().to_owned()).start().await;
+        let refused = scene.repository.check().read_data(ReadData::Budget(budget)).start().await;
         assert_eq!(refused.expect_err("impossible").kind(), Kind::Invalid, "{budget:?}");
     }
+    scene.repository.use_folders(None, None);
     let nowhere = scene.repository.check().read_data(ReadData::Budget(each_run(1))).start().await;
     assert_eq!(nowhere.expect_err("nowhere to remember").kind(), Kind::Invalid);
 }
