@@ -54,9 +54,12 @@ impl Running {
     /// Starts `command` with nothing as its input.
     pub(crate) fn start(command: &mut Command) -> std::io::Result<(Self, ChildStdout, ChildStderr)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // The list is held meanwhile: whoever kills all that run must not come between the start and the entry.
+        let mut all = running();
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
-        running().push(group);
+        all.push(group);
+        drop(all);
         let opened = rustix::process::pidfd_open(group, PidfdFlags::empty());
         let (Ok(end), Some(stdout), Some(stderr)) = (opened, child.stdout.take(), child.stderr.take()) else {
             // Nothing was read of it yet, so nothing of it is needed.
