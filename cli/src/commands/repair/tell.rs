@@ -104,8 +104,8 @@ pub fn packs(context: &Context, report: &PacksRepaired, dry_run: bool) -> Result
     let show = &context.show;
     let (damaged, missing) = (report.damaged.len(), report.missing.len());
     show.say(&format!("packs read: {}, damaged: {damaged}, missing: {missing}", report.packs_read))?;
-    let saved = if dry_run { "would be saved" } else { "saved" };
-    show.say(&format!("chunks that {saved}: {} ({} written)", report.chunks_saved, bytes(report.bytes_written)))?;
+    let saved = if dry_run { "chunks that would be saved" } else { "chunks saved" };
+    show.say(&format!("{saved}: {} ({} written)", report.chunks_saved, bytes(report.bytes_written)))?;
     if report.chunks_lost > 0 {
         show.say(&format!("chunks lost: {}", report.chunks_lost))?;
         show.note(
