@@ -167,7 +167,14 @@ impl Repository {
             Err(error) => return Err(refused(error.kind()).because(error.to_string())),
         };
         if !slots.iter().any(|(other, head)| *other != id && head.is_ok()) {
-            return Err(refused(Kind::Invalid).because("it is the only one: nobody could open the repository any more"));
+            // A slot that cannot be read is the better reason.
+            return Err(slots
+                .into_iter()
+                .filter(|(other, _)| *other != id)
+                .find_map(|(_, head)| head.err())
+                .unwrap_or_else(|| {
+                    refused(Kind::Invalid).because("it is the only one: nobody could open the repository any more")
+                }));
         }
         let name = Name::Slot(id);
         let backend = self.store().backend();
