@@ -10,8 +10,8 @@ use strongroom::Compression;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Everything is decrypted, cut and sealed anew under this repository's keys; what it has already is not
-stored again, and a snapshot that was copied before is not copied again. Without an option of its own the other
-repository is unlocked as this one is.
+stored again, and a snapshot that was copied before is not copied again, but what its copy has lost is stored again.
+Without an option of its own the other repository is unlocked as this one is.
 
 Examples:
   strongroom -r /mnt/second copy --from-repo /mnt/first --all
