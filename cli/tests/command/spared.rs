@@ -32,7 +32,7 @@ fn a_restore_that_deletes_leaves_the_repository_and_its_key() {
     let outcome = unset(&house, &["restore", &selector, "--target", &home_folder, "--delete"]).done();
     assert!(outcome.err.contains("repository was left alone: it is the repository"), "{outcome}");
     // The repository and the cache were left out as well, but not by anybody's wish.
-    assert!(outcome.err.contains("made with 1 exclude pattern:"), "{outcome}");
+    assert!(outcome.err.contains("made with 1 exclude rule:"), "{outcome}");
     assert!(house.path("home/.config/strongroom/key").exists() && !house.path("home/stray").exists());
     unset(&house, &["check", "--read-data"]).done();
     assert_eq!(unset(&house, &["dump", "latest", &house.text("home/documents/letter")]).done().out, "dear");
