@@ -28,6 +28,7 @@ mod gather;
 mod judge;
 mod levels;
 mod metadata;
+mod mounted;
 mod opened;
 mod options;
 mod owner;
