@@ -4,6 +4,7 @@ mod fetch;
 mod index;
 mod matrix;
 mod packs;
+mod sectors;
 mod snapshots;
 mod stopped;
 mod together;

@@ -32,6 +32,19 @@ impl FilterArgs {
     }
 }
 
+/// Snapshots by name, or all that match; nobody changes or copies all of them by leaving out a word.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ChosenArgs {
+    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
+    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
+    pub ids: Vec<String>,
+    /// All that match; without filters all there are
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
 /// `a,b` as tags; empty ones do not exist.
 fn split_tags(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()

@@ -1,6 +1,6 @@
 //! The options of what carries snapshots elsewhere, or changes them afterwards.
 
-use crate::args::FilterArgs;
+use crate::args::ChosenArgs;
 use crate::args::Global;
 use clap::Args;
 use std::path::PathBuf;
@@ -10,22 +10,16 @@ use strongroom::Compression;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Everything is decrypted, cut and sealed anew under this repository's keys; what it has already is not
-stored again, and a snapshot that was copied before is not copied again. Without an option of its own the other
-repository is unlocked as this one is.
+stored again, and a snapshot that was copied before is not copied again, but what its copy has lost is stored again.
+Without an option of its own the other repository is unlocked as this one is.
 
 Examples:
   strongroom -r /mnt/second copy --from-repo /mnt/first --all
   strongroom -r /mnt/second copy --from-repo /mnt/first --from-password-file first.pass --host web1"
 )]
 pub struct CopyArgs {
-    /// Which snapshots of the other repository: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
-    pub ids: Vec<String>,
-    /// All that match; without filters all there are
-    #[arg(long, conflicts_with = "ids")]
-    pub all: bool,
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub which: ChosenArgs,
     #[command(flatten)]
     pub from: FromArgs,
     /// Store nothing; tell what would be copied
@@ -88,12 +82,8 @@ Examples:
   strongroom rewrite --exclude '*.iso' --forget --host web1"
 )]
 pub struct RewriteArgs {
-    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
-    pub ids: Vec<String>,
-    /// All that match; without filters all there are
-    #[arg(long, conflicts_with = "ids")]
-    pub all: bool,
+    #[command(flatten)]
+    pub which: ChosenArgs,
     /// Leave out what matches, with all below it (repeatable)
     #[arg(short, long, value_name = "PATTERN", required = true)]
     pub exclude: Vec<String>,
@@ -103,6 +93,4 @@ pub struct RewriteArgs {
     /// Store nothing; tell what would be left out
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    #[command(flatten)]
-    pub filter: FilterArgs,
 }

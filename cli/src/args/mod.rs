@@ -15,6 +15,7 @@ mod verbs;
 
 pub use backup::BackupArgs;
 pub use backup::BackupCipher;
+pub use filter::ChosenArgs;
 pub use filter::FilterArgs;
 pub use filter::flat_tags;
 pub use forget::ForgetArgs;

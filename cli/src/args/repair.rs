@@ -1,6 +1,6 @@
 //! The options of `repair`.
 
-use crate::args::FilterArgs;
+use crate::args::ChosenArgs;
 use crate::args::FromArgs;
 use clap::Args;
 use clap::Subcommand;
@@ -82,14 +82,8 @@ Examples:
   strongroom repair fetch --from-repo /mnt/second --from-key-file second.key latest"
 )]
 pub struct RepairFetchArgs {
-    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
-    pub ids: Vec<String>,
-    /// All that match; without filters all there are
-    #[arg(long, conflicts_with = "ids")]
-    pub all: bool,
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub which: ChosenArgs,
     #[command(flatten)]
     pub from: FromArgs,
     /// Store nothing; tell what is missing
@@ -109,14 +103,8 @@ Examples:
   strongroom repair snapshots --forget --host web1"
 )]
 pub struct RepairSnapshotsArgs {
-    /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
-    pub ids: Vec<String>,
-    /// All that match; without filters all there are
-    #[arg(long, conflicts_with = "ids")]
-    pub all: bool,
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub which: ChosenArgs,
     /// Remove an old snapshot once the one that stands for it is stored
     #[arg(long)]
     pub forget: bool,

@@ -184,12 +184,17 @@ pub enum Archive {
 
 /// Check that everything needed is there, and with --read-data that it can be restored
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Of the keys a check proves the one it is run with; what is wrong with others may show only when they are used. So run it
+with each of them now and then, also with --use-recovery-code.
+
+Examples:
   strongroom check
   strongroom check --read-data
   strongroom check --read-data-subset 1/7
   strongroom check --read-data-subset 10G
-  strongroom check --read-data --budget 10%/day")]
+  strongroom check --read-data --budget 10%/day"
+)]
 pub struct CheckArgs {
     /// Read and verify all data, or with --budget a little of it each time
     #[arg(long, conflicts_with = "read_data_subset")]

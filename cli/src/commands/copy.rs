@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::sync::atomic::Ordering;
 use strongroom::CopyReport;
 use strongroom::Repository;
+use strongroom::SnapshotId;
 
 /// Copies the snapshots named, or all that match.
 pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
@@ -24,7 +25,7 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
     };
     let from: Repository = other.open().await.map_err(meant("from"))?;
     let to: Repository = context.open().await.map_err(meant("to"))?;
-    let snapshots = other.select(&from, &args.ids, &args.filter).await.map_err(meant("from"))?;
+    let snapshots = other.select(&from, &args.which.ids, &args.which.filter).await.map_err(meant("from"))?;
     if other.incomplete.load(Ordering::Relaxed) {
         context.incomplete.store(true, Ordering::Relaxed);
     }
@@ -37,44 +38,74 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
         true => "nothing was to be changed".into(),
         false => "the snapshots are copied".into(),
     })?;
-    Ok(Exit::Done)
+    Ok(if report.lacking.is_empty() { Exit::Done } else { Exit::Partial })
 }
 
 fn tell(context: &Context, report: &CopyReport, dry_run: bool) -> Result<(), Failure> {
     let show = &context.show;
     if show.json {
-        for (from, to, copied) in pairs(report) {
-            let mut value = message(if copied { "copied" } else { "present" });
+        for (from, to, fate) in pairs(report) {
+            let mut value = message(fate.word());
             value.insert("from_snapshot_id".into(), from.to_string().into());
-            value.insert("snapshot_id".into(), (!(copied && dry_run)).then(|| to.to_string()).into());
+            value.insert("snapshot_id".into(), (!(fate == Fate::Copied && dry_run)).then(|| to.to_string()).into());
             show.json(&Value::Object(value))?;
         }
         let mut value = message("summary");
         value.insert("dry_run".into(), dry_run.into());
         value.insert("snapshots_copied".into(), report.copied.len().into());
         value.insert("snapshots_present".into(), report.present.len().into());
+        value.insert("snapshots_mended".into(), report.mended.len().into());
+        value.insert("snapshots_lacking".into(), report.lacking.len().into());
         value.insert("data_added".into(), report.bytes_new.into());
         value.insert("data_added_packed".into(), report.bytes_stored.into());
         return show.json(&Value::Object(value));
     }
-    for (from, to, copied) in pairs(report) {
-        show.say(&match (copied, dry_run) {
-            (true, true) => format!("would copy snapshot {}", short(&from)),
-            (true, false) => format!("snapshot {} copied as {}", short(&from), short(&to)),
-            (false, _) => format!("snapshot {} is there already, as {}", short(&from), short(&to)),
+    for (from, to, fate) in pairs(report) {
+        let (from, to) = (short(&from), short(&to));
+        show.say(&match (fate, dry_run) {
+            (Fate::Copied, true) => format!("would copy snapshot {from}"),
+            (Fate::Copied, false) => format!("snapshot {from} copied as {to}"),
+            (Fate::Present, _) => format!("snapshot {from} is there already, as {to}"),
+            (Fate::Mended, true) => format!("would store again what snapshot {to}, the copy of {from}, has lost"),
+            (Fate::Mended, false) => format!("snapshot {to}, the copy of {from}, had lost data and is whole again"),
+            (Fate::Lacking, _) => format!("snapshot {to}, the copy of {from}, has lost data that {from} lacks too"),
         })?;
     }
     let what = if dry_run { "to be copied" } else { "copied" };
-    let line = format!("snapshots {what}: {}, there already: {}", report.copied.len(), report.present.len());
-    show.say(&line)?;
+    show.say(&format!("snapshots {what}: {}, there already: {}", report.copied.len(), report.present.len()))?;
     if dry_run {
         return Ok(());
     }
     show.say(&format!("added to the repository: {} ({} stored)", bytes(report.bytes_new), bytes(report.bytes_stored)))
 }
 
-/// Every snapshot: its id there and here, and whether it was copied now.
-fn pairs(report: &CopyReport) -> impl Iterator<Item = (strongroom::SnapshotId, strongroom::SnapshotId, bool)> {
-    let present = report.present.iter().map(|(from, to)| (*from, *to, false));
-    present.chain(report.copied.iter().map(|(from, to)| (*from, *to, true)))
+/// What came of a snapshot that was to be copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Copied,
+    Present,
+    Mended,
+    Lacking,
+}
+
+impl Fate {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Copied => "copied",
+            Self::Present => "present",
+            Self::Mended => "mended",
+            Self::Lacking => "lacking",
+        }
+    }
+}
+
+/// Every snapshot: its id there and here, and what came of it.
+fn pairs(report: &CopyReport) -> impl Iterator<Item = (SnapshotId, SnapshotId, Fate)> {
+    let all = [
+        (&report.present, Fate::Present),
+        (&report.lacking, Fate::Lacking),
+        (&report.mended, Fate::Mended),
+        (&report.copied, Fate::Copied),
+    ];
+    all.into_iter().flat_map(|(pairs, fate)| pairs.iter().map(move |(from, to)| (*from, *to, fate)))
 }

@@ -38,7 +38,9 @@ pub async fn run(context: &Context, args: ForgetArgs) -> Result<Exit, Failure> {
 async fn by_id(context: &Context, repository: &Repository, args: &ForgetArgs) -> Result<Exit, Failure> {
     let doomed = context.select_doomed(repository, &args.ids).await?;
     let ids: Vec<SnapshotId> = doomed.snapshots.iter().map(|snapshot| snapshot.id).collect();
-    if !args.dry_run {
+    if args.dry_run {
+        repository.check_forget(&ids).await?;
+    } else {
         repository.forget(&ids).await?;
         repository.forget_unreadable(&doomed.unreadable).await?;
     }

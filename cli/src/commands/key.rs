@@ -98,19 +98,20 @@ async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Re
         });
     }
     let key = match &args.new_key_file {
-        Some(file) => key_file(context, file)?,
+        Some(file) => key_file(context, repository, file).await?,
         None => Key::Passphrase(secret::new_password(args.new_password_file.as_deref())?),
     };
     let id = repository.add_key(key, kdf(args.kdf), args.label.as_deref().unwrap_or_default()).await?;
     told(done(context, "added", "added the key", id), || "the key is added".into())
 }
 
-/// The key file named, which is made when it does not exist.
-fn key_file(context: &Context, file: &Path) -> Result<Key, Failure> {
-    match file.exists() {
-        true => secret::read(&secret::From::KeyFile(file.to_owned()), &context.environment, true),
-        false => Ok(Key::KeyFile(keyfile::create(file)?)),
+/// The key file named, which is made when it does not exist, and never for a repository that takes no key.
+async fn key_file(context: &Context, repository: &Repository, file: &Path) -> Result<Key, Failure> {
+    if file.exists() {
+        return secret::read(&secret::From::KeyFile(file.to_owned()), &context.environment, true);
     }
+    repository.check_writable().await?;
+    Ok(Key::KeyFile(keyfile::create(file)?))
 }
 
 fn show_code(context: &Context, id: SlotId, code: String) -> Result<(), Failure> {
@@ -146,7 +147,7 @@ async fn rotate(context: &Context, repository: &Repository, current: Key, args: 
     let slots = repository.keys().await?;
     let key = match (&args.new_password_file, &args.new_key_file) {
         (Some(file), _) => Key::Passphrase(secret::new_password(Some(file))?),
-        (None, Some(file)) => key_file(context, file)?,
+        (None, Some(file)) => key_file(context, repository, file).await?,
         (None, None) if matches!(current, Key::Recovery(_)) => {
             return Err(Failure::usage("a recovery code cannot stay: a new one is made")
                 .hint("give a new password or key file with --new-password-file or --new-key-file"));

@@ -66,7 +66,7 @@ async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure
     let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
     let from: Repository = other.open().await?;
     let repository: Repository = context.open().await?;
-    let snapshots = context.select(&repository, &args.ids, &args.filter).await?;
+    let snapshots = context.select(&repository, &args.which.ids, &args.which.filter).await?;
     let job = repository.fetch_from(&from, snapshots).dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
     tell::fetched(context, &report, args.dry_run)?;
@@ -76,9 +76,9 @@ async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure
 async fn snapshots(context: &Context, args: RepairSnapshotsArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
     let snapshots = if args.forget {
-        context.select_surely(&repository, &args.ids, &args.filter).await?
+        context.select_surely(&repository, &args.which.ids, &args.which.filter).await?
     } else {
-        context.select(&repository, &args.ids, &args.filter).await?
+        context.select(&repository, &args.which.ids, &args.which.filter).await?
     };
     let builder = repository.repair_snapshots(snapshots).forget(args.forget).read_data(args.read_data);
     let job = builder.dry_run(args.dry_run).start();

@@ -120,7 +120,7 @@ fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) 
     let own: Vec<String> = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()])).collect();
     let count = snapshot.excludes.iter().filter(|pattern| !own.contains(pattern)).count();
     if args.delete && count > 0 {
-        let many = counted(u64::try_from(count).unwrap_or(u64::MAX), "exclude pattern");
+        let many = counted(u64::try_from(count).unwrap_or(u64::MAX), "exclude rule");
         let id = short(&snapshot.id);
         context.show.warn(&format!("snapshot {id} was made with {many}: what they left out is deleted as well"));
     }

@@ -15,7 +15,7 @@ use strongroom::RewriteReport;
 /// Rewrites the snapshots named, or all that match.
 pub async fn run(context: &Context, args: RewriteArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let snapshots = context.select_surely(&repository, &args.ids, &args.filter).await?;
+    let snapshots = context.select_surely(&repository, &args.which.ids, &args.which.filter).await?;
     let job = repository.rewrite(snapshots, args.exclude.clone()).forget(args.forget).dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
     told(tell(context, &args, &report), || match args.dry_run {

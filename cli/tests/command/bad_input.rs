@@ -215,3 +215,19 @@ fn secrets_without_end_are_refused() {
     house.run(["--password-command", "yes", "snapshots"]).refused(1, &["password command", "64 KiB"]);
     house.run(["--password-file", "/nonexistent", "snapshots"]).refused(1, &["/nonexistent", "hint: check the path"]);
 }
+
+#[test]
+fn what_was_misnamed_comes_with_a_hint() {
+    let house = House::new();
+    house.write("in/file", "x");
+    house.backup(&[&house.text("in")]);
+    let listed = "hint: 'strongroom snapshots' lists";
+    for selector in ["latest~", "nosuch", "LATEST"] {
+        house.run(["snapshots", selector]).refused(2, &["names no snapshot", listed]);
+    }
+    house.run(["backup", "in/nosuch"]).refused(2, &["cannot back up", "in/nosuch", "hint: "]);
+    let own = house.text("repository");
+    let both = "both are the same repository";
+    house.run(["copy", "--from-repo", &own, "--all"]).refused(2, &[both, "hint: -r names the repository"]);
+    house.run(["repair", "fetch", "--from-repo", &own, "--all"]).refused(2, &[both, "hint: -r names the repository"]);
+}

@@ -134,6 +134,12 @@ fn a_dry_run_is_refused_where_the_real_run_is() {
             house.run(words).refused(1, &["every snapshot of a group", "--unsafe-allow-remove-all"]);
         }
     }
+    house.run(["protect", "latest"]).done();
+    for dry in [["--dry-run"].as_slice(), &[]] {
+        let words = [&["forget", "latest"], dry].concat();
+        house.run(words).refused(1, &["because: it is protected", "hint: 'strongroom unprotect'"]);
+    }
+    house.run(["unprotect", "latest"]).done();
     house.run(["forget", "-n", "--keep-id", "deadbeef"]).refused(2, &["deadbeef"]);
     house.run(["forget", "--keep-last", "1", "--keep-id", "deadbeef"]).refused(2, &["deadbeef"]);
     house.run(["forget", "-n", "--prune", "--keep-last", "1"]).done().says("the prune was not planned");

@@ -237,3 +237,18 @@ fn a_key_that_cannot_be_read_is_named_and_can_be_removed() {
     house.run(["key", "list"]).done();
     house.run(["check"]).done();
 }
+
+#[test]
+fn a_repository_that_takes_no_key_leaves_no_key_file_behind() {
+    let house = House::new();
+    // Whoever runs the tests, nothing is written to a repository without its folder of snapshots.
+    let folder = house.repository().join("snapshots");
+    std::fs::rename(&folder, house.path("aside")).expect("moved");
+    for verb in ["add", "rotate"] {
+        house.run(["key", verb, "--new-key-file", "second"]).refused(13, &["snapshots is missing"]);
+        assert!(!house.path("second").exists(), "{verb}");
+    }
+    std::fs::rename(house.path("aside"), &folder).expect("moved back");
+    house.run(["key", "add", "--new-key-file", "second"]).done();
+    house.run(["--key-file", "second", "check"]).done();
+}

@@ -119,8 +119,21 @@ fn deleting_what_the_backup_had_excluded_is_warned_about() {
     assert!(!outcome.err.contains("warning"), "{outcome}");
     house.backup(&[&house.text("in"), "--exclude", "*.bin", "--exclude", "*.tmp"]);
     let outcome = house.run(deletes).done();
-    assert!(outcome.err.contains("made with 2 exclude patterns"), "{outcome}");
+    assert!(outcome.err.contains("made with 2 exclude rules"), "{outcome}");
     assert!(!house.path("out/deep/d.bin").exists());
+    // What leaves things out without a pattern is warned of as well.
+    let top = house.text("in");
+    for filter in [
+        &["--gitignore"][..],
+        &["--exclude-caches"],
+        &["--exclude-if-present", ".nobackup"],
+        &["--exclude-larger-than", "10M"],
+        &["--one-file-system"],
+    ] {
+        house.backup(&[&[top.as_str()], filter].concat());
+        let outcome = house.run(["restore", &selector, "--target", "out", "--delete", "--dry-run"]).done();
+        assert!(outcome.err.contains("made with 1 exclude rule:"), "{filter:?}: {outcome}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::full_disk::Mounted;
 use crate::harness::House;
 use crate::harness::run;
+use rustix::mount::UnmountFlags;
 use std::path::Path;
 
 /// A home folder that was backed up without a word about where the repository is: it is in there.
@@ -32,7 +33,7 @@ fn a_restore_that_deletes_leaves_the_repository_and_its_key() {
     let outcome = unset(&house, &["restore", &selector, "--target", &home_folder, "--delete"]).done();
     assert!(outcome.err.contains("repository was left alone: it is the repository"), "{outcome}");
     // The repository and the cache were left out as well, but not by anybody's wish.
-    assert!(outcome.err.contains("made with 1 exclude pattern:"), "{outcome}");
+    assert!(outcome.err.contains("made with 1 exclude rule:"), "{outcome}");
     assert!(house.path("home/.config/strongroom/key").exists() && !house.path("home/stray").exists());
     unset(&house, &["check", "--read-data"]).done();
     assert_eq!(unset(&house, &["dump", "latest", &house.text("home/documents/letter")]).done().out, "dear");
@@ -76,4 +77,25 @@ fn what_is_mounted_where_the_snapshot_has_an_empty_folder_is_kept() {
     }
     assert_eq!(std::fs::read_to_string(live("live")).expect("it is there"), "live");
     assert!(!house.path("one/stray").exists());
+}
+
+#[test]
+fn what_is_shown_by_a_bind_mount_is_not_deleted_through_it() {
+    if !crate::harness::is_root() {
+        eprintln!("NOT TESTED: only root can mount a folder elsewhere");
+        return;
+    }
+    let house = House::new();
+    house.write("one/file", "1");
+    house.backup(&[&house.text("one")]);
+    house.write("live/deep/precious", "live");
+    house.write("one/stray/shown/placeholder", "x");
+    let at = house.path("one/stray/shown");
+    rustix::mount::mount_bind(house.path("live"), &at).expect("root may mount");
+    let selector = format!("latest:{}", house.text("one"));
+    let outcome = house.run(["restore", &selector, "--target", "one", "--delete"]);
+    rustix::mount::unmount(&at, UnmountFlags::DETACH).expect("unmounted");
+    assert!(house.path("live/deep/precious").exists(), "{outcome}");
+    let outcome = outcome.done();
+    assert!(outcome.err.contains("stray/shown was left alone: another file system is mounted there"), "{outcome}");
 }

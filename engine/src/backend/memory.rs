@@ -15,6 +15,7 @@ use crate::time::Timestamp;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -31,6 +32,22 @@ pub struct MemoryBackend {
 struct Held {
     bytes: Bytes,
     modified: Timestamp,
+    /// Where bytes cannot be read.
+    spoiled: Range<usize>,
+}
+
+impl Held {
+    fn new(bytes: Bytes, modified: Timestamp) -> Self {
+        Self { bytes, modified, spoiled: 0..0 }
+    }
+
+    /// A range that lies in the object.
+    fn readable(&self, name: &Name, range: Range<usize>) -> Result<Bytes> {
+        if range.start < self.spoiled.end && self.spoiled.start < range.end {
+            return Err(Error::damaged(name, "the disk cannot read it"));
+        }
+        Ok(self.bytes.slice(range))
+    }
 }
 
 impl MemoryBackend {
@@ -58,7 +75,14 @@ impl MemoryBackend {
     /// Puts `bytes` under `name` whether or not it exists: how tests play a store that rots.
     pub fn replace(&self, name: Name, bytes: impl Into<Bytes>) {
         let modified = self.clock.now();
-        self.lock().insert(name, Held { bytes: bytes.into(), modified });
+        self.lock().insert(name, Held::new(bytes.into(), modified));
+    }
+
+    /// Has these bytes of an object not be read any more: how tests play a bad sector.
+    pub fn spoil(&self, name: &Name, bytes: Range<usize>) {
+        if let Some(held) = self.lock().get_mut(name) {
+            held.spoiled = bytes;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Held>> {
@@ -70,7 +94,7 @@ impl MemoryBackend {
             return Err(Error::new(Kind::Invalid, format!("cannot store {name}"))
                 .because(format!("{} bytes are more than any reader accepts", body.len())));
         }
-        let held = Held { bytes: body.join(), modified: self.clock.now() };
+        let held = Held::new(body.join(), self.clock.now());
         let mut objects = self.lock();
         if objects.contains_key(name) {
             return Err(Error::new(Kind::Conflict, format!("cannot store {name}")).because("it exists already"));
@@ -80,26 +104,32 @@ impl MemoryBackend {
     }
 
     fn get_now(&self, name: &Name) -> Result<Bytes> {
-        let found = self.lock().get(name).map(|held| held.bytes.clone());
-        let bytes = found
-            .ok_or_else(|| Error::new(Kind::NotFound, format!("cannot read {name}")).because("it does not exist"))?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length <= name.bytes_max()) {
-            Ok(bytes)
-        } else {
-            Err(Error::damaged(name, format!("its {} bytes are more than it can have", bytes.len())))
-        }
+        let held = self.held(name)?;
+        let all = 0..held.bytes.len();
+        held.readable(name, all)
     }
 
     fn range_now(&self, name: &Name, offset: u64, length: u64) -> Result<Bytes> {
-        let bytes = self.get_now(name)?;
+        let held = self.held(name)?;
         let range =
             usize::try_from(offset).ok().zip(offset.checked_add(length).and_then(|end| usize::try_from(end).ok()));
         match range {
-            Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
+            Some((start, end)) if end <= held.bytes.len() => held.readable(name, start..end),
             _ => Err(Error::damaged(
                 name,
-                format!("{length} bytes at {offset} were wanted, and it ends at {}", bytes.len()),
+                format!("{length} bytes at {offset} were wanted, and it ends at {}", held.bytes.len()),
             )),
+        }
+    }
+
+    fn held(&self, name: &Name) -> Result<Held> {
+        let found = self.lock().get(name).cloned();
+        let held = found
+            .ok_or_else(|| Error::new(Kind::NotFound, format!("cannot read {name}")).because("it does not exist"))?;
+        if u64::try_from(held.bytes.len()).is_ok_and(|length| length <= name.bytes_max()) {
+            Ok(held)
+        } else {
+            Err(Error::damaged(name, format!("its {} bytes are more than it can have", held.bytes.len())))
         }
     }
 

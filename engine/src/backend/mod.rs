@@ -44,7 +44,8 @@ pub trait Backend: Send + Sync + 'static {
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()>;
 
     /// Reads a whole object. `NotFound` when absent, `NoRepository` when the whole location is,
-    /// `Damaged` when it is larger than [`Name::bytes_max`] or ends early.
+    /// `Damaged` when it is larger than [`Name::bytes_max`], ends early, or is on a part of a disk that can be read no
+    /// more.
     fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes>;
 
     /// Reads exactly `length` bytes from `offset`; `Damaged` when the object ends before.

@@ -9,9 +9,16 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::index::load;
+use crate::index::load::Stored;
 use crate::job::Control;
 use crate::job::Job;
 use crate::squeeze::Compression;
+use std::collections::HashSet;
+
+/// What helps where one repository was named twice.
+pub(super) const TWO_REPOSITORIES: &str = "-r names the repository that is written to, and --from-repo the other one; a copy \
+    of its files is the same repository still";
 
 /// A copy about to start.
 #[must_use = "nothing happens before `start`"]
@@ -33,16 +40,28 @@ pub struct CopyReport {
     pub copied: Vec<(SnapshotId, SnapshotId)>,
     /// Snapshots that were there already: their id here and there.
     pub present: Vec<(SnapshotId, SnapshotId)>,
+    /// Snapshots that were there and had lost data, which is stored again: their id here and there. After a dry run:
+    /// all that have lost any.
+    pub mended: Vec<(SnapshotId, SnapshotId)>,
+    /// Snapshots that are there and have lost data which cannot be had from here either.
+    pub lacking: Vec<(SnapshotId, SnapshotId)>,
     /// Plaintext bytes of chunks the other repository did not have.
     pub bytes_new: u64,
     /// Bytes added to the other repository's packs.
     pub bytes_stored: u64,
 }
 
+impl CopyReport {
+    /// Whether the other repository had this snapshot already.
+    fn holds(&self, copy: &Snapshot) -> bool {
+        self.present.iter().any(|(_, there)| *there == copy.id)
+    }
+}
+
 impl Repository {
     /// Prepares to copy snapshots of this repository into another one. Each becomes a snapshot there with the same
     /// host, user, time, tags, label, verdict and entries, and an id of its own. What the other repository has
-    /// already, by content, is not stored again.
+    /// already, by content, is not stored again; what it has lost of copies made before, is.
     pub fn copy_to(&self, to: &Self, snapshots: Vec<Snapshot>) -> CopyBuilder {
         CopyBuilder {
             from: self.clone(),
@@ -88,9 +107,9 @@ impl CopyBuilder {
 
     async fn run(mut self, control: Control) -> Result<CopyReport> {
         if self.from.id() == self.to.id() {
-            return Err(
-                Error::new(Kind::Invalid, "copy a repository's snapshots").because("both are the same repository")
-            );
+            return Err(Error::new(Kind::Invalid, "copy a repository's snapshots")
+                .because("both are the same repository")
+                .advise(TWO_REPOSITORIES));
         }
         // Oldest first: the copy of each is the parent of the next one's.
         self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
@@ -126,7 +145,35 @@ impl CopyBuilder {
             report.copied.push((snapshot.id, copy.id));
             copies.push((snapshot, copy));
         }
+        let present = copies.into_iter().map(|(_, copy)| copy).filter(|copy| report.holds(copy)).collect();
+        self.mend(present, &mut report, control).await?;
         Ok(report)
+    }
+
+    /// A copy whose data is gone is none. What its packs and index objects no longer have is stored again; that the
+    /// bytes in a pack are still those that were stored is for a check to say.
+    async fn mend(&self, present: Vec<Snapshot>, report: &mut CopyReport, control: Control) -> Result<()> {
+        if present.is_empty() {
+            return Ok(());
+        }
+        let Stored { damaged, lost, .. } = load::load_what_is_stored(self.to.store()).await?;
+        if damaged.is_empty() && lost.is_empty() {
+            return Ok(());
+        }
+        let fetched = self.to.fetch_from(&self.from, present).dry_run(self.dry_run).run(control).await?;
+        report.bytes_new += fetched.bytes_new;
+        report.bytes_stored += fetched.bytes_stored;
+        let still_lack: HashSet<SnapshotId> = fetched.lacking.iter().map(|(id, _)| *id).collect();
+        let mended: HashSet<SnapshotId> = fetched.mended.iter().map(|(id, _)| *id).collect();
+        for pair in std::mem::take(&mut report.present) {
+            match () {
+                () if mended.contains(&pair.1) || self.dry_run && still_lack.contains(&pair.1) => &mut report.mended,
+                () if still_lack.contains(&pair.1) => &mut report.lacking,
+                () => &mut report.present,
+            }
+            .push(pair);
+        }
+        Ok(())
     }
 
     async fn backup(

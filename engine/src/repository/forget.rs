@@ -11,13 +11,19 @@ impl Repository {
     pub async fn forget(&self, ids: &[SnapshotId]) -> Result<u64> {
         self.check_deletable().await?;
         // All must be free to go before the first goes: a mistyped list removes nothing.
+        self.check_forget(ids).await?;
+        self.remove_records(ids).await?;
+        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Refuses what [`Self::forget`] refuses, and removes nothing.
+    pub async fn check_forget(&self, ids: &[SnapshotId]) -> Result<()> {
         for id in ids {
             if self.snapshot(id).await?.is_protected {
                 return Err(Error::new(Kind::Protected, format!("forget snapshot {id}")).because("it is protected"));
             }
         }
-        self.remove_records(ids).await?;
-        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+        Ok(())
     }
 
     /// Removes records that cannot be read because they are damaged: nobody can tell any more what they held. Each is

@@ -156,8 +156,8 @@ impl Repository {
         &self.inner.store
     }
 
-    /// Before anything is written: this program must know every feature, and the backend must take objects.
-    async fn check_writable(&self) -> Result<()> {
+    /// Fails early where nothing can be written: this program must know every feature, and the backend must take objects.
+    pub async fn check_writable(&self) -> Result<()> {
         self.check_features()?;
         self.store().backend().check_writable().await
     }

@@ -184,8 +184,11 @@ fn is_by_age(selector: &str) -> bool {
     selector.starts_with("latest")
 }
 
+/// Where the names of snapshots are to be found.
+const LISTED: &str = "'strongroom snapshots' lists the snapshots and their IDs";
+
 fn ambiguous(selector: &str) -> Error {
-    Error::new(Kind::Invalid, format!("more than one snapshot begins with {selector}"))
+    Error::new(Kind::Invalid, format!("more than one snapshot begins with {selector}")).advise(LISTED)
 }
 
 fn select(snapshots: &[Snapshot], selector: &str, filter: &SnapshotFilter) -> Result<Snapshot> {
@@ -215,6 +218,7 @@ fn select(snapshots: &[Snapshot], selector: &str, filter: &SnapshotFilter) -> Re
 fn no_selector(selector: &str) -> Error {
     Error::new(Kind::Invalid, format!("{selector:?} names no snapshot"))
         .because("write an id or its beginning, latest, or latest~N")
+        .advise(LISTED)
 }
 
 #[cfg(test)]

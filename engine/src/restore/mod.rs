@@ -28,6 +28,7 @@ mod gather;
 mod judge;
 mod levels;
 mod metadata;
+mod mounted;
 mod opened;
 mod options;
 mod owner;
@@ -112,7 +113,7 @@ async fn run_within(
 ) -> Result<RestoreReport> {
     let started = Instant::now();
     let select = Arc::new(Select::new(&options)?);
-    let spare = Spare::find(&options);
+    let spare = Spare::find(&options)?;
     spare.refuse(&options.target)?;
     let (target, root) = Target::open(&options.target, options.dry_run)?;
     // Once more, now that all of the path exists.

@@ -3,6 +3,7 @@
 use crate::entry::EntryPath;
 use crate::event::Action;
 use crate::restore::judge::Standing;
+use crate::restore::mounted;
 use crate::restore::select::Select;
 use crate::restore::site::Site;
 use crate::restore::tally::explain;
@@ -72,15 +73,11 @@ pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
     }
 }
 
-/// True when a directory below the target lies on another file system than the directory above it.
+/// True when something is mounted on a directory below the target.
 fn is_mounted(site: &Site, fd: &OwnedFd, left: &LeftDir) -> bool {
     let Some(above) = left.dir.parent() else { return false };
-    let device = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| stat.st_dev);
-    match (device(fd), site.target.handle(above).and_then(|above| device(&above))) {
-        (Ok(own), Ok(above)) => own != above,
-        // What cannot be told is not removed.
-        _ => true,
-    }
+    // What cannot be told is not removed.
+    site.target.handle(above).and_then(|above| mounted::is_mounted(fd, &*above)).unwrap_or(true)
 }
 
 /// Removes one thing with all below it, except what the patterns leave out, what is mounted there and what is spared.
@@ -95,12 +92,11 @@ fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> 
     }
     if is_dir {
         let inside = open(parent, name)?;
-        let stat = rustix::fs::fstat(&inside)?;
-        if stat.st_dev != rustix::fs::fstat(parent)?.st_dev {
+        if mounted::is_mounted(&inside, parent)? {
             site.tally.keep(Some(place), MOUNTED);
             return Ok(());
         }
-        if let Some(why) = site.spare.why(&Standing::from(stat)) {
+        if let Some(why) = site.spare.why(&Standing::from(rustix::fs::fstat(&inside)?)) {
             site.tally.keep(Some(place), why);
             return Ok(());
         }

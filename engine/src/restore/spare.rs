@@ -9,6 +9,7 @@ use rustix::fs::AtFlags;
 use rustix::fs::CWD;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::path::Path;
 
 /// Files and folders that are left alone, known by what they are and not by their names: one may be reached by several.
@@ -23,19 +24,24 @@ struct Spared {
 }
 
 impl Spare {
-    /// Looks up what is to be spared; what does not exist need not be.
-    pub(crate) fn find(options: &RestoreOptions) -> Self {
+    /// Looks up what is to be spared; what does not exist need not be. Something else that keeps it from being looked up
+    /// is an error where strangers are to be deleted, for it might be one of them. A restore that only writes goes on:
+    /// a backup leaves the repository and the cache out, so the snapshot has nothing to write in their place.
+    pub(crate) fn find(options: &RestoreOptions) -> Result<Self> {
         let repository = options.repository.iter().map(|path| (path, true));
         let mut found = Vec::new();
         for (path, is_repository) in repository.chain(options.spare.iter().map(|path| (path, false))) {
             // A link to it is spared as well: without the link the repository is not where it is looked for.
             for flags in [AtFlags::empty(), AtFlags::SYMLINK_NOFOLLOW] {
-                if let Ok(stat) = rustix::fs::statat(CWD, path, flags) {
-                    found.push(Spared { device: stat.st_dev, inode: stat.st_ino, is_repository });
+                match rustix::fs::statat(CWD, path, flags) {
+                    Ok(stat) => found.push(Spared { device: stat.st_dev, inode: stat.st_ino, is_repository }),
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    Err(errno) if options.delete => return Err(unknown(path, errno)),
+                    Err(_) => {}
                 }
             }
         }
-        Self(found)
+        Ok(Self(found))
     }
 
     /// Why this is left alone, if it is.
@@ -58,7 +64,7 @@ impl Spare {
         let Some(mut at) = opened else { return Ok(()) };
         let mut below = None;
         loop {
-            let failed = |errno: rustix::io::Errno| {
+            let failed = |errno: Errno| {
                 let text = format!("cannot tell whether '{}' lies in the repository", target.display());
                 Error::new(Kind::TargetFailed, text).because(std::io::Error::from(errno))
             };
@@ -76,4 +82,11 @@ impl Spare {
             at = rustix::fs::openat(&at, "..", flags, Mode::empty()).map_err(failed)?;
         }
     }
+}
+
+fn unknown(path: &Path, errno: Errno) -> Error {
+    let text = format!("cannot tell where '{}' is, which must not be deleted", path.display());
+    Error::new(Kind::TargetFailed, text)
+        .because(std::io::Error::from(errno))
+        .advise("make it readable for whoever restores, or restore without --delete")
 }

@@ -97,3 +97,17 @@ async fn nothing_is_restored_into_the_repository() {
     assert_eq!(scene.names("data/repository"), ["config", "packs"]);
     assert_eq!(scene.read("data/repository/config"), b"precious");
 }
+
+#[tokio::test]
+async fn nothing_is_deleted_when_it_cannot_be_told_what_must_stay() {
+    let (mut scene, mut options) = scene();
+    // A name that no file system looks up.
+    options.spare.push(scene.target().join("x".repeat(300)));
+    for dry_run in [true, false] {
+        let error = scene.run(TINY, RestoreOptions { dry_run, ..options.clone() }).await.expect_err("unknown");
+        assert_eq!(error.kind(), Kind::TargetFailed);
+    }
+    assert_eq!(scene.read("stray"), b"precious");
+    let report = scene.run(TINY, RestoreOptions { delete: false, ..options }).await.expect("a restore");
+    assert_eq!((messages(&report), scene.read("stray")), (Vec::new(), b"precious".to_vec()));
+}

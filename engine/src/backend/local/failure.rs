@@ -9,9 +9,21 @@ use std::time::Duration;
 /// How often a call that says "try again" is tried again, ten milliseconds apart.
 const AGAIN_MAX: u32 = 200;
 
+/// What helps when the medium gives no bytes back, or takes none.
+pub(super) const ABOUT_THE_DISK: &str = "the disk may be failing: look at what the system says of it (dmesg, smartctl) and \
+    copy the repository to another one; 'strongroom check --read-data' then lists what is damaged";
+
 /// The failure of `doing`, of the kind that `cause` says.
 pub(super) fn failed(doing: String, cause: io::Error) -> Error {
-    Error::new(kind_of(&cause), doing).because(cause)
+    let is_of_the_medium = is_of_the_medium(&cause);
+    let error = Error::new(kind_of(&cause), doing).because(cause);
+    if is_of_the_medium { error.advise(ABOUT_THE_DISK) } else { error }
+}
+
+/// What the system says when the medium, or the file system on it, has lost bytes.
+pub(super) fn is_of_the_medium(cause: &io::Error) -> bool {
+    let errno = Errno::from_io_error(cause);
+    matches!(errno, Some(Errno::IO | Errno::NODATA | Errno::ILSEQ | Errno::UCLEAN | Errno::BADMSG))
 }
 
 /// What sort of failure an operating system error is.

@@ -10,6 +10,7 @@ mod failure;
 mod found;
 mod read;
 mod reserve;
+mod unreadable;
 
 use crate::backend::Area;
 use crate::backend::Backend;

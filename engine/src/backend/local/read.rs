@@ -35,7 +35,7 @@ impl Folder {
             let why = format!("{length} bytes at {offset} were wanted, and it ends at {there}");
             return Err(Error::damaged(self.whole(name), why));
         }
-        file.seek(SeekFrom::Start(offset)).map_err(|cause| failed(self.reading(name), cause))?;
+        file.seek(SeekFrom::Start(offset)).map_err(|cause| self.unread(name, cause))?;
         self.read_exactly(name, file, length)
     }
 
@@ -43,7 +43,7 @@ impl Folder {
         match retried(|| std::fs::symlink_metadata(self.path(name))) {
             Ok(metadata) => self.listed(name, &metadata).map(Some),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => self.must_stand().map(|()| None),
-            Err(cause) => Err(failed(self.reading(name), cause)),
+            Err(cause) => Err(self.unread(name, cause)),
         }
     }
 
@@ -131,6 +131,7 @@ impl Folder {
             Ok(metadata) if !metadata.is_file() => found.push(Listed { name, length: 0, modified: None }),
             Ok(metadata) => found.push(self.listed(&name, &metadata)?),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) if self.is_lost_alone(&name, &cause) => found.push(Listed { name, length: 0, modified: None }),
             Err(cause) => return Err(failed(self.reading(&name), cause)),
         }
         Ok(())
@@ -146,10 +147,10 @@ impl Folder {
                 // A link or a socket cannot even be opened, and `stat` has the words for it; with nothing there, it
                 // says whether the whole location is gone.
                 self.stat(name)?;
-                return Err(failed(self.reading(name), cause));
+                return Err(self.unread(name, cause));
             }
         };
-        let metadata = file.metadata().map_err(|cause| failed(self.reading(name), cause))?;
+        let metadata = file.metadata().map_err(|cause| self.unread(name, cause))?;
         let length = self.listed(name, &metadata)?.length;
         if length > name.bytes_max() {
             return Err(Error::damaged(self.whole(name), format!("its {length} bytes are more than it can have")));
@@ -158,11 +159,11 @@ impl Folder {
     }
 
     /// Reads `length` bytes, which were compared with the file's own length before.
-    fn read_exactly(&self, name: &Name, file: File, length: u64) -> Result<Bytes> {
+    pub(super) fn read_exactly(&self, name: &Name, file: impl Read, length: u64) -> Result<Bytes> {
         let capacity = usize::try_from(length).map_err(|cause| Error::damaged(self.whole(name), cause))?;
         let mut bytes = Vec::with_capacity(capacity);
         let mut rest = file.take(length);
-        retried(|| rest.read_to_end(&mut bytes)).map_err(|cause| failed(self.reading(name), cause))?;
+        retried(|| rest.read_to_end(&mut bytes)).map_err(|cause| self.unread(name, cause))?;
         if bytes.len() != capacity {
             return Err(Error::damaged(self.whole(name), format!("only {} of {length} bytes are there", bytes.len())));
         }
@@ -176,11 +177,11 @@ impl Folder {
         Ok(Listed { name: *name, length: metadata.len(), modified: metadata.modified().ok().map(Timestamp::from) })
     }
 
-    fn whole(&self, name: &Name) -> String {
+    pub(super) fn whole(&self, name: &Name) -> String {
         format!("{name} in {}", self.root.display())
     }
 
-    fn reading(&self, name: &Name) -> String {
+    pub(super) fn reading(&self, name: &Name) -> String {
         format!("cannot read {}", self.whole(name))
     }
 }

@@ -157,7 +157,7 @@ async fn what_was_copied_before_is_not_copied_again() {
 async fn a_repository_is_not_copied_into_itself() {
     let (_, here) = repository().await;
     let error = here.copy_to(&here.clone(), Vec::new()).start().await.expect_err("the same");
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!((error.kind(), error.advice()), (Kind::Invalid, Some(TWO_REPOSITORIES)));
 }
 
 #[tokio::test]
@@ -171,4 +171,49 @@ async fn a_copy_of_what_cannot_be_read_leaves_no_snapshot() {
     let error = here.copy_to(&there, snapshots).start().await.expect_err("it cannot be read");
     assert_eq!(error.kind(), Kind::SourceFailed);
     assert!(there.snapshots().await.expect("snapshots").is_empty());
+}
+
+/// The packs and index objects of a store, those of most bytes first.
+async fn objects(backend: &MemoryBackend, area: Area) -> Vec<crate::backend::Name> {
+    let mut listed = crate::backend::Backend::list(backend, area).await.expect("listed");
+    listed.sort_by_key(|object| std::cmp::Reverse(object.length));
+    listed.into_iter().map(|object| object.name).collect()
+}
+
+#[tokio::test]
+async fn a_copy_that_has_lost_data_is_not_there_already_and_is_made_whole() {
+    // A pack of content; that of the catalog; the index.
+    for lost in [(Area::Packs, 0), (Area::Packs, 1), (Area::Index, 0)] {
+        let ((_, here), (backend, there)) = (repository().await, repository().await);
+        backup(&here, 2_000, Parent::Nothing, Files(vec![("a", noise(1, 500_000))], Verdict::Whole)).await;
+        let snapshots = here.snapshots().await.expect("snapshots");
+        let made = here.copy_to(&there, snapshots.clone()).start().await.expect("a copy").copied;
+        let object = objects(&backend, lost.0).await[lost.1];
+        match lost.0 {
+            Area::Packs => crate::backend::Backend::delete(backend.as_ref(), &object).await.expect("gone"),
+            _ => backend.replace(object, &b"torn"[..]),
+        }
+        let dry = here.copy_to(&there, snapshots.clone()).dry_run(true).start().await.expect("a dry run");
+        assert_eq!((&dry.mended, dry.present.len(), dry.bytes_new), (&made, 0, 0), "{lost:?}");
+        let report = here.copy_to(&there, snapshots.clone()).start().await.expect("a copy");
+        assert_eq!((&report.mended, report.present.len(), report.copied.len()), (&made, 0, 0), "{lost:?}");
+        let copies = there.snapshots().await.expect("snapshots");
+        assert_eq!(copies.len(), 1, "{lost:?}");
+        assert!(all(&here, &snapshots[0]).await == all(&there, &copies[0]).await, "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_copied_leans_on_nothing_that_the_other_repository_has_lost() {
+    let ((_, here), (backend, there)) = (repository().await, repository().await);
+    let files = |name| Files(vec![(name, noise(1, 500_000))], Verdict::Whole);
+    backup(&here, 2_000, Parent::Nothing, files("a")).await;
+    let first = here.snapshots().await.expect("snapshots");
+    here.copy_to(&there, first).start().await.expect("a copy");
+    crate::backend::Backend::delete(backend.as_ref(), &objects(&backend, Area::Packs).await[0]).await.expect("gone");
+    let second = backup(&here, 3_000, Parent::Nothing, files("b")).await;
+    let report = here.copy_to(&there, vec![second.clone()]).start().await.expect("a copy");
+    assert!(report.bytes_new > 0, "what the pack held is stored again");
+    let copy = there.snapshot(&report.copied[0].1).await.expect("the copy");
+    assert!(all(&here, &second).await == all(&there, &copy).await);
 }

@@ -12,6 +12,7 @@ use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::job::Job;
 use crate::repository::Repository;
+use crate::repository::copy::TWO_REPOSITORIES;
 use crate::repository::copy::has_same_source;
 use crate::repository::copy::is_copy;
 use crate::repository::reread::SnapshotSource;
@@ -69,11 +70,13 @@ impl FetchBuilder {
         Job::start(|control| self.run(control))
     }
 
-    async fn run(self, control: Control) -> Result<FetchReport> {
+    pub(in crate::repository) async fn run(self, control: Control) -> Result<FetchReport> {
         let Self { repository, other, snapshots, dry_run } = &self;
         if repository.id() == other.id() {
             let doing = "fetch lost data from another repository";
-            return Err(Error::new(Kind::Invalid, doing).because("both are the same repository"));
+            return Err(Error::new(Kind::Invalid, doing)
+                .because("both are the same repository")
+                .advise(TWO_REPOSITORIES));
         }
         let there = other.list_snapshots().await?.snapshots;
         let source = Arc::new(Judge::new(other, false).await?);

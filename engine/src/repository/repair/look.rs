@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::pack::OwnTable;
+use crate::format::wire::length_u32;
 use crate::format::wire::size;
 use crate::id::PackId;
 use crate::index::live::LiveIndex;
@@ -15,11 +16,16 @@ use crate::index::load;
 use crate::index::load::DamagedObject;
 use crate::index::load::Read;
 use crate::index::table::Index;
+use crate::limits::PACK_BYTES_MAX;
 use crate::store::Condemned;
 use crate::store::Store;
 use bytes::Bytes;
+use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What is read at once of a pack that cannot be read whole: what a disk loses with one bad sector.
+const PIECE_BYTES: usize = 4096;
 
 /// The repository as it was when it was looked at.
 pub(super) struct Look {
@@ -114,7 +120,7 @@ async fn read_once(store: &Arc<Store>, id: PackId) -> Result<Option<PackRead>> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         Err(error) if error.kind() == Kind::Damaged => {
-            return Ok(Some(PackRead::Damaged { bytes: Bytes::new(), why: why(&error) }));
+            return Ok(Some(PackRead::Damaged { bytes: what_is_left(store, id).await?, why: why(&error) }));
         }
         Err(error) => return Err(error),
     };
@@ -131,6 +137,30 @@ async fn read_once(store: &Arc<Store>, id: PackId) -> Result<Option<PackRead>> {
         Err(error) if error.kind() == Kind::Unsupported => PackRead::Unknown(error.in_one_line()),
         Err(error) => return Err(error),
     }))
+}
+
+/// A pack that cannot be read whole, piece by piece, with zeros for what cannot be read: a bad sector costs the segment it
+/// is in and no other.
+async fn what_is_left(store: &Arc<Store>, id: PackId) -> Result<Bytes> {
+    let length = match store.backend().stat(&Name::Pack(id)).await {
+        Ok(listed) => listed.map_or(0, |listed| listed.length),
+        Err(error) if error.is_local() => 0,
+        Err(error) => return Err(error),
+    };
+    let Some(length) = usize::try_from(length).ok().filter(|length| *length <= PACK_BYTES_MAX) else {
+        return Ok(Bytes::new());
+    };
+    let (mut bytes, mut offset) = (BytesMut::zeroed(length), 0);
+    for piece in bytes.chunks_mut(PIECE_BYTES) {
+        let wanted = u64::from(length_u32(piece.len()));
+        match store.fetch(id, offset, wanted).await {
+            Ok(found) if found.len() == piece.len() => piece.copy_from_slice(&found),
+            Err(error) if !error.is_local() => return Err(error),
+            _ => {}
+        }
+        offset += wanted;
+    }
+    Ok(bytes.freeze())
 }
 
 /// The reason beneath an error that names the object once more.

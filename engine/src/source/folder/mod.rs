@@ -205,7 +205,16 @@ impl Source for FolderSource {
     }
 
     fn excludes(&self) -> Vec<String> {
-        self.exclude.iter().chain(&self.iexclude).map(|pattern| pattern.text.clone()).collect()
+        let patterns = self.exclude.iter().chain(&self.iexclude).map(|pattern| pattern.text.clone());
+        // What leaves things out without a pattern is told by the option of the command that asks for it.
+        let markers = self.markers.iter().map(|marker| format!("--exclude-if-present={marker}"));
+        let options = [
+            self.caches.then(|| "--exclude-caches".to_owned()),
+            self.larger_than.map(|bytes| format!("--exclude-larger-than={bytes}")),
+            self.gitignore.then(|| "--gitignore".to_owned()),
+            self.one_file_system.then(|| "--one-file-system".to_owned()),
+        ];
+        patterns.chain(markers).chain(options.into_iter().flatten()).collect()
     }
 
     fn leading(&self) -> Vec<EntryPath> {

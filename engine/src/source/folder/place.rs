@@ -12,6 +12,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+/// What helps where a path does not exist.
+const MISSING: &str = "check the spelling and whether its disk is mounted; a relative path is looked for in the current \
+    folder";
 /// The number of the root in [`Places`].
 pub(super) const ROOT: usize = 0;
 
@@ -114,8 +117,11 @@ impl Places {
         let real = Path::new(OsStr::from_bytes(&place.real));
         if place.target {
             let shown = if place.real.is_empty() { Path::new("/") } else { real };
-            fs::symlink_metadata(shown)
-                .map_err(|why| Error::new(Kind::Invalid, format!("cannot back up {}", shown.display())).because(why))?;
+            fs::symlink_metadata(shown).map_err(|why| {
+                let is_missing = why.kind() == std::io::ErrorKind::NotFound;
+                let error = Error::new(Kind::Invalid, format!("cannot back up {}", shown.display())).because(why);
+                if is_missing { error.advise(MISSING) } else { error }
+            })?;
         }
         for (name, number) in &place.children {
             let Some(child) = self.get(*number) else { continue };
