@@ -9,6 +9,7 @@ use super::options::PruneOptions;
 use super::pack::OpenPacks;
 use super::regroup::Regroup;
 use super::scan::Scanner;
+use super::spare::Spares;
 use super::view::View;
 use crate::class::Class;
 use crate::crypto::seal::Suite;
@@ -45,8 +46,14 @@ pub(super) async fn copy(
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     super::count::for_each_of(view, &needed, |record| *counts.entry(record.pack).or_default() += 1)?;
     let wanted = Wanted { index: Arc::clone(&view.index), positions: Arc::new(needed) };
-    let mut out =
-        Out { store: Arc::clone(&view.store), waiting: Vec::new(), chunks: 0, bytes: 0, tally: Tally::default() };
+    let mut out = Out {
+        store: Arc::clone(&view.store),
+        waiting: Vec::new(),
+        chunks: 0,
+        bytes: 0,
+        spares: Spares::default(),
+        tally: Tally::default(),
+    };
     for (class, goal) in [(Class::Data, options.pack_goals.0), (Class::Metadata, options.pack_goals.1)] {
         let mut victims: Vec<(u32, usize)> = Vec::new();
         for (number, count) in &counts {
@@ -58,14 +65,17 @@ pub(super) async fn copy(
             continue;
         }
         let packs = OpenPacks::new(&view.store, class, session, goal);
+        // Segments of another class have other lengths.
+        out.spares = Spares::default();
         let key = view.store.new_data_key(class, Suite::fastest(), true).await?;
         let extractor = || {
-            let regroup = Regroup::new(&view.store, class, Arc::clone(&key))?;
-            Ok(Extractor::new(&view.store, class, regroup))
+            let regroup = Regroup::new(&view.store, class, Arc::clone(&key), &out.spares)?;
+            Ok(Extractor::new(&view.store, class, regroup, out.spares.clone()))
         };
         let pair = (extractor()?, extractor()?);
         let store = Arc::clone(&view.store);
-        let scanner = Scanner { store, class, wanted: wanted.clone(), max_unused: options.max_unused };
+        let (max_unused, spares) = (options.max_unused, Spares::default());
+        let scanner = Scanner { store, class, wanted: wanted.clone(), max_unused, spares };
         if let Err(error) = crew::copy_class(view, &mut out, scanner, pair, packs, &victims, control).await {
             // The next run finds what was copied so far.
             let _ = out.flush().await;
@@ -82,6 +92,7 @@ pub(super) struct Out {
     waiting: Vec<IndexedPack>,
     chunks: usize,
     bytes: u64,
+    spares: Spares,
     pub(super) tally: Tally,
 }
 
@@ -93,9 +104,10 @@ impl Out {
         let mut outcome = self.store.put_pack(id, length, parts.clone()).await;
         let is_full = outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace);
         if is_full && self.store.backend().spend_reserve().await? {
-            outcome = self.store.put_pack(id, length, parts).await;
+            outcome = self.store.put_pack(id, length, parts.clone()).await;
         }
         outcome?;
+        self.spares.give_all(parts);
         control.count(|counters| &counters.bytes_stored, u64::from(length));
         self.tally.packs += 1;
         self.tally.bytes += u64::from(length);

@@ -18,7 +18,6 @@ use super::pack::OpenPacks;
 use super::pack::Parcel;
 use super::scan::Scanned;
 use super::scan::Scanner;
-use super::scan::fetch;
 use super::view::View;
 use crate::error::Result;
 use crate::job::Control;
@@ -115,8 +114,9 @@ impl Feeder<'_> {
                 end = take.place.end;
                 some.push(take);
             }
-            let bytes = fetch(&self.scanner.store, victim.id, start..end).await?;
-            let lot = Lot { victim: Arc::clone(&victim), takes: some, start, bytes };
+            let bytes = self.scanner.read(victim.id, start..end).await?;
+            let lot =
+                Lot { victim: Arc::clone(&victim), takes: some, start, bytes, spares: self.scanner.spares.clone() };
             let [one, other] = &self.to;
             let to = if self.lots % 2 == 0 { one } else { other };
             self.lots += 1;
@@ -137,7 +137,7 @@ async fn work(
 ) -> Result<Extractor> {
     while let Some(lot) = lots.recv().await {
         let parcels;
-        (extractor, parcels) = off_thread(extractor, move |extractor| extractor.extract(&lot)).await?;
+        (extractor, parcels) = off_thread(extractor, move |extractor| extractor.extract(lot)).await?;
         if done.send(parcels).await.is_err() {
             break;
         }
@@ -159,6 +159,10 @@ async fn gather(
         for of in &mut done {
             let Some(parcels) = of.recv().await else { break 'all };
             for parcel in parcels {
+                if packs.is_ahead() {
+                    // What is open waits for what is on its way, so that both together stay small.
+                    drop(room.acquire().await);
+                }
                 let Some(pack) = packs.add(parcel)? else { continue };
                 let Ok(room) = Arc::clone(&room).acquire_owned().await else { break 'all };
                 let store = packs.store();

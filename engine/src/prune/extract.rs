@@ -4,6 +4,8 @@ use super::bits::Bits;
 use super::options::MaxUnused;
 use super::pack::Parcel;
 use super::regroup::Regroup;
+use super::regroup::segment_bytes;
+use super::spare::Spares;
 use crate::class::Class;
 use crate::crypto::name;
 use crate::crypto::seal::DataKey;
@@ -89,7 +91,8 @@ impl Victim {
             found += chunks.len();
             let wasted = u64::from(segment.plain_length.saturating_sub(wanted_bytes)) * 100_000;
             let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(max_unused.of_a_segment());
-            let way = if is_wasteful && self.key_of(segment).is_some() { Way::Anew(chunks) } else { Way::Whole([0; 32]) };
+            let way =
+                if is_wasteful && self.key_of(segment).is_some() { Way::Anew(chunks) } else { Way::Whole([0; 32]) };
             takes.push(Take {
                 number,
                 place: segment.offset..segment.offset.saturating_add(segment.stored_length),
@@ -111,7 +114,9 @@ pub(super) struct Lot {
     pub(super) takes: Vec<Take>,
     /// Where `bytes` begin in the pack.
     pub(super) start: u32,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: Vec<u8>,
+    /// Where their memory goes when they are done with.
+    pub(super) spares: Spares,
 }
 
 impl Lot {
@@ -134,33 +139,36 @@ pub(super) struct Extractor {
     store: Arc<Store>,
     class: Class,
     regroup: Regroup,
+    spares: Spares,
     decoder: SegmentDecoder,
     parcels: Vec<Parcel>,
     pub(super) copied: Copied,
 }
 
 impl Extractor {
-    pub(super) fn new(store: &Arc<Store>, class: Class, regroup: Regroup) -> Self {
+    pub(super) fn new(store: &Arc<Store>, class: Class, regroup: Regroup, spares: Spares) -> Self {
         Self {
             store: Arc::clone(store),
             class,
             regroup,
-            decoder: SegmentDecoder::new(store),
+            spares,
+            decoder: SegmentDecoder::with_room(store, segment_bytes(class)),
             parcels: Vec::new(),
             copied: Copied::default(),
         }
     }
 
     /// Goes through a lot; gives what is for new packs by now.
-    pub(super) fn extract(&mut self, lot: &Lot) -> Result<Vec<Parcel>> {
+    pub(super) fn extract(&mut self, lot: Lot) -> Result<Vec<Parcel>> {
         for take in &lot.takes {
             let segment = lot.victim.own.table.segments.get(usize::from(take.number));
             let segment = segment.ok_or_else(|| Error::new(Kind::Bug, "a segment is taken that is not there"))?;
             match &take.way {
-                Way::Whole(hash) => self.copy_whole(lot, take, segment, hash)?,
-                Way::Anew(wanted) => self.form_anew(lot, take, segment, wanted)?,
+                Way::Whole(hash) => self.copy_whole(&lot, take, segment, hash)?,
+                Way::Anew(wanted) => self.form_anew(&lot, take, segment, wanted)?,
             }
         }
+        lot.spares.give(lot.bytes);
         Ok(std::mem::take(&mut self.parcels))
     }
 
@@ -187,9 +195,11 @@ impl Extractor {
         let wrapped_key = if keys.contains_key(data_key) { self.store.wrapped_key(data_key)? } else { copy.clone() };
         let place: Place = located.place;
         self.copied.segments_copied += 1;
+        // A slice would keep the whole lot in memory.
+        let mut own = self.spares.take(stored.len());
+        own.extend_from_slice(stored);
         self.parcels.push(Parcel {
-            // A copy: a slice would keep the whole lot in memory.
-            stored: Bytes::copy_from_slice(stored),
+            stored: Bytes::from(own),
             plain_length: segment.plain_length,
             compression: segment.compression,
             data_key: *data_key,

@@ -73,6 +73,15 @@ impl OpenPacks {
         Arc::clone(&self.store)
     }
 
+    /// Whether so much is open that what is on its way should leave first.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.bytes() >= self.goal_bytes / 4 * 3
+    }
+
+    fn bytes(&self) -> usize {
+        self.open.iter().flatten().map(|pack| pack.bytes).sum()
+    }
+
     /// Puts a segment into one of the packs, drawn at random; gives a pack when one is full by that.
     pub(super) fn add(&mut self, parcel: Parcel) -> Result<Option<Filled>> {
         let [draw] = random::array(self.store.rng())?;
@@ -91,10 +100,11 @@ impl OpenPacks {
         if is_full {
             return Ok(slot.take());
         }
-        // Two that are drawn equally often would be full together: so one is always half a pack ahead.
-        let all: usize = self.open.iter().flatten().map(|pack| pack.bytes).sum();
-        let most = self.goal_bytes.saturating_add(self.goal_bytes / 2);
-        let largest = self.open.iter_mut().filter(|_| all >= most).max_by_key(|slot| slot.as_ref().map(|pack| pack.bytes));
+        // Two that are drawn equally often would be full together: so one is always ahead by half of what it gets.
+        let all = self.bytes();
+        let most = self.goal_bytes.saturating_add(self.goal_bytes / 4);
+        let largest =
+            self.open.iter_mut().filter(|_| all >= most).max_by_key(|slot| slot.as_ref().map(|pack| pack.bytes));
         Ok(largest.and_then(Option::take))
     }
 

@@ -6,6 +6,7 @@ use super::extract::Wanted;
 use super::extract::Way;
 use super::off_thread;
 use super::options::MaxUnused;
+use super::spare::Spares;
 use super::view::View;
 use crate::backend::Name;
 use crate::class::Class;
@@ -29,8 +30,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes in memory at a time.
-const PIECE_BYTES: u32 = 1 << 20;
+/// Bytes fetched at once: whatever threads do that, an allocator keeps little for each of them.
+const PIECE_BYTES: u32 = 256 * 1024;
 
 /// A victim, and what is needed of it, in the order in which it stands there.
 pub(super) struct Scanned {
@@ -48,9 +49,22 @@ pub(super) struct Scanner {
     pub(super) class: Class,
     pub(super) wanted: Wanted,
     pub(super) max_unused: MaxUnused,
+    pub(super) spares: Spares,
 }
 
 impl Scanner {
+    /// A part of a pack, in memory that was in use before.
+    pub(super) async fn read(&self, pack: PackId, place: Range<u32>) -> Result<Vec<u8>> {
+        let mut bytes = self.spares.take(size(place.end.saturating_sub(place.start)));
+        let mut at = place.start;
+        while at < place.end {
+            let end = at.saturating_add(PIECE_BYTES).min(place.end);
+            bytes.extend_from_slice(&fetch(&self.store, pack, at..end).await?);
+            at = end;
+        }
+        Ok(bytes)
+    }
+
     /// Reads the pack of this number, of which so many chunks are needed. One that is not what its name says is damaged:
     /// nothing of it is copied, so that no damage is given a new name. The same holds if it lacks anything of what the
     /// index says: that would be lost with it.
@@ -69,36 +83,31 @@ impl Scanner {
             }
         }
         let start = pack.segments.first().map_or(0, |segment| segment.offset).min(pack.length);
-        let front = fetch(&self.store, pack.id, 0..start).await?;
+        let front = self.read(pack.id, 0..start).await?;
         let (scanner, info) = (self.clone(), Arc::clone(&pack));
-        let ((), mut reading) =
-            off_thread((), move |()| Ok(scanner.begin(&info, number, keys, &front))).await?;
+        let ((), mut reading) = off_thread((), move |()| Ok(scanner.begin(&info, number, keys, &front))).await?;
         let mut at = start;
         while at < pack.length {
             let end = at.saturating_add(PIECE_BYTES).min(pack.length);
             let piece = fetch(&self.store, pack.id, at..end).await?;
-            (reading, ()) = off_thread(reading, move |reading| {
-                reading.add(&piece);
-                Ok(())
-            })
-            .await?;
+            // So little of it keeps nobody waiting.
+            reading.add(&piece);
             at = end;
         }
         let (victim, takes, found) = reading.finish(pack.id)?;
         if found != needed {
             return Err(Error::damaged(Name::Pack(pack.id), "it does not hold what the index says"));
         }
-        Ok(Scanned { victim: Arc::new(victim), takes, length: pack.length, chunks: u64::try_from(found).unwrap_or(u64::MAX) })
+        Ok(Scanned {
+            victim: Arc::new(victim),
+            takes,
+            length: pack.length,
+            chunks: u64::try_from(found).unwrap_or(u64::MAX),
+        })
     }
 
     /// Opens the table and chooses what to take; whether it can be believed shows in the end.
-    fn begin(
-        &self,
-        pack: &PackInfo,
-        number: u32,
-        keys: HashMap<DataKeyId, Arc<DataKey>>,
-        front: &[u8],
-    ) -> Reading {
+    fn begin(&self, pack: &PackInfo, number: u32, keys: HashMap<DataKeyId, Arc<DataKey>>, front: &[u8]) -> Reading {
         let opened = self.store.open_table(pack.id, front, pack.length).and_then(|own| {
             if own.table.class != self.class {
                 return Err(Error::damaged(format!("pack {}", pack.id), "it is of another class than the index says"));
@@ -174,7 +183,7 @@ impl Reading {
 }
 
 /// A part of a pack that must be there.
-pub(super) async fn fetch(store: &Store, pack: PackId, place: Range<u32>) -> Result<Bytes> {
+async fn fetch(store: &Store, pack: PackId, place: Range<u32>) -> Result<Bytes> {
     let (offset, length) = (u64::from(place.start), u64::from(place.end.saturating_sub(place.start)));
     store.fetch(pack, offset, length).await.map_err(|error| match error.kind() {
         Kind::NotFound => Error::damaged(Name::Pack(pack), "it is missing").because(error),
