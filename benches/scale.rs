@@ -1,8 +1,8 @@
 //! What an index of many chunks takes: time to open, look-ups a second, memory of a backup, a check and a prune.
 //!
-//! `cargo bench -p strongroom-benches --bench scale -- CHUNKS [CHUNKS-OF-A-PACK [FOLDER]]` makes a local repository of that
-//! many made-up chunks (its packs are empty files of the right length) and runs every step as a process of its own. The
-//! last steps store two snapshots with real catalogs, forget the one that needs every chunk, and prune: the other one
+//! `cargo bench -p strongroom-benches --bench scale -- CHUNKS [CHUNKS-OF-A-PACK [FOLDER]]` makes a local repository of
+//! that many made-up chunks (its packs are empty files of the right length) and runs every step as a process of its own.
+//! The last steps store two snapshots with real catalogs, forget the one that needs every chunk, and prune: the other one
 //! needs the chunks of every second pack, so that half of all packs go and the whole index is merged.
 
 use std::path::Path;
@@ -175,7 +175,8 @@ async fn prune(repository: &Repository) -> Outcome<String> {
     let started = Instant::now();
     let report = plan.apply().await?;
     Ok(format!(
-        "planned in {planned:.2} s with at most {} MiB, applied in {:.2} s: {} packs deleted, {} left, {} index objects for {}",
+        "planned in {planned:.2} s with at most {} MiB, applied in {:.2} s: {} packs deleted, {} left, \
+         {} index objects for {}",
         peak >> 20,
         started.elapsed().as_secs_f64(),
         report.packs_deleted,

@@ -9,8 +9,8 @@
 //! A look reads the roots (pending records first, `roots`), then marks and tombs, the index and the list of packs
 //! (`view`), and follows every root (`trace`). `count` tells how much of each pack is needed, `plan` chooses, and
 //! `apply` runs the protocol: the mark is visible before the roots are read, so that a writer either shows its intent
-//! in time or finds the mark; every live chunk of a victim is copied (`copy`, `crew`, `scan`, `spare`, `extract`, `regroup`, `pack`) before the
-//! index is merged without the victims (`merge`); the tomb is visible before the first pack is gone. A run that dies
+//! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, `regroup`,
+//! `pack`, in memory from `spare`) before the index is merged without the victims (`merge`); the tomb is visible before the first pack is gone. A run that dies
 //! anywhere leaves marks, tombs and copies, which the next run of anybody finishes (`sweep` takes them away when their
 //! time has come). Marks are terminal: nothing is ever un-condemned.
 //!

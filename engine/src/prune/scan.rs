@@ -65,8 +65,8 @@ impl Scanner {
         Ok(bytes)
     }
 
-    /// Reads the pack of this number, of which so many chunks are needed. One that is not what its name says is damaged:
-    /// nothing of it is copied, so that no damage is given a new name. The same holds if it lacks anything of what the
+    /// Reads the pack of this number, of which so many chunks are needed. One that is not what its name says is
+    /// damaged: nothing of it is copied, so that no damage is given a new name. The same holds if it lacks anything of what the
     /// index says: that would be lost with it.
     pub(super) async fn scan(&self, view: &View, (number, needed): (u32, usize)) -> Result<Scanned> {
         let pack = view.index.pack(number)?.ok_or_else(|| Error::new(Kind::Bug, "a victim is not in the index"))?;

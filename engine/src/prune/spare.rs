@@ -1,5 +1,5 @@
-//! Memory of segments that have left, for those that come: what is given back to an allocator stays with the thread that
-//! had it, and copying uses many.
+//! Memory of segments that have left, for those that come: what is given back to an allocator stays with the thread
+//! that had it, and copying uses many.
 
 use bytes::Bytes;
 use std::sync::Arc;
