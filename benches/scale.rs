@@ -1,17 +1,21 @@
 //! What an index of many chunks takes: time to open, look-ups a second, memory of a backup, a check and a prune.
 //!
-//! `cargo bench -p strongroom-benches --bench scale -- CHUNKS [CHUNKS-OF-A-PACK [FOLDER]]` makes a local repository of that
-//! many made-up chunks (its packs are empty files of the right length) and runs every step as a process of its own.
+//! `cargo bench -p strongroom-benches --bench scale -- CHUNKS [CHUNKS-OF-A-PACK [FOLDER]]` makes a local repository of
+//! that many made-up chunks (its packs are empty files of the right length) and runs every step as a process of its own.
+//! The last steps store two snapshots with real catalogs, forget the one that needs every chunk, and prune: the other one
+//! needs the chunks of every second pack, so that half of all packs go and the whole index is merged.
 
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 use strongroom::CreateOptions;
 use strongroom::KdfChoice;
 use strongroom::Key;
 use strongroom::LocalBackend;
+use strongroom::MaxUnused;
 use strongroom::Repository;
 use strongroom::Secret;
 use strongroom::SeededRng;
@@ -25,7 +29,7 @@ const SMOKE: u64 = 600_000;
 /// Look-ups of each kind.
 const LOOKUPS: u64 = 200_000;
 /// Steps, in order: which folders there are, and what is done.
-const STEPS: [(&str, bool); 7] = [
+const STEPS: [(&str, bool); 9] = [
     ("in memory", false),
     ("cold", true),
     ("warm", true),
@@ -33,31 +37,39 @@ const STEPS: [(&str, bool); 7] = [
     ("first backup", true),
     ("check", true),
     ("prune plan", true),
+    ("snapshots", true),
+    ("prune", true),
 ];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let runtime = tokio::runtime::Runtime::new()?;
-    if let [step, folder, chunks] = arguments.as_slice()
+    if let [step, folder, chunks, of_pack] = arguments.as_slice()
         && let Some((name, has_room)) = STEPS.iter().find(|(name, _)| name == step)
     {
-        return runtime.block_on(one(name, *has_room, Path::new(folder), chunks.parse()?));
+        let scale = scale(chunks.parse()?, of_pack.parse()?)?;
+        return runtime.block_on(one(name, *has_room, Path::new(folder), scale));
     }
     let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse::<u64>());
     let (chunks, of_pack) = (number(0, SMOKE)?, number(1, 50)?);
     let temporary = tempfile::tempdir()?;
     let folder = arguments.get(2).map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    let scale = Scale { chunks, of_pack, of_segment: usize::try_from(of_pack.min(6))? };
+    let scale = scale(chunks, of_pack)?;
     println!("{chunks} chunks, {of_pack} to a pack, {} to a segment", scale.of_segment);
     runtime.block_on(fill(scale, &folder))?;
     for (name, _) in STEPS {
-        let chunks = chunks.to_string();
-        let status = Command::new(std::env::current_exe()?).arg(name).arg(&folder).arg(&chunks).status()?;
+        let (chunks, of_pack) = (chunks.to_string(), of_pack.to_string());
+        let mut command = Command::new(std::env::current_exe()?);
+        let status = command.arg(name).arg(&folder).args([&chunks, &of_pack]).status()?;
         if !status.success() {
             return Err(format!("{name} failed").into());
         }
     }
     Ok(())
+}
+
+fn scale(chunks: u64, of_pack: u64) -> Outcome<Scale> {
+    Ok(Scale { chunks, of_pack, of_segment: usize::try_from(of_pack.min(6))? })
 }
 
 fn key() -> Outcome<Key> {
@@ -89,7 +101,8 @@ fn resident() -> Outcome<(u64, u64)> {
     Ok((line("VmRSS:")?, line("VmHWM:")?))
 }
 
-async fn one(step: &str, has_room: bool, folder: &Path, chunks: u64) -> Outcome<()> {
+async fn one(step: &str, has_room: bool, folder: &Path, scale: Scale) -> Outcome<()> {
+    let chunks = scale.chunks;
     let backend = Arc::new(LocalBackend::new(folder.join("repository")));
     let repository = Repository::open(backend, key()?).await?;
     if has_room {
@@ -107,6 +120,14 @@ async fn one(step: &str, has_room: bool, folder: &Path, chunks: u64) -> Outcome<
         "prune plan" => {
             let plan = repository.prune().allow_no_snapshots(true).plan().await?;
             more = format!("{} packs", plan.summary().packs);
+            None
+        }
+        "snapshots" => {
+            scale.snapshots(&repository).await?;
+            None
+        }
+        "prune" => {
+            more = prune(&repository).await?;
             None
         }
         "first backup" => {
@@ -140,6 +161,29 @@ async fn one(step: &str, has_room: bool, folder: &Path, chunks: u64) -> Outcome<
         peak >> 20,
     );
     Ok(())
+}
+
+/// Forgets the snapshot that needs most, and prunes what only it needed.
+async fn prune(repository: &Repository) -> Outcome<String> {
+    let snapshots = repository.snapshots().await?;
+    let first = snapshots.iter().map(|snapshot| snapshot.id).min().ok_or("two snapshots were stored")?;
+    repository.forget(&[first]).await?;
+    let started = Instant::now();
+    let wish = repository.prune().min_age(Duration::ZERO).max_unused(MaxUnused::Unlimited);
+    let plan = wish.plan().await?;
+    let (planned, (_, peak)) = (started.elapsed().as_secs_f64(), resident()?);
+    let started = Instant::now();
+    let report = plan.apply().await?;
+    Ok(format!(
+        "planned in {planned:.2} s with at most {} MiB, applied in {:.2} s: {} packs deleted, {} left, \
+         {} index objects for {}",
+        peak >> 20,
+        started.elapsed().as_secs_f64(),
+        report.packs_deleted,
+        report.packs_left,
+        report.index_written,
+        report.index_deleted,
+    ))
 }
 
 fn each(bytes: u64, chunks: u64) -> f64 {

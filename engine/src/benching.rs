@@ -2,23 +2,38 @@
 
 use crate::backend::Name;
 use crate::backup::cut::Cutter;
+use crate::catalog::CatalogBuilder;
+use crate::catalog::PageHasher;
+use crate::catalog::PageSink;
 use crate::class::Class;
 use crate::crypto::keys::Keys;
 use crate::crypto::keys::RootKey;
 use crate::crypto::seal::DataKey;
+use crate::crypto::seal::Place;
 use crate::crypto::seal::SealedSegment;
 use crate::crypto::seal::Sealer;
 use crate::crypto::seal::SegmentHead;
 use crate::crypto::seal::Suite;
 use crate::entry::ChunkRef;
+use crate::entry::Content;
+use crate::entry::Entry;
+use crate::entry::EntryPath;
+use crate::entry::FileKind;
+use crate::entry::Metadata;
+use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::config::PrivateConfig;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::pack::NO_SALT;
+use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;
+use crate::format::page::PageRef;
 use crate::format::segment::SegmentInfo;
+use crate::format::snapshot::Snapshot;
+use crate::format::wire::length_u32;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
 use crate::id::PackId;
@@ -29,10 +44,16 @@ use crate::index::claim::Claims;
 use crate::index::load;
 use crate::index::table::Index;
 use crate::limits::INDEX_MERGED_CHUNKS;
+use crate::limits::METADATA_PACK_BYTES_GOAL;
+use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_CHUNKS_MAX;
 use crate::random::SeededRng;
 use crate::repository::Repository;
 use crate::squeeze::Squeezer;
+use crate::store::NewPack;
+use crate::store::Store;
+use crate::time::Timestamp;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Which AEAD the bench seals with.
@@ -196,15 +217,48 @@ impl Scale {
         Ok(packs)
     }
 
+    /// Stores two snapshots with real catalogs, of files of eight chunks: one needs every chunk, the other one those of
+    /// every second pack. Gives the first.
+    pub async fn snapshots(self, repository: &Repository) -> Result<SnapshotId> {
+        let store = repository.store();
+        let step = usize::try_from(self.of_pack).unwrap_or(usize::MAX);
+        for (number, step) in [(1, step), (2, 2 * step)] {
+            let mut shelf = Shelf::new(repository).await?;
+            let mut catalog = CatalogBuilder::new(PageHasher::new([5; 32]));
+            let mut packs = Vec::new();
+            for first in (0..self.chunks).step_by(step) {
+                let last = self.chunks.min(first + self.of_pack);
+                for file in (first..last).step_by(8) {
+                    let to = last.min(file + FILE_CHUNKS);
+                    let chunk = |number| ChunkRef { id: made_up(repository, number), length: CHUNK_BYTES };
+                    let chunks: Vec<ChunkRef> = (file..to).map(chunk).collect();
+                    let mut metadata = Metadata::new(FileKind::File);
+                    metadata.size = (to - file) * u64::from(CHUNK_BYTES);
+                    let path = EntryPath::parse(format!("{file:012}").as_bytes());
+                    let path = path.map_err(|cause| Error::new(Kind::Bug, "a made-up path").because(cause))?;
+                    catalog.push(Entry::new(path, metadata, Content::Inline(chunks)), &mut shelf)?;
+                }
+                packs.extend(shelf.put().await?);
+            }
+            let root = catalog.finish(&mut shelf)?;
+            packs.extend(shelf.finish().await?);
+            store.backend().barrier().await?;
+            store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?;
+            let mut record = Snapshot::new(SnapshotId::from_bytes([number; 16]), Timestamp::default());
+            record.root = root;
+            store.put_small(&Name::Snapshot(record.id), &record.encode()).await?;
+        }
+        Ok(SnapshotId::from_bytes([1; 16]))
+    }
+
     fn pack(self, repository: &Repository, first: u64, data_key: DataKeyId) -> IndexedPack {
-        const LENGTH: u32 = 512 * 1024;
         let last = self.chunks.min(first + self.of_pack);
         let chunks: Vec<ChunkRef> =
-            (first..last).map(|number| ChunkRef { id: made_up(repository, number), length: LENGTH }).collect();
+            (first..last).map(|number| ChunkRef { id: made_up(repository, number), length: CHUNK_BYTES }).collect();
         let mut offset = 4096;
         let mut segments = Vec::new();
         for chunks in chunks.chunks(self.of_segment) {
-            let plain_length = LENGTH.saturating_mul(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
+            let plain_length = CHUNK_BYTES.saturating_mul(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
             let (stored_length, chunks) = (plain_length / 2, chunks.to_vec());
             let info = SegmentInfo {
                 offset,
@@ -222,6 +276,116 @@ impl Scale {
         let table = PackTable { class, session, data_keys: vec![data_key], salts: Vec::new(), segments };
         let name = repository.store().names(Class::Metadata).name(&first.to_le_bytes());
         IndexedPack { pack: PackId::from_bytes(*name.as_bytes()), length: offset + 8192, table }
+    }
+}
+
+/// The length of a made-up chunk.
+const CHUNK_BYTES: u32 = 512 * 1024;
+/// Chunks of a made-up file.
+const FILE_CHUNKS: u64 = 8;
+
+/// Pages of a catalog on their way into packs.
+struct Shelf {
+    store: Arc<Store>,
+    key: Arc<DataKey>,
+    sealer: Sealer,
+    squeezer: Squeezer,
+    plain: Vec<u8>,
+    chunks: Vec<ChunkRef>,
+    segments: Vec<(SealedSegment, Vec<ChunkRef>)>,
+    bytes: usize,
+    full: Vec<NewPack>,
+}
+
+impl Shelf {
+    async fn new(repository: &Repository) -> Result<Self> {
+        let store = Arc::clone(repository.store());
+        let key = store.new_data_key(Class::Metadata, Suite::fastest(), true).await?;
+        Ok(Self {
+            sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
+            squeezer: Squeezer::new(3)?,
+            store,
+            key,
+            plain: Vec::new(),
+            chunks: Vec::new(),
+            segments: Vec::new(),
+            bytes: 0,
+            full: Vec::new(),
+        })
+    }
+
+    fn close_segment(&mut self) -> Result<()> {
+        let (plain, chunks) = (std::mem::take(&mut self.plain), std::mem::take(&mut self.chunks));
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let mut squeezed = Vec::new();
+        let helped = self.squeezer.squeeze(&plain, &mut squeezed)?;
+        let head = SegmentHead {
+            class: Class::Metadata,
+            compression: u8::from(helped),
+            plain_length: length_u32(plain.len()),
+        };
+        let sealed = self.sealer.seal(self.store.rng(), head, if helped { &squeezed } else { &plain })?;
+        self.bytes += sealed.bytes().len();
+        self.segments.push((sealed, chunks));
+        if self.bytes >= METADATA_PACK_BYTES_GOAL { self.close_pack() } else { Ok(()) }
+    }
+
+    fn close_pack(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let (class, session) = (Class::Metadata, SnapshotId::from_bytes([3; 16]));
+        let mut table =
+            PackTable { class, session, data_keys: vec![self.key.id], salts: Vec::new(), segments: Vec::new() };
+        let mut stored = Vec::new();
+        for (sealed, chunks) in std::mem::take(&mut self.segments) {
+            let (salt, number) = match sealed.place() {
+                Place::Nonce => (NO_SALT, 0),
+                Place::Counter { salt, number } => {
+                    table.salts = vec![salt];
+                    (0, number)
+                }
+            };
+            let SegmentHead { compression, plain_length, .. } = sealed.head();
+            let stored_length = length_u32(sealed.bytes().len());
+            let info = SegmentInfo { offset: 0, stored_length, plain_length, data_key: 0, salt, number, compression };
+            table.segments.push(info.with_chunks(chunks));
+            stored.push(Bytes::from(sealed.into_bytes()));
+        }
+        if !stored.is_empty() {
+            let wrapped_keys = vec![self.store.wrapped_key(&self.key.id)?];
+            self.full.push(self.store.lay_out_pack(OwnTable { table, wrapped_keys }, stored)?);
+        }
+        Ok(())
+    }
+
+    /// Stores what is full.
+    async fn put(&mut self) -> Result<Vec<IndexedPack>> {
+        let mut stored = Vec::new();
+        for NewPack { parts, indexed } in std::mem::take(&mut self.full) {
+            self.store.put_pack(indexed.pack, indexed.length, parts).await?;
+            stored.push(indexed);
+        }
+        Ok(stored)
+    }
+
+    /// Stores the rest.
+    async fn finish(mut self) -> Result<Vec<IndexedPack>> {
+        self.close_segment()?;
+        self.close_pack()?;
+        self.put().await
+    }
+}
+
+impl PageSink for Shelf {
+    fn put_page(&mut self, bytes: Vec<u8>) -> Result<PageRef> {
+        let page = PageRef { id: self.store.names(Class::Metadata).name(&bytes), length: length_u32(bytes.len()) };
+        self.plain.extend_from_slice(&bytes);
+        self.chunks.push(ChunkRef { id: page.id, length: page.length });
+        if self.plain.len() >= METADATA_SEGMENT_BYTES_GOAL {
+            self.close_segment()?;
+        }
+        Ok(page)
     }
 }
 
@@ -254,7 +418,7 @@ impl Known {
         let mut found = 0;
         for number in numbers {
             let id = made_up(&self.repository, number);
-            found += usize::from(self.claims.index().usable(&id, 512 * 1024)?.is_some());
+            found += usize::from(self.claims.index().usable(&id, CHUNK_BYTES)?.is_some());
         }
         Ok(found)
     }
@@ -263,7 +427,7 @@ impl Known {
     pub fn claim(&self, numbers: impl Iterator<Item = u64>) -> Result<usize> {
         let mut new = 0;
         for number in numbers {
-            let claim = self.claims.claim(&made_up(&self.repository, number), 512 * 1024)?;
+            let claim = self.claims.claim(&made_up(&self.repository, number), CHUNK_BYTES)?;
             new += usize::from(matches!(claim, Claim::New(_)));
         }
         Ok(new)

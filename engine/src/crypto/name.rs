@@ -28,11 +28,25 @@ impl NameKey {
 /// Unkeyed BLAKE3-256 of an object's stored bytes, given in parts: the name of packs and index objects. It tells nothing
 /// that whoever holds the object does not have, and lets damage be found without any key.
 pub(crate) fn object_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(part);
+    let mut hasher = ObjectHasher::default();
+    parts.into_iter().for_each(|part| hasher.add(part));
+    hasher.finish()
+}
+
+/// The same for an object that comes bit by bit.
+#[derive(Default)]
+pub(crate) struct ObjectHasher(blake3::Hasher);
+
+impl ObjectHasher {
+    /// Takes in the next bytes.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
-    *hasher.finalize().as_bytes()
+
+    /// The hash of all that was taken in.
+    pub(crate) fn finish(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
 }
 
 impl fmt::Debug for NameKey {

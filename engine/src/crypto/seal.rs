@@ -343,9 +343,24 @@ impl Sealer {
 
     /// Seals `squeezed` (what `head.compression` says); fails only when `rng` does.
     pub(crate) fn seal(&mut self, rng: &dyn Rng, head: SegmentHead, squeezed: &[u8]) -> Result<SealedSegment> {
+        self.seal_into(Vec::new(), rng, head, squeezed)
+    }
+
+    /// The same in memory that was in use before.
+    pub(crate) fn seal_into(
+        &mut self,
+        mut bytes: Vec<u8>,
+        rng: &dyn Rng,
+        head: SegmentHead,
+        squeezed: &[u8],
+    ) -> Result<SealedSegment> {
+        bytes.clear();
         let aad = head.aad(self.key.id, &self.repository);
-        let (bytes, place) = match &mut self.counter {
-            None => (seal_with_nonce(&self.key, random::array(rng)?, &aad, squeezed), Place::Nonce),
+        let place = match &mut self.counter {
+            None => {
+                seal_with_nonce(&self.key, random::array(rng)?, &aad, squeezed, &mut bytes);
+                Place::Nonce
+            }
             Some(counter) => {
                 if counter.next == SEGMENTS_PER_SALT {
                     *counter = Counter::new(&self.key, rng)?;
@@ -353,32 +368,33 @@ impl Sealer {
                 let number = counter.next;
                 // Counted before it is used: a failure below must not leave the number to be used again.
                 counter.next += 1;
-                let bytes = seal_counted(&counter.key, number, &aad, squeezed)?;
-                (bytes, Place::Counter { salt: counter.salt, number })
+                seal_counted(&counter.key, number, &aad, squeezed, &mut bytes)?;
+                Place::Counter { salt: counter.salt, number }
             }
         };
         Ok(SealedSegment { bytes, head, data_key: self.key.id, place })
     }
 }
 
-fn seal_with_nonce(key: &DataKey, nonce: [u8; NONCE_BYTES], aad: &[u8], squeezed: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(NONCE_BYTES + squeezed.len() + TAG_BYTES);
+/// Into an empty vector.
+fn seal_with_nonce(key: &DataKey, nonce: [u8; NONCE_BYTES], aad: &[u8], squeezed: &[u8], bytes: &mut Vec<u8>) {
+    bytes.reserve_exact(NONCE_BYTES + squeezed.len() + TAG_BYTES);
     bytes.extend_from_slice(&nonce);
     bytes.extend_from_slice(squeezed);
     let (_, in_place) = bytes.split_at_mut(NONCE_BYTES);
     let tag = xchacha_seal(&key.key, &nonce, aad, in_place);
     bytes.extend_from_slice(&tag);
-    bytes
 }
 
-fn seal_counted(key: &LessSafeKey, number: u32, aad: &[u8], squeezed: &[u8]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(squeezed.len() + TAG_BYTES);
+/// Into an empty vector.
+fn seal_counted(key: &LessSafeKey, number: u32, aad: &[u8], squeezed: &[u8], bytes: &mut Vec<u8>) -> Result<()> {
+    bytes.reserve_exact(squeezed.len() + TAG_BYTES);
     bytes.extend_from_slice(squeezed);
     let tag = key
-        .seal_in_place_separate_tag(counted_nonce(number), Aad::from(aad), &mut bytes)
+        .seal_in_place_separate_tag(counted_nonce(number), Aad::from(aad), bytes)
         .map_err(|cause| Error::new(Kind::Bug, "cannot seal a segment").because(cause.to_string()))?;
     bytes.extend_from_slice(tag.as_ref());
-    Ok(bytes)
+    Ok(())
 }
 
 /// The number, little-endian, padded with zeros to 12 bytes.

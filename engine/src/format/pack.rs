@@ -303,16 +303,41 @@ pub(crate) struct PackTrailer {
 
 /// The trailer of the pack made of `parts` (everything before the trailer, padding included).
 pub(crate) fn trailer_encode<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let trailer = u64::try_from(TRAILER_BYTES).unwrap_or(u64::MAX);
-    let (mut length, mut checksum) = (trailer, 0);
-    for part in parts {
-        length = length.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
-        checksum = crc32c::crc32c_append(checksum, part);
+    let mut body = TrailerSum::default();
+    parts.into_iter().for_each(|part| body.add(part));
+    body.encode()
+}
+
+/// What the trailer says of the bytes before it, for a pack that comes bit by bit.
+#[derive(Default)]
+pub(crate) struct TrailerSum {
+    length: u64,
+    checksum: u32,
+}
+
+impl TrailerSum {
+    /// Takes in the next bytes.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
     }
-    checksum = crc32c::crc32c_append(checksum, &length.to_le_bytes());
-    let mut writer = Writer::with_capacity(TRAILER_BYTES);
-    writer.u64(length).u32(checksum).bytes(&TRAILER_MAGIC);
-    writer.finish()
+
+    fn encode(&self) -> Vec<u8> {
+        let length = self.length.saturating_add(u64::try_from(TRAILER_BYTES).unwrap_or(u64::MAX));
+        let checksum = crc32c::crc32c_append(self.checksum, &length.to_le_bytes());
+        let mut writer = Writer::with_capacity(TRAILER_BYTES);
+        writer.u64(length).u32(checksum).bytes(&TRAILER_MAGIC);
+        writer.finish()
+    }
+
+    /// Checks length and checksum of all that was taken in against the trailer behind it.
+    pub(crate) fn check(&self, end: &[u8]) -> Result<PackTrailer, FormatError> {
+        let trailer = trailer_decode(end)?;
+        if self.encode() != end {
+            return Err(FormatError::Invalid("length or checksum of the pack are not what its end states"));
+        }
+        Ok(trailer)
+    }
 }
 
 /// Reads a trailer from exactly its bytes, the last [`TRAILER_BYTES`] of a pack.
@@ -332,11 +357,9 @@ pub(crate) fn trailer_check(pack: &[u8]) -> Result<PackTrailer, FormatError> {
     let Some((body, end)) = body else {
         return Err(FormatError::Truncated { missing: TRAILER_BYTES.saturating_sub(pack.len()) });
     };
-    let trailer = trailer_decode(end)?;
-    if trailer_encode([body]) != end {
-        return Err(FormatError::Invalid("length or checksum of the pack are not what its end states"));
-    }
-    Ok(trailer)
+    let mut sum = TrailerSum::default();
+    sum.add(body);
+    sum.check(end)
 }
 
 /// The length to which a pack of `length` bytes (trailer included) is padded: what is seen from outside then tells

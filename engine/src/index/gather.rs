@@ -164,7 +164,8 @@ impl Gatherer {
 
     /// Makes a shard of some objects; gives them back where that is not possible.
     fn put_aside(&mut self, objects: Vec<ReadObject>) -> Result<(), Vec<ReadObject>> {
-        let why = match self.folder.make(&Draft::of_objects(&objects), self.keep, self.store.rng()) {
+        let draft = Draft::of_objects(objects);
+        let why = match self.folder.make(&draft, self.keep, self.store.rng()) {
             Ok(Some(shard)) => {
                 self.shards.push(shard);
                 return Ok(());
@@ -173,7 +174,7 @@ impl Gatherer {
             Err(error) => error.to_string(),
         };
         self.warning = Some(format!("the index is kept in memory, because no local file can hold it: {why}"));
-        Err(objects)
+        Err(draft.into_objects())
     }
 }
 

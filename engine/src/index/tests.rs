@@ -163,7 +163,7 @@ fn object(name: u8, packs: Vec<IndexedPack>) -> ReadObject {
 }
 
 fn shard_of(folder: &ShardFolder, objects: &[ReadObject]) -> crate::cache::Shard {
-    folder.make(&Draft::of_objects(objects), true, &SystemRng).expect("written").expect("hashes")
+    folder.make(&Draft::of_objects(objects.to_vec()), true, &SystemRng).expect("written").expect("hashes")
 }
 
 /// All that can be asked of an index, independent of positions and numbers.

@@ -257,7 +257,7 @@ impl Run {
     fn count_copies(&mut self, tally: &copy::Tally) {
         self.report.packs_written += tally.packs;
         self.report.bytes_written += tally.bytes;
-        self.report.chunks_copied += tally.copied.chunks;
+        self.report.chunks_copied += tally.chunks;
         self.report.segments_copied += tally.copied.segments_copied;
         self.report.segments_formed += tally.copied.segments_formed;
     }

@@ -4,12 +4,15 @@ use super::bits::Bits;
 use super::options::MaxUnused;
 use super::pack::Parcel;
 use super::regroup::Regroup;
+use super::regroup::segment_bytes;
+use super::spare::Spares;
 use crate::class::Class;
 use crate::crypto::name;
 use crate::crypto::seal::DataKey;
 use crate::crypto::seal::Place;
 use crate::entry::ChunkRef;
 use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::pack::OwnTable;
@@ -23,6 +26,7 @@ use crate::store::Store;
 use crate::store::StoredSegment;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Which copies of chunks are needed.
@@ -42,51 +46,85 @@ impl Wanted {
     }
 }
 
-/// A pack as it was fetched.
-pub(super) struct Fetched {
+/// A pack that is being left, whose bytes were seen to hash to its name.
+pub(super) struct Victim {
     pub(super) id: PackId,
     /// Its number in the index.
     pub(super) number: u32,
-    pub(super) bytes: Vec<u8>,
-    /// How many chunks are needed of it.
-    pub(super) needed: usize,
+    pub(super) own: OwnTable,
     /// Keys at hand. A segment whose key is missing is copied whole.
     pub(super) keys: HashMap<DataKeyId, Arc<DataKey>>,
 }
 
-/// A victim in memory, whose bytes hash to its name.
-pub(super) struct Victim {
-    pub(super) pack: Fetched,
-    own: OwnTable,
+/// What is needed of one segment.
+pub(super) struct Take {
+    pub(super) number: u16,
+    /// Where its stored bytes stand in the pack.
+    pub(super) place: Range<u32>,
+    pub(super) way: Way,
+}
+
+/// How it comes into a new pack.
+pub(super) enum Way {
+    /// As it is sealed. Its bytes must hash to this, as they did when the whole pack hashed to its name.
+    Whole([u8; 32]),
+    /// These chunks of it, in new segments.
+    Anew(Vec<(u32, ChunkRef)>),
 }
 
 impl Victim {
-    /// A pack that is not what its name says is damaged: nothing of it is copied, so that no damage is given a new name.
-    pub(super) fn open(store: &Store, class: Class, pack: Fetched) -> Result<Self> {
-        let damaged = |why: &str| Err(Error::damaged(format!("pack {}", pack.id), why));
-        if name::object_hash([pack.bytes.as_slice()]) != *pack.id.as_bytes() {
-            return damaged("its bytes do not hash to its name");
+    /// What is needed of its segments, in their order, and how many chunks that are.
+    pub(super) fn takes(&self, wanted: &Wanted, max_unused: MaxUnused) -> Result<(Vec<Take>, usize)> {
+        let (mut takes, mut found) = (Vec::new(), 0);
+        for (number, segment) in (0u16..).zip(&self.own.table.segments) {
+            let (mut offset, mut chunks, mut wanted_bytes) = (0u32, Vec::new(), 0u32);
+            for chunk in &segment.chunks {
+                if wanted.has(chunk, self.number, number, offset)? {
+                    chunks.push((offset, *chunk));
+                    wanted_bytes += chunk.length;
+                }
+                offset = offset.saturating_add(chunk.length);
+            }
+            if chunks.is_empty() {
+                continue;
+            }
+            found += chunks.len();
+            let wasted = u64::from(segment.plain_length.saturating_sub(wanted_bytes)) * 100_000;
+            let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(max_unused.of_a_segment());
+            let way =
+                if is_wasteful && self.key_of(segment).is_some() { Way::Anew(chunks) } else { Way::Whole([0; 32]) };
+            takes.push(Take {
+                number,
+                place: segment.offset..segment.offset.saturating_add(segment.stored_length),
+                way,
+            });
         }
-        let own = store.open_pack(pack.id, &pack.bytes)?.own;
-        if own.table.class != class {
-            return damaged("it is of another class than the index says");
-        }
-        Ok(Self { pack, own })
+        Ok((takes, found))
+    }
+
+    fn key_of(&self, segment: &SegmentRecord) -> Option<&Arc<DataKey>> {
+        let key = self.own.table.data_keys.get(usize::from(segment.data_key))?;
+        self.keys.get(key)
     }
 }
 
-/// One of the two parts of a pack that are gone through at the same time.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Half {
-    First,
-    Second,
+/// Segments of one pack that stand near each other, fetched at once.
+pub(super) struct Lot {
+    pub(super) victim: Arc<Victim>,
+    pub(super) takes: Vec<Take>,
+    /// Where `bytes` begin in the pack.
+    pub(super) start: u32,
+    pub(super) bytes: Vec<u8>,
+    /// Where their memory goes when they are done with.
+    pub(super) spares: Spares,
 }
 
-/// What was taken out of a part of a pack.
-pub(super) struct Taken {
-    pub(super) parcels: Vec<Parcel>,
-    /// How many of the needed chunks were found there.
-    pub(super) found: usize,
+impl Lot {
+    fn stored(&self, take: &Take) -> Result<&[u8]> {
+        let place = take.place.start.checked_sub(self.start).zip(take.place.end.checked_sub(self.start));
+        let stored = place.and_then(|(start, end)| self.bytes.get(size(start)..size(end)));
+        stored.ok_or_else(|| Error::damaged(format!("pack {}", self.victim.id), "a segment lies outside it"))
+    }
 }
 
 /// What was copied.
@@ -94,53 +132,44 @@ pub(super) struct Taken {
 pub(super) struct Copied {
     pub(super) segments_copied: u64,
     pub(super) segments_formed: u64,
-    pub(super) chunks: u64,
 }
 
-/// Takes what is needed out of parts of packs of one class, one after another.
+/// Takes what is needed out of packs of one class, one lot after another.
 pub(super) struct Extractor {
     store: Arc<Store>,
     class: Class,
-    wanted: Wanted,
-    max_unused: MaxUnused,
     regroup: Regroup,
+    spares: Spares,
     decoder: SegmentDecoder,
     parcels: Vec<Parcel>,
     pub(super) copied: Copied,
 }
 
 impl Extractor {
-    pub(super) fn new(
-        store: &Arc<Store>,
-        class: Class,
-        wanted: Wanted,
-        max_unused: MaxUnused,
-        regroup: Regroup,
-    ) -> Self {
+    pub(super) fn new(store: &Arc<Store>, class: Class, regroup: Regroup, spares: Spares) -> Self {
         Self {
             store: Arc::clone(store),
             class,
-            wanted,
-            max_unused,
             regroup,
-            decoder: SegmentDecoder::new(store),
+            spares,
+            decoder: SegmentDecoder::with_room(store, segment_bytes(class)),
             parcels: Vec::new(),
             copied: Copied::default(),
         }
     }
 
-    /// Goes through a part of a pack; gives what is for new packs by now.
-    pub(super) fn extract(&mut self, victim: &Victim, half: Half) -> Result<Taken> {
-        let segments = &victim.own.table.segments;
-        let middle = segments.len() / 2;
-        let is_mine = |number: usize| (number < middle) == matches!(half, Half::First);
-        let mut found = 0;
-        for (at, (number, segment)) in (0u16..).zip(segments).enumerate() {
-            if is_mine(at) {
-                found += self.segment(victim, number, segment)?;
+    /// Goes through a lot; gives what is for new packs by now.
+    pub(super) fn extract(&mut self, lot: Lot) -> Result<Vec<Parcel>> {
+        for take in &lot.takes {
+            let segment = lot.victim.own.table.segments.get(usize::from(take.number));
+            let segment = segment.ok_or_else(|| Error::new(Kind::Bug, "a segment is taken that is not there"))?;
+            match &take.way {
+                Way::Whole(hash) => self.copy_whole(&lot, take, segment, hash)?,
+                Way::Anew(wanted) => self.form_anew(&lot, take, segment, wanted)?,
             }
         }
-        Ok(Taken { parcels: std::mem::take(&mut self.parcels), found })
+        lot.spares.give(lot.bytes);
+        Ok(std::mem::take(&mut self.parcels))
     }
 
     /// Closes all segments that are open.
@@ -150,50 +179,27 @@ impl Extractor {
         Ok(parcels)
     }
 
-    /// Takes over what is needed of one segment; gives how many chunks that are.
-    fn segment(&mut self, victim: &Victim, number: u16, segment: &SegmentRecord) -> Result<usize> {
-        let (mut offset, mut wanted, mut wanted_bytes) = (0u32, Vec::new(), 0u32);
-        for chunk in &segment.chunks {
-            if self.wanted.has(chunk, victim.pack.number, number, offset)? {
-                wanted.push((offset, *chunk));
-                wanted_bytes += chunk.length;
-            }
-            offset = offset.saturating_add(chunk.length);
+    /// The sealed segment as it stands, without opening it.
+    fn copy_whole(&mut self, lot: &Lot, take: &Take, segment: &SegmentRecord, hash: &[u8; 32]) -> Result<()> {
+        let Victim { id, own: OwnTable { table, wrapped_keys }, keys, .. } = &*lot.victim;
+        let stored = lot.stored(take)?;
+        if name::object_hash([stored]) != *hash {
+            return Err(Error::damaged(format!("pack {id}"), "it is not what it was a moment ago"));
         }
-        if wanted.is_empty() {
-            return Ok(0);
-        }
-        self.copied.chunks += u64::try_from(wanted.len()).unwrap_or(u64::MAX);
-        let wasted = u64::from(segment.plain_length.saturating_sub(wanted_bytes)) * 100_000;
-        let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(self.max_unused.of_a_segment());
-        let key = victim.own.table.data_keys.get(usize::from(segment.data_key)).copied();
-        match key.and_then(|key| victim.pack.keys.get(&key)).filter(|_| is_wasteful) {
-            Some(key) => {
-                let key = Arc::clone(key);
-                self.form_anew(victim, number, segment, &key, &wanted)?;
-            }
-            None => self.copy_whole(victim, number, segment)?,
-        }
-        Ok(wanted.len())
-    }
-
-    /// The sealed segment as it stands, without opening it: the pack's hash was compared with its name.
-    fn copy_whole(&mut self, victim: &Victim, number: u16, segment: &SegmentRecord) -> Result<()> {
-        let OwnTable { table, wrapped_keys } = &victim.own;
-        let stored = stored(victim, segment)?;
-        let located = StoredSegment::new(victim.pack.id, self.class, &table.salts, number, &segment.info(), stored)?;
+        let located = StoredSegment::new(*id, self.class, &table.salts, take.number, &segment.info(), stored)?;
         let at = usize::from(segment.data_key);
         let (data_key, copy) = table.data_keys.get(at).zip(wrapped_keys.get(at)).ok_or_else(|| {
-            Error::damaged(format!("pack {}", victim.pack.id), "a segment names a data key that is not in the table")
+            Error::damaged(format!("pack {id}"), "a segment names a data key that is not in the table")
         })?;
         // The object's bytes, or the old pack's copy of them where the object is lost.
-        let wrapped_key =
-            if victim.pack.keys.contains_key(data_key) { self.store.wrapped_key(data_key)? } else { copy.clone() };
+        let wrapped_key = if keys.contains_key(data_key) { self.store.wrapped_key(data_key)? } else { copy.clone() };
         let place: Place = located.place;
         self.copied.segments_copied += 1;
+        // A slice would keep the whole lot in memory.
+        let mut own = self.spares.take(stored.len());
+        own.extend_from_slice(stored);
         self.parcels.push(Parcel {
-            // A copy: a slice would keep the whole old pack in memory.
-            stored: Bytes::copy_from_slice(stored),
+            stored: Bytes::from(own),
             plain_length: segment.plain_length,
             compression: segment.compression,
             data_key: *data_key,
@@ -204,17 +210,11 @@ impl Extractor {
         Ok(())
     }
 
-    fn form_anew(
-        &mut self,
-        victim: &Victim,
-        number: u16,
-        segment: &SegmentRecord,
-        key: &DataKey,
-        wanted: &[(u32, ChunkRef)],
-    ) -> Result<()> {
-        let stored = stored(victim, segment)?;
-        let located =
-            StoredSegment::new(victim.pack.id, self.class, &victim.own.table.salts, number, &segment.info(), stored)?;
+    fn form_anew(&mut self, lot: &Lot, take: &Take, segment: &SegmentRecord, wanted: &[(u32, ChunkRef)]) -> Result<()> {
+        let (victim, stored) = (&lot.victim, lot.stored(take)?);
+        let key = victim.key_of(segment).ok_or_else(|| Error::new(Kind::Bug, "a segment is opened without its key"))?;
+        let salts = &victim.own.table.salts;
+        let located = StoredSegment::new(victim.id, self.class, salts, take.number, &segment.info(), stored)?;
         let plain = self.decoder.decode(&located, key)?;
         for (offset, chunk) in wanted {
             let damaged = || Error::damaged(format!("chunk {}", chunk.id), "its bytes do not hash to its name");
@@ -230,13 +230,4 @@ impl Extractor {
         }
         Ok(())
     }
-}
-
-fn stored<'a>(victim: &'a Victim, segment: &SegmentRecord) -> Result<&'a [u8]> {
-    let start = size(segment.offset);
-    victim
-        .pack
-        .bytes
-        .get(start..start.saturating_add(size(segment.stored_length)))
-        .ok_or_else(|| Error::damaged(format!("pack {}", victim.pack.id), "a segment lies outside it"))
 }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::index::IndexRecords;
 use crate::format::index::PackInfo;
+use crate::format::wire::length_u32;
 use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::IndexId;
@@ -17,6 +18,7 @@ use crate::limits::INDEX_MERGED_CHUNKS;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -110,9 +112,11 @@ pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut Pru
     Ok(())
 }
 
-/// Stores the union of a group and reads it back; `false` when nothing is left of it to store.
+/// Stores the union of a group and reads it back; `false` when nothing is left of it to store. In memory is never more
+/// than the union with one object of the group, or with its own stored form.
 async fn merge_group(store: &Arc<Store>, group: &[IndexId], going: &HashSet<PackId>) -> Result<bool> {
-    let mut union = Union { going, packs: BTreeMap::new(), sum: Sum::default() };
+    let mut union =
+        Union { going, numbers: HashMap::new(), packs: Vec::new(), chunks: Vec::new(), sum: Sum::default() };
     for id in group {
         // Read again: nothing is taken over from memory that is not in the repository. One that is gone was merged
         // by somebody else meanwhile, and what became of its packs is not known here.
@@ -124,68 +128,87 @@ async fn merge_group(store: &Arc<Store>, group: &[IndexId], going: &HashSet<Pack
         })?;
         union.add(records);
     }
-    let Union { packs, sum, .. } = union;
-    if packs.is_empty() {
+    let sum = union.sum;
+    let records = union.into_records(group);
+    if records.packs.is_empty() {
         return Ok(false);
     }
-    let records = records(packs, group);
     let mut stored = store.put_index_records(&records).await;
     if stored.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace) && store.backend().spend_reserve().await? {
         stored = store.put_index_records(&records).await;
     }
-    let stored = stored?;
+    let (stored, packs) = (stored?, records.packs);
+    drop(records.chunks);
     let mut back = Sum::default();
     let read = store.get_index(stored).await?;
     read.chunks.iter().for_each(|record| back.add(&record.id));
-    if back == sum && read.packs == records.packs {
+    if back == sum && read.packs == packs {
         return Ok(true);
     }
     Err(Error::new(Kind::Bug, "a merged index object does not hold what went into it")
         .because(format!("{} chunks instead of {}; nothing was deleted", back.count, sum.count)))
 }
 
-/// Packs of several index objects with their chunks, each pack once.
+/// Packs of several index objects with their chunks, each pack once, under numbers in the order in which they came.
 struct Union<'a> {
     going: &'a HashSet<PackId>,
-    packs: BTreeMap<PackId, (PackInfo, Vec<ChunkRecord>)>,
+    numbers: HashMap<PackId, u32>,
+    packs: Vec<PackInfo>,
+    chunks: Vec<ChunkRecord>,
     sum: Sum,
 }
 
 impl Union<'_> {
     fn add(&mut self, records: IndexRecords) {
-        let mut of_pack: Vec<Option<Vec<ChunkRecord>>> = Vec::with_capacity(records.packs.len());
-        for pack in &records.packs {
-            let is_new = !self.going.contains(&pack.id) && !self.packs.contains_key(&pack.id);
-            of_pack.push(is_new.then(Vec::new));
-        }
-        for record in records.chunks {
-            if let Some(Some(chunks)) = of_pack.get_mut(size(record.pack)) {
-                self.sum.add(&record.id);
-                chunks.push(record);
+        let IndexRecords { packs, mut chunks, .. } = records;
+        let mut numbers = Vec::with_capacity(packs.len());
+        for pack in packs {
+            let is_new = !self.going.contains(&pack.id) && !self.numbers.contains_key(&pack.id);
+            let number = length_u32(self.packs.len());
+            numbers.push(is_new.then_some(number));
+            if is_new {
+                self.numbers.insert(pack.id, number);
+                self.packs.push(pack);
             }
         }
-        for (pack, chunks) in records.packs.into_iter().zip(of_pack) {
-            if let Some(chunks) = chunks {
-                self.packs.insert(pack.id, (pack, chunks));
-            }
+        chunks.retain_mut(|record| {
+            let Some(Some(number)) = numbers.get(size(record.pack)) else { return false };
+            record.pack = *number;
+            self.sum.add(&record.id);
+            true
+        });
+        // The longer list grows by the shorter one.
+        if chunks.len() > self.chunks.len() {
+            std::mem::swap(&mut chunks, &mut self.chunks);
         }
+        self.chunks.reserve_exact(chunks.len());
+        self.chunks.extend(chunks);
     }
-}
 
-fn records(packs: BTreeMap<PackId, (PackInfo, Vec<ChunkRecord>)>, group: &[IndexId]) -> IndexRecords {
-    let mut merged = IndexRecords { supersedes: group.to_vec(), ..IndexRecords::default() };
-    merged.supersedes.sort_unstable();
-    for (number, (pack, chunks)) in (0u32..).zip(packs.into_values()) {
-        merged.packs.push(pack);
-        merged.chunks.extend(chunks.into_iter().map(|record| ChunkRecord { pack: number, ..record }));
+    /// All of it in the order in which it is stored.
+    fn into_records(self, group: &[IndexId]) -> IndexRecords {
+        let Self { packs, mut chunks, .. } = self;
+        let mut packs: Vec<(u32, PackInfo)> = (0u32..).zip(packs).collect();
+        packs.sort_unstable_by_key(|(_, pack)| pack.id);
+        let mut numbers = vec![0; packs.len()];
+        for (number, (came, _)) in (0u32..).zip(&packs) {
+            numbers.get_mut(size(*came)).into_iter().for_each(|place| *place = number);
+        }
+        for record in &mut chunks {
+            record.pack = numbers.get(size(record.pack)).copied().unwrap_or(record.pack);
+        }
+        chunks.sort_unstable();
+        let mut supersedes = group.to_vec();
+        supersedes.sort_unstable();
+        IndexRecords { supersedes, packs: packs.into_iter().map(|(_, pack)| pack).collect(), chunks }
     }
-    merged.chunks.sort_unstable();
-    merged
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class::Class;
+    use crate::id::SnapshotId;
 
     fn id(number: u8) -> IndexId {
         IndexId::from_bytes([number; 32])
@@ -217,5 +240,48 @@ mod tests {
         assert_eq!([0, 4095, 4096, 32_767, 32_768].map(level), [0, 0, 1, 1, 2]);
         assert_eq!(level(INDEX_MERGED_CHUNKS), full_level());
         assert_eq!(level(usize::MAX), full_level());
+    }
+
+    fn pack(number: u8) -> PackInfo {
+        let (id, session) = (PackId::from_bytes([number; 32]), SnapshotId::from_bytes([3; 16]));
+        let (data_keys, salts, segments) = (Vec::new(), Vec::new(), Vec::new());
+        PackInfo { id, length: u32::from(number), class: Class::Data, session, data_keys, salts, segments }
+    }
+
+    /// Packs under these names, in which chunks stand: an id, and which of the packs.
+    fn object(packs: &[u8], chunks: &[(u8, u32)]) -> IndexRecords {
+        let chunk = |(id, pack): &(u8, u32)| ChunkRecord {
+            id: ChunkId::from_bytes([*id; 32]),
+            pack: *pack,
+            segment: 0,
+            offset: 0,
+            length: 1,
+        };
+        let (packs, chunks) = (packs.iter().copied().map(pack).collect(), chunks.iter().map(chunk).collect());
+        IndexRecords { supersedes: Vec::new(), packs, chunks }
+    }
+
+    #[test]
+    fn a_union_has_every_pack_once_and_none_that_is_going() {
+        let going = HashSet::from([PackId::from_bytes([7; 32])]);
+        let mut union = Union {
+            going: &going,
+            numbers: HashMap::new(),
+            packs: Vec::new(),
+            chunks: Vec::new(),
+            sum: Sum::default(),
+        };
+        union.add(object(&[5, 7], &[(1, 0), (2, 1), (3, 0)]));
+        union.add(object(&[2, 5, 9], &[(1, 1), (3, 1), (4, 2), (6, 0), (8, 0), (8, 2)]));
+        let sum = union.sum;
+        let records = union.into_records(&[id(4), id(1)]);
+        assert_eq!(records.supersedes, [id(1), id(4)]);
+        assert_eq!(records.packs, [2, 5, 9].map(pack));
+        let chunks: Vec<(u8, u32)> =
+            records.chunks.iter().map(|record| (record.id.as_bytes()[0], record.pack)).collect();
+        assert_eq!(chunks, [(1, 1), (3, 1), (4, 2), (6, 0), (8, 0), (8, 2)]);
+        let mut again = Sum::default();
+        records.chunks.iter().for_each(|record| again.add(&record.id));
+        assert_eq!(again, sum);
     }
 }

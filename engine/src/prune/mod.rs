@@ -9,8 +9,8 @@
 //! A look reads the roots (pending records first, `roots`), then marks and tombs, the index and the list of packs
 //! (`view`), and follows every root (`trace`). `count` tells how much of each pack is needed, `plan` chooses, and
 //! `apply` runs the protocol: the mark is visible before the roots are read, so that a writer either shows its intent
-//! in time or finds the mark; every live chunk of a victim is copied (`copy`, `extract`, `regroup`, `pack`) before the
-//! index is merged without the victims (`merge`); the tomb is visible before the first pack is gone. A run that dies
+//! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, `regroup`,
+//! `pack`, in memory from `spare`) before the index is merged without the victims (`merge`); the tomb is visible before the first pack is gone. A run that dies
 //! anywhere leaves marks, tombs and copies, which the next run of anybody finishes (`sweep` takes them away when their
 //! time has come). Marks are terminal: nothing is ever un-condemned.
 //!
@@ -21,6 +21,7 @@ mod apply;
 mod bits;
 mod copy;
 mod count;
+mod crew;
 mod extract;
 mod merge;
 mod options;
@@ -28,6 +29,8 @@ mod pack;
 mod plan;
 mod regroup;
 mod roots;
+mod scan;
+mod spare;
 mod sweep;
 mod trace;
 mod view;
@@ -35,6 +38,8 @@ mod view;
 pub use options::MaxUnused;
 pub(crate) use options::PruneOptions;
 
+use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::id::PackId;
 use crate::id::SnapshotId;
@@ -174,6 +179,19 @@ impl Plan {
         self.run.control = control;
         self.run.apply(self.chosen).await
     }
+}
+
+/// Hashing, opening and sealing take their time: not on a thread that serves others.
+async fn off_thread<S: Send + 'static, T: Send + 'static>(
+    mut state: S,
+    work: impl FnOnce(&mut S) -> Result<T> + Send + 'static,
+) -> Result<(S, T)> {
+    tokio::task::spawn_blocking(move || {
+        let done = work(&mut state)?;
+        Ok((state, done))
+    })
+    .await
+    .map_err(|lost| Error::new(Kind::Bug, "the copying of a pack was lost").because(lost.to_string()))?
 }
 
 impl Run {

@@ -37,8 +37,8 @@ pub(super) struct Parcel {
     pub(super) chunks: Vec<ChunkRef>,
 }
 
-/// A pack being filled: its table so far, and the stored segments.
-struct Open {
+/// A pack that is being filled, or is full: its table so far, and the stored segments.
+pub(super) struct Filled {
     own: OwnTable,
     segments: Vec<Bytes>,
     bytes: usize,
@@ -59,7 +59,7 @@ pub(super) struct OpenPacks {
     class: Class,
     session: SnapshotId,
     goal_bytes: usize,
-    open: Vec<Option<Open>>,
+    open: Vec<Option<Filled>>,
 }
 
 impl OpenPacks {
@@ -68,48 +68,62 @@ impl OpenPacks {
         Self { store: Arc::clone(store), class, session, goal_bytes, open }
     }
 
-    /// Puts a segment into one of the packs, drawn at random; gives the pack when that fills it.
-    fn add(&mut self, parcel: Parcel) -> Result<Option<NewPack>> {
+    /// For whoever lays out what is full.
+    pub(super) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Whether so much is open that what is on its way should leave first.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.bytes() >= self.goal_bytes / 4 * 3
+    }
+
+    fn bytes(&self) -> usize {
+        self.open.iter().flatten().map(|pack| pack.bytes).sum()
+    }
+
+    /// Puts a segment into one of the packs, drawn at random; gives a pack when one is full by that.
+    pub(super) fn add(&mut self, parcel: Parcel) -> Result<Option<Filled>> {
         let [draw] = random::array(self.store.rng())?;
         let count = self.open.len().max(1);
         let (class, session) = (self.class, self.session);
         let Some(slot) = self.open.get_mut(usize::from(draw) % count) else {
             return Err(Error::new(Kind::Bug, "no pack is open"));
         };
-        let pack = slot.get_or_insert_with(|| Open::new(class, session));
+        let pack = slot.get_or_insert_with(|| Filled::new(class, session));
         pack.add(parcel)?;
         let is_full = pack.bytes >= self.goal_bytes
             || pack.chunks >= PACK_CHUNKS_GOAL
             // Every segment may bring a salt of its own, and one number means that there is none.
             || pack.segments.len() >= PACK_SEGMENTS_MAX - 1
             || pack.own.wrapped_keys.len() >= KEYS_MAX;
-        match slot.take_if(|_| is_full) {
-            Some(pack) => self.store.lay_out_pack(pack.own, pack.segments).map(Some),
-            None => Ok(None),
+        if is_full {
+            return Ok(slot.take());
         }
+        // Two that are drawn equally often would be full together: so one is always ahead by half of what it gets.
+        let all = self.bytes();
+        let most = self.goal_bytes.saturating_add(self.goal_bytes / 4);
+        let largest =
+            self.open.iter_mut().filter(|_| all >= most).max_by_key(|slot| slot.as_ref().map(|pack| pack.bytes));
+        Ok(largest.and_then(Option::take))
     }
 
-    /// Puts segments into packs in their order; gives the packs that are full by now.
-    pub(super) fn add_all(&mut self, parcels: Vec<Parcel>) -> Result<Vec<NewPack>> {
-        let mut full = Vec::new();
-        for parcel in parcels {
-            full.extend(self.add(parcel)?);
-        }
-        Ok(full)
-    }
-
-    /// Closes every pack that holds anything.
-    pub(super) fn finish(&mut self) -> Result<Vec<NewPack>> {
-        let open: Vec<Open> = self.open.iter_mut().filter_map(Option::take).collect();
-        open.into_iter().map(|pack| self.store.lay_out_pack(pack.own, pack.segments)).collect()
+    /// Every pack that holds anything.
+    pub(super) fn finish(&mut self) -> Vec<Filled> {
+        self.open.iter_mut().filter_map(Option::take).collect()
     }
 }
 
-impl Open {
+impl Filled {
     fn new(class: Class, session: SnapshotId) -> Self {
         let table = PackTable { class, session, data_keys: Vec::new(), salts: Vec::new(), segments: Vec::new() };
         let own = OwnTable { table, wrapped_keys: Vec::new() };
         Self { own, segments: Vec::new(), bytes: 0, chunks: 0 }
+    }
+
+    /// Its bytes, sealed table and all.
+    pub(super) fn lay_out(self, store: &Store) -> Result<NewPack> {
+        store.lay_out_pack(self.own, self.segments)
     }
 
     fn add(&mut self, parcel: Parcel) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Segments formed anew from the chunks that are still needed of old ones, verified from their final bytes.
 
 use super::pack::Parcel;
+use super::spare::Spares;
 use crate::class::Class;
 use crate::crypto::seal::DataKey;
 use crate::crypto::seal::SealedSegment;
@@ -10,6 +11,7 @@ use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::segment::SEAL_BYTES_MAX;
 use crate::format::wire::length_u32;
 use crate::id::PackId;
 use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
@@ -25,6 +27,14 @@ use std::sync::Arc;
 /// The zstd level of segments formed anew: what a backup uses unless it is told otherwise.
 const LEVEL: i32 = 3;
 
+/// Plaintext at which a segment is closed.
+pub(super) const fn segment_bytes(class: Class) -> usize {
+    match class {
+        Class::Data => SEGMENT_BYTES_GOAL,
+        Class::Metadata => METADATA_SEGMENT_BYTES_GOAL,
+    }
+}
+
 /// A segment being filled.
 #[derive(Default)]
 struct Open {
@@ -37,6 +47,7 @@ pub(super) struct Regroup {
     store: Arc<Store>,
     class: Class,
     key: Arc<DataKey>,
+    spares: Spares,
     sealer: Sealer,
     squeezer: Squeezer,
     decoder: SegmentDecoder,
@@ -47,32 +58,33 @@ pub(super) struct Regroup {
 
 impl Regroup {
     /// Seals with `key`, which is stored already.
-    pub(super) fn new(store: &Arc<Store>, class: Class, key: Arc<DataKey>) -> Result<Self> {
+    pub(super) fn new(store: &Arc<Store>, class: Class, key: Arc<DataKey>, spares: &Spares) -> Result<Self> {
         Ok(Self {
             sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
             squeezer: Squeezer::new(LEVEL)?,
-            decoder: SegmentDecoder::new(store),
+            decoder: SegmentDecoder::with_room(store, segment_bytes(class)),
             store: Arc::clone(store),
             class,
             key,
+            spares: spares.clone(),
             squeezed: Vec::new(),
-            squeezable: Open::default(),
+            squeezable: Open { plain: Vec::with_capacity(segment_bytes(class)), chunks: Vec::new() },
             stored: Open::default(),
         })
     }
 
     /// Takes a chunk whose id was compared with its bytes; gives a segment when that closes one.
     pub(super) fn add(&mut self, chunk: ChunkRef, bytes: &[u8], compression: u8) -> Result<Option<Parcel>> {
-        let goal = match self.class {
-            Class::Data => SEGMENT_BYTES_GOAL,
-            Class::Metadata => METADATA_SEGMENT_BYTES_GOAL,
-        };
+        let goal = segment_bytes(self.class);
         let squeezable = compression != 0;
         let open = if squeezable { &self.squeezable } else { &self.stored };
         let is_full = !open.chunks.is_empty()
             && (open.plain.len() + bytes.len() > goal || open.chunks.len() >= SEGMENT_CHUNKS_MAX);
         let closed = if is_full { self.close(squeezable)? } else { None };
         let open = if squeezable { &mut self.squeezable } else { &mut self.stored };
+        if open.plain.capacity() == 0 {
+            open.plain.reserve_exact(goal.max(bytes.len()));
+        }
         open.plain.extend_from_slice(bytes);
         open.chunks.push(chunk);
         Ok(closed)
@@ -94,7 +106,9 @@ impl Regroup {
         let helped = squeezable && self.squeezer.squeeze(&plain, &mut squeezed)?;
         let plain_length = length_u32(plain.len());
         let head = SegmentHead { class: self.class, compression: u8::from(helped), plain_length };
-        let sealed = self.sealer.seal(self.store.rng(), head, if helped { &squeezed } else { &plain })?;
+        let bytes = if helped { &squeezed } else { &plain };
+        let spare = self.spares.take(bytes.len() + SEAL_BYTES_MAX);
+        let sealed = self.sealer.seal_into(spare, self.store.rng(), head, bytes)?;
         self.squeezed = squeezed;
         self.verify(&sealed, &plain)?;
         // The next one of its kind grows in the same memory.

@@ -245,3 +245,46 @@ async fn packs_that_a_prune_writes_carry_their_keys_even_when_the_objects_of_the
     assert!(report.problems.iter().all(|problem| is_key(&problem.object)), "{:?}", report.problems);
     drop(repository);
 }
+
+#[tokio::test]
+async fn damage_that_comes_while_a_pack_is_copied_gets_no_new_name() {
+    let (mut refused, mut pruned) = (0, 0);
+    for due in 0.. {
+        let (memory, repository, _) = made().await;
+        back_up(&repository, b"a third").await;
+        back_up(&repository, b"and a fourth").await;
+        let before = memory.contents();
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&reads);
+        let hooked = Hooked::new(memory.clone(), move |step, objects| {
+            let is_due = |name: &Name| matches!(name, Name::Pack(_)) && counted.fetch_add(1, Ordering::SeqCst) == due;
+            if let Step::Get(name) = step
+                && is_due(&name)
+            {
+                let bytes = objects.contents().into_iter().find(|(there, _)| *there == name).expect("a pack").1;
+                // Table, segments and all, but for the clear head.
+                let hurt = bytes.iter().enumerate().map(|(at, byte)| if at < 56 { *byte } else { !byte });
+                objects.replace(name, hurt.collect::<Vec<u8>>());
+            }
+            async {}
+        });
+        // Small packs are put together, each segment as it is.
+        let copying = open(&hooked).await;
+        let wish = copying.prune().grace(Duration::ZERO).min_age(Duration::ZERO).repack_small(true);
+        let outcome = async { wish.plan().await?.apply().await }.await;
+        if let Err(error) = &outcome {
+            assert_eq!(error.kind(), Kind::Damaged, "read {due}: {error}");
+        }
+        *if outcome.is_ok() { &mut pruned } else { &mut refused } += 1;
+        let there = memory.contents();
+        for (name, bytes) in before.into_iter().filter(|(name, _)| there.iter().any(|(left, _)| left == name)) {
+            memory.replace(name, bytes);
+        }
+        let report = checked(&repository).await;
+        assert_eq!(report.problems_total, 0, "read {due}: {:?}", report.problems);
+        if reads.load(Ordering::SeqCst) <= due {
+            break;
+        }
+    }
+    assert!(refused > 10 && pruned > 0, "{refused} refused, {pruned} pruned");
+}

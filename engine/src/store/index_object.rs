@@ -3,6 +3,7 @@
 use super::Store;
 use crate::backend::Name;
 use crate::backend::Payload;
+use crate::crypto::keys::ObjectKey;
 use crate::crypto::keys::Purpose;
 use crate::crypto::name;
 use crate::crypto::seal;
@@ -11,8 +12,10 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::FormatError;
 use crate::format::index;
+use crate::format::index::ChunkRecord;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexRecords;
+use crate::format::index::RECORD_BYTES;
 use crate::format::index_parts;
 use crate::format::index_parts::IndexHead;
 use crate::format::index_parts::PART_HEAD_BYTES;
@@ -33,18 +36,17 @@ const KEY_CONTEXT: &str = "strongroom 2026 index object";
 impl Store {
     /// Stores an index object for packs that are durable already.
     pub(crate) async fn put_index(&self, body: &IndexBody) -> Result<IndexId> {
-        let plain = index::body_encode(body).map_err(not_laid_out)?;
-        self.put_index_plain(&plain).await
+        let (front, rows) = index::body_parts(body).map_err(not_laid_out)?;
+        self.put_sealed(self.seal_index(&front, &rows)?).await
     }
 
     /// The same from the stored form: what a merge of index objects comes to.
     pub(crate) async fn put_index_records(&self, records: &IndexRecords) -> Result<IndexId> {
-        let plain = index::records_encode(records).map_err(not_laid_out)?;
-        self.put_index_plain(&plain).await
+        let front = index::records_front(records).map_err(not_laid_out)?;
+        self.put_sealed(self.seal_index(&front, &records.chunks)?).await
     }
 
-    async fn put_index_plain(&self, plain: &[u8]) -> Result<IndexId> {
-        let bytes = self.seal_index(plain)?;
+    async fn put_sealed(&self, bytes: Vec<u8>) -> Result<IndexId> {
         let id = IndexId::from_bytes(name::object_hash([bytes.as_slice()]));
         let name = Name::Index(id);
         let bytes = Bytes::from(bytes);
@@ -62,54 +64,57 @@ impl Store {
     /// Fetches and opens one index object.
     pub(crate) async fn get_index(&self, id: IndexId) -> Result<IndexRecords> {
         let bytes = self.backend.get(&Name::Index(id)).await?;
-        self.open_index(id, &bytes)
+        self.open_index(id, bytes)
     }
 
-    fn seal_index(&self, plain: &[u8]) -> Result<Vec<u8>> {
+    /// The object of a body whose chunk records are encoded part by part: there may be half a million of them.
+    fn seal_index(&self, front: &[u8], rows: &[ChunkRecord]) -> Result<Vec<u8>> {
+        let plain_length = front.len() + rows.len() * RECORD_BYTES;
         let index_key = self.keys.sealing(Purpose::Index);
         let head = IndexHead {
             repository: self.repository,
             key_id: index_key.id(),
             salt: random::array(self.rng())?,
-            plain_length: u64::from(length_u32(plain.len())),
+            plain_length: u64::from(length_u32(plain_length)),
         };
         let key = index_key.for_object(KEY_CONTEXT, &head.salt);
-        let mut object = index_parts::head_encode(&head);
-        let head_bytes = object.clone();
-        let mut squeezer = Squeezer::new(PART_LEVEL)?;
-        let mut squeezed = Vec::new();
-        let count = plain.chunks(INDEX_PART_BYTES).len();
-        for (number, part) in plain.chunks(INDEX_PART_BYTES).enumerate() {
-            let helped = squeezer.squeeze(part, &mut squeezed)?;
-            let bytes = if helped { squeezed.as_slice() } else { part };
-            let frame =
-                index_parts::part_head_encode(length_u32(bytes.len() + seal::TAG_BYTES), helped, number + 1 == count);
-            let sealed = seal::seal_object(&key, &part_aad(&head_bytes, frame), part_nonce(number), bytes);
-            object.extend_from_slice(&frame);
-            object.extend_from_slice(&sealed);
+        let head_bytes = index_parts::head_encode(&head);
+        let mut parts = Parts {
+            key,
+            object: head_bytes.clone(),
+            head_bytes,
+            squeezer: Squeezer::new(PART_LEVEL)?,
+            squeezed: Vec::new(),
+            plain: Vec::with_capacity(plain_length.min(INDEX_PART_BYTES)),
+            number: 0,
+            count: plain_length.div_ceil(INDEX_PART_BYTES),
+        };
+        parts.add(front)?;
+        for row in rows {
+            parts.add(&index::record_encode(row))?;
         }
-        Ok(object)
+        parts.finish()
     }
 
-    pub(crate) fn open_index(&self, id: IndexId, object: &[u8]) -> Result<IndexRecords> {
+    fn open_index(&self, id: IndexId, object: Bytes) -> Result<IndexRecords> {
         let what = || format!("index object {id}");
         if object.len() > INDEX_BYTES_MAX {
             return Err(Error::damaged(what(), "it is larger than any index object"));
         }
-        if name::object_hash([object]) != *id.as_bytes() {
+        if name::object_hash([object.as_ref()]) != *id.as_bytes() {
             return Err(Error::damaged(what(), "its bytes do not hash to its name"));
         }
-        let head = index_parts::head_decode(object).map_err(|cause| cause.while_reading(what()))?;
+        let head = index_parts::head_decode(&object).map_err(|cause| cause.while_reading(what()))?;
         if head.repository != self.repository {
             return Err(Error::damaged(what(), "it belongs to another repository"));
         }
         let key = self.opening_key(Purpose::Index, &head.key_id, what())?.for_object(KEY_CONTEXT, &head.salt);
         let head_bytes = object.get(..index_parts::HEAD_BYTES).unwrap_or_default();
-        let mut body = Vec::new();
+        let mut body = Vec::with_capacity(usize::try_from(head.plain_length).unwrap_or_default().min(INDEX_BYTES_MAX));
         let mut plain = Vec::new();
         let mut unsqueezer = Unsqueezer::new();
         for (number, part) in
-            index_parts::parts_decode(object, &head).map_err(|cause| cause.while_reading(what()))?.iter().enumerate()
+            index_parts::parts_decode(&object, &head).map_err(|cause| cause.while_reading(what()))?.iter().enumerate()
         {
             let opened = seal::open_object(&key, &part_aad(head_bytes, part.head), &part_nonce(number), part.sealed)
                 .map_err(|cause| Error::damaged(what(), cause))?;
@@ -122,7 +127,58 @@ impl Store {
                 body.extend_from_slice(&opened);
             }
         }
+        // Neither is needed beside what is decoded now, and a large object takes tens of MiB in each form.
+        drop((object, plain));
         index::records_decode(&body).map_err(|cause| cause.while_reading(what()))
+    }
+}
+
+/// An index object on its way to be sealed, one part after another.
+struct Parts {
+    key: ObjectKey,
+    head_bytes: Vec<u8>,
+    object: Vec<u8>,
+    squeezer: Squeezer,
+    squeezed: Vec<u8>,
+    /// The part that is being filled, its number, and how many there will be.
+    plain: Vec<u8>,
+    number: usize,
+    count: usize,
+}
+
+impl Parts {
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = INDEX_PART_BYTES.saturating_sub(self.plain.len()).min(rest.len());
+            let (now, later) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+            self.plain.extend_from_slice(now);
+            rest = later;
+            if self.plain.len() >= INDEX_PART_BYTES {
+                self.seal()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<u8>> {
+        if !self.plain.is_empty() {
+            self.seal()?;
+        }
+        Ok(self.object)
+    }
+
+    fn seal(&mut self) -> Result<()> {
+        let helped = self.squeezer.squeeze(&self.plain, &mut self.squeezed)?;
+        let bytes = if helped { self.squeezed.as_slice() } else { self.plain.as_slice() };
+        let is_last = self.number + 1 == self.count;
+        let frame = index_parts::part_head_encode(length_u32(bytes.len() + seal::TAG_BYTES), helped, is_last);
+        let aad = part_aad(&self.head_bytes, frame);
+        self.object.extend_from_slice(&frame);
+        self.object.extend_from_slice(&seal::seal_object(&self.key, &aad, part_nonce(self.number), bytes));
+        self.number += 1;
+        self.plain.clear();
+        Ok(())
     }
 }
 

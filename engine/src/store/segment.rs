@@ -70,6 +70,12 @@ impl SegmentDecoder {
         }
     }
 
+    /// The same with room for segments of so many bytes from the start: buffers that grow in one thread after the other
+    /// leave what they had to each of them.
+    pub(crate) fn with_room(store: &Store, bytes: usize) -> Self {
+        Self { squeezed: Vec::with_capacity(bytes), plain: Vec::with_capacity(bytes), ..Self::new(store) }
+    }
+
     /// The plaintext of one segment. Chunk ids are the caller's to verify.
     pub(crate) fn decode(&mut self, segment: &StoredSegment<'_>, key: &DataKey) -> Result<&[u8]> {
         let damaged = |why: &dyn std::fmt::Display| {

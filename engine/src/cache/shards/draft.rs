@@ -47,31 +47,57 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// All that some index objects say.
-    pub(crate) fn of_objects(objects: &[ReadObject]) -> Self {
-        let rows = objects.iter().map(|object| object.records.chunks.len()).sum();
-        let mut draft = Self { covered: Vec::new(), packs: Vec::new(), rows: Vec::with_capacity(rows) };
+    /// All that some index objects say. They are taken apart: a large one must not be in memory twice.
+    pub(crate) fn of_objects(objects: Vec<ReadObject>) -> Self {
+        let mut draft = Self { covered: Vec::new(), packs: Vec::new(), rows: Vec::new() };
         for ReadObject { id, length, records } in objects {
             let first = length_u32(draft.packs.len());
-            let IndexRecords { supersedes, packs, chunks } = records;
+            let IndexRecords { supersedes, packs, mut chunks } = records;
             draft.covered.push(Covered {
-                id: *id,
-                length: *length,
+                id,
+                length,
                 packs: length_u32(packs.len()),
                 chunks: length_u32(chunks.len()),
-                supersedes: supersedes.clone(),
+                supersedes,
             });
-            draft.packs.extend(packs.iter().map(|pack| (0, pack.clone())));
-            for record in chunks {
-                let pack = first.saturating_add(record.pack);
-                if let Some((count, _)) = draft.packs.get_mut(size(pack)) {
+            draft.packs.extend(packs.into_iter().map(|pack| (0, pack)));
+            for record in &mut chunks {
+                record.pack = first.saturating_add(record.pack);
+                if let Some((count, _)) = draft.packs.get_mut(size(record.pack)) {
                     *count += 1;
                 }
-                draft.rows.push(ChunkRecord { pack, ..*record });
+            }
+            if draft.rows.is_empty() {
+                draft.rows = chunks;
+            } else {
+                draft.rows.reserve_exact(chunks.len());
+                draft.rows.extend(chunks);
             }
         }
         draft.rows.sort_unstable();
         draft
+    }
+
+    /// The objects that it was made of.
+    pub(crate) fn into_objects(self) -> Vec<ReadObject> {
+        let Self { covered, packs, rows } = self;
+        let mut packs = packs.into_iter().map(|(_, pack)| pack);
+        let (mut objects, mut firsts, mut first) = (Vec::with_capacity(covered.len()), Vec::new(), 0u32);
+        for Covered { id, length, packs: count, chunks, supersedes } in covered {
+            firsts.push(first);
+            first = first.saturating_add(count);
+            let packs = packs.by_ref().take(size(count)).collect();
+            let records = IndexRecords { supersedes, packs, chunks: Vec::with_capacity(size(chunks)) };
+            objects.push(ReadObject { id, length, records });
+        }
+        for row in rows {
+            // The last that begins no later: one without packs has no rows.
+            let Some(at) = firsts.partition_point(|first| *first <= row.pack).checked_sub(1) else { continue };
+            if let Some((object, first)) = objects.get_mut(at).zip(firsts.get(at)) {
+                object.records.chunks.push(ChunkRecord { pack: row.pack.saturating_sub(*first), ..row });
+            }
+        }
+        objects
     }
 
     /// Ids with the lengths of their chunks, of which nothing else is known.

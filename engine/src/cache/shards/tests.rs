@@ -33,7 +33,10 @@ fn object(name: u8, chunks: std::ops::Range<u64>) -> ReadObject {
 }
 
 fn draft(name: u8, first: u64) -> Draft {
-    Draft::of_objects(&[object(name, first..first + CHUNKS / 2), object(name + 1, first + CHUNKS / 2..first + CHUNKS)])
+    Draft::of_objects(vec![
+        object(name, first..first + CHUNKS / 2),
+        object(name + 1, first + CHUNKS / 2..first + CHUNKS),
+    ])
 }
 
 fn folder_of(cache: &Path, key: u8, repository: u8) -> ShardFolder {
@@ -262,4 +265,15 @@ fn what_does_not_belong_there_goes_but_what_is_being_written_stays() {
     std::fs::create_dir(kept.with_file_name("ab".repeat(32))).expect("made");
     assert_eq!(folder(cache.path()).open_all().len(), 1);
     assert!(!stray.exists() && unfinished.exists());
+}
+
+#[test]
+fn objects_for_which_there_is_no_shard_come_back_as_they_were() {
+    let given = vec![object(3, 0..50), object(1, 20..90), object(2, 90..91)];
+    let told = |objects: &[ReadObject]| -> Vec<String> { objects.iter().map(|object| format!("{object:?}")).collect() };
+    let back = Draft::of_objects(given.clone()).into_objects();
+    assert_eq!(told(&back).len(), 3);
+    for (back, given) in told(&back).iter().zip(told(&given)) {
+        assert_eq!(*back, given);
+    }
 }
