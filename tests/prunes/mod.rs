@@ -1,5 +1,6 @@
 //! Prune: what nothing needs goes, what anything needs stays, and what is not understood stops it before it begins.
 
+mod full;
 mod stopped;
 mod time;
 mod together;

@@ -20,12 +20,16 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 /// Objects in memory; clones are handles on the same objects.
 #[derive(Clone)]
 pub struct MemoryBackend {
     objects: Arc<Mutex<BTreeMap<Name, Held>>>,
     clock: Arc<dyn Clock>,
+    /// Bytes that there is room for.
+    room: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -58,13 +62,18 @@ impl MemoryBackend {
 
     /// The same, with the store's time given from outside.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { objects: Arc::default(), clock }
+        Self { objects: Arc::default(), clock, room: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
     /// A copy of all objects that goes its own way from here.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { objects: Arc::new(Mutex::new(self.lock().clone())), clock: Arc::clone(&self.clock) }
+        let room = self.room.load(Ordering::Relaxed);
+        Self {
+            objects: Arc::new(Mutex::new(self.lock().clone())),
+            clock: Arc::clone(&self.clock),
+            room: Arc::new(AtomicU64::new(room)),
+        }
     }
 
     /// Every object with its bytes, in name order.
@@ -85,6 +94,11 @@ impl MemoryBackend {
         }
     }
 
+    /// Has all objects together be this many bytes at most: how tests play a store that is full.
+    pub fn limit(&self, bytes: u64) {
+        self.room.store(bytes, Ordering::Relaxed);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Held>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,6 +112,11 @@ impl MemoryBackend {
         let mut objects = self.lock();
         if objects.contains_key(name) {
             return Err(Error::new(Kind::Conflict, format!("cannot store {name}")).because("it exists already"));
+        }
+        let used: usize = objects.values().map(|held| held.bytes.len()).sum();
+        let wanted = u64::try_from(used.saturating_add(held.bytes.len())).unwrap_or(u64::MAX);
+        if wanted > self.room.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::NoSpace, format!("cannot store {name}")).because("there is no room left"));
         }
         objects.insert(*name, held);
         Ok(())

@@ -6,6 +6,7 @@ use super::copy;
 use super::count;
 use super::merge;
 use super::options::GRACE;
+use super::options::MaxUnused;
 use super::options::PruneOptions;
 use super::roots::Roots;
 use super::sweep;
@@ -175,15 +176,11 @@ impl Run {
     /// From P2 on.
     async fn finish(&mut self, victims: &HashSet<PackId>, going: HashSet<PackId>) -> Result<()> {
         let needed = self.look(victims).await?;
-        let (free, rest): (HashSet<PackId>, HashSet<PackId>) = if needed.is_empty() {
-            (HashSet::new(), going)
-        } else {
-            // Packs of which nothing is needed that is not safe elsewhere go first: a full store gets room for the copies.
-            let at_stake = count::at_stake(&self.view, &self.trace, &self.numbers(victims))?;
-            going.into_iter().partition(|pack| !at_stake.contains(pack))
+        let rest = self.delete_free(victims, &needed, going).await?;
+        let rest = match self.settle(victims, needed).await {
+            Err(full) if full.kind() == Kind::NoSpace => self.settle_by_parts(victims, rest, full).await?,
+            settled => settled.map(|()| rest)?,
         };
-        self.delete(&free).await?;
-        self.settle(victims, needed).await?;
         let merged = self.merge(&rest).await;
         if merged.as_ref().is_err_and(|error| error.kind() != Kind::NoSpace) {
             return merged;
@@ -195,6 +192,23 @@ impl Run {
             self.merge(&rest).await?;
         }
         Ok(())
+    }
+
+    /// Packs of which nothing is needed that is not safe elsewhere go first, where anything must be copied: a full store
+    /// gets room for the copies. Gives the others.
+    async fn delete_free(
+        &mut self,
+        victims: &HashSet<PackId>,
+        needed: &Bits,
+        going: HashSet<PackId>,
+    ) -> Result<HashSet<PackId>> {
+        if needed.is_empty() {
+            return Ok(going);
+        }
+        let at_stake = count::at_stake(&self.view, &self.trace, &self.numbers(victims))?;
+        let (free, rest) = going.into_iter().partition(|pack| !at_stake.contains(pack));
+        self.delete(&free).await?;
+        Ok(rest)
     }
 
     /// P3: the index without the packs that go now and those that are deleted already. Where another run merges the
@@ -252,6 +266,42 @@ impl Run {
         }
         Err(Error::new(Kind::Conflict, "cannot settle what is still needed")
             .because("other runs condemn the copies as fast as they are made; nothing more was deleted"))
+    }
+
+    /// P2 where there is no room for all copies at once: what is needed of the packs that need the least is copied, as
+    /// little as can be, and these packs go, which makes room for more. Gives those that may go and are still there.
+    async fn settle_by_parts(
+        &mut self,
+        victims: &HashSet<PackId>,
+        mut going: HashSet<PackId>,
+        full: Error,
+    ) -> Result<HashSet<PackId>> {
+        let narrow = PruneOptions { max_unused: MaxUnused::Bytes(0), ..self.options.clone() };
+        let session = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+        let mut at_once = 1;
+        // Every part takes a pack away, or finds that it was too large.
+        for _ in 0..2 * victims.len() + ROUNDS_MAX {
+            let needed = self.look(victims).await?;
+            going = self.delete_free(victims, &needed, going).await?;
+            if needed.is_empty() {
+                return Ok(going);
+            }
+            let (from, of) = (self.numbers(&going), self.numbers(victims));
+            let part = count::needed_least(&self.view, &self.trace, &of, &from, at_once)?;
+            if part.is_empty() {
+                break;
+            }
+            match copy::copy(&self.view, part, session, &narrow, &self.control).await {
+                Ok(tally) => {
+                    self.count_copies(&tally);
+                    at_once *= 2;
+                }
+                Err(error) if error.kind() == Kind::NoSpace && at_once > 1 => at_once = 1,
+                Err(error) if error.kind() == Kind::NoSpace => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(full.advise(FULL))
     }
 
     fn count_copies(&mut self, tally: &copy::Tally) {

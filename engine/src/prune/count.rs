@@ -13,6 +13,7 @@ use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::table::Copy;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 /// Which packs must be left alone because they are too young.
@@ -160,6 +161,34 @@ pub(super) fn needed(view: &View, trace: &Trace, victims: &HashSet<u32>) -> Resu
             // Another run has condemned that copy and answers for it.
             None if there().next().is_some() => {}
             None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
+        }
+        Ok(())
+    })?;
+    Ok(needed)
+}
+
+/// Of the packs among `from` from which the fewest bytes must be copied, `packs` of them: all that must be.
+pub(super) fn needed_least(
+    view: &View,
+    trace: &Trace,
+    victims: &HashSet<u32>,
+    from: &HashSet<u32>,
+    packs: usize,
+) -> Result<Bits> {
+    let mut bytes: BTreeMap<u32, u64> = BTreeMap::new();
+    for_each_homeless(view, trace, victims, |(_, record), _| {
+        if from.contains(&record.pack) && view.state(record.pack).whole {
+            *bytes.entry(record.pack).or_default() += u64::from(record.length);
+        }
+        Ok(())
+    })?;
+    let mut least: Vec<(u64, u32)> = bytes.into_iter().map(|(pack, bytes)| (bytes, pack)).collect();
+    least.sort_unstable();
+    let chosen: HashSet<u32> = least.into_iter().take(packs).map(|(_, pack)| pack).collect();
+    let mut needed = Bits::new(size(view.index.end()));
+    for_each_homeless(view, trace, victims, |(position, record), _| {
+        if chosen.contains(&record.pack) {
+            needed.set(*position);
         }
         Ok(())
     })?;

@@ -1,0 +1,64 @@
+//! A store without room: a prune gives back what it can with the little there is.
+
+use super::bytes_in_packs;
+use super::eager;
+use super::is_sound;
+use super::made;
+use super::names;
+use super::prune;
+use super::stored;
+use super::tree;
+use crate::support::scene::Trees;
+use strongroom::Area;
+use strongroom::Kind;
+use strongroom::MemoryBackend;
+use strongroom::Repository;
+
+const FILE: usize = 100_000;
+const PACKS: u64 = 8;
+
+fn used(memory: &MemoryBackend) -> u64 {
+    memory.contents().iter().map(|(_, bytes)| bytes.len() as u64).sum()
+}
+
+/// Eight packs of ten files each; a snapshot needs one file of the first, two of the second, and so on.
+async fn partly_needed(seed: u64) -> (MemoryBackend, Repository, Trees) {
+    let (_, memory, repository) = made(seed).await;
+    let (mut forget, mut files) = (Vec::new(), Vec::new());
+    let labels = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for (pack, label) in (0..PACKS).zip(labels) {
+        let all: Vec<(u64, usize)> = (0..10).map(|file| (100 * (pack + 1) + file, FILE)).collect();
+        files.extend_from_slice(&all[..pack as usize + 1]);
+        forget.push(stored(&repository, &tree(label, &all)).await);
+    }
+    let kept = tree("kept", &files);
+    stored(&repository, &kept).await;
+    repository.forget(&forget).await.expect("forgotten");
+    (memory, repository, Trees(vec![kept]))
+}
+
+#[tokio::test]
+async fn a_full_store_is_pruned_with_room_for_what_is_needed_of_one_pack() {
+    let (memory, repository, trees) = partly_needed(31).await;
+    let before = bytes_in_packs(&memory).await;
+    memory.limit(used(&memory) + 3 * FILE as u64 / 2);
+    let report = prune(&repository).await.expect("pruned");
+    let (after, needed) = (bytes_in_packs(&memory).await, FILE as u64 * PACKS * (PACKS + 1) / 2);
+    assert!(before > 2 * needed && after < needed + needed / 50, "{before} {after}: {report:?}");
+    assert!(report.packs_deleted >= PACKS && report.packs_left == names(&memory, Area::Packs).await.len() as u64);
+    is_sound(&repository, &trees, 1).await;
+}
+
+#[tokio::test]
+async fn a_prune_that_found_no_room_does_not_stand_in_the_way_of_the_next() {
+    let (memory, repository, trees) = partly_needed(32).await;
+    memory.limit(used(&memory) + FILE as u64 / 2);
+    let error = prune(&repository).await.expect_err("no room for one file");
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    is_sound(&repository, &trees, 1).await;
+    // Whatever the next one is asked for, it finishes with what is condemned.
+    memory.limit(used(&memory) + 3 * FILE as u64 / 2);
+    let report = eager(&repository).max_repack_bytes(0).plan().await.expect("planned").apply().await.expect("pruned");
+    assert!(report.packs_deleted >= PACKS && report.packs_waiting == 0, "{report:?}");
+    is_sound(&repository, &trees, 1).await;
+}
