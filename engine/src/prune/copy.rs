@@ -70,7 +70,7 @@ pub(super) async fn copy(
         let packs = OpenPacks::new(&view.store, class, session, goal);
         let key = view.store.new_data_key(class, Suite::fastest(), true).await?;
         let extractor = || {
-            let regroup = Regroup::new(&view.store, class, Arc::clone(&key))?;
+            let regroup = Regroup::new(&view.store, class, Arc::clone(&key), goal)?;
             Ok(Extractor::new(&view.store, class, wanted.clone(), options.max_unused, regroup))
         };
         let crew = Crew { class, pair: (extractor()?, extractor()?), packs };

@@ -15,6 +15,7 @@ use crate::id::PackId;
 use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_CHUNKS_MAX;
+use crate::limits::segment_goal;
 use crate::squeeze::Squeezer;
 use crate::store::SegmentDecoder;
 use crate::store::Store;
@@ -40,14 +41,19 @@ pub(super) struct Regroup {
     sealer: Sealer,
     squeezer: Squeezer,
     decoder: SegmentDecoder,
+    goal: usize,
     squeezed: Vec<u8>,
     squeezable: Open,
     stored: Open,
 }
 
 impl Regroup {
-    /// Seals with `key`, which is stored already.
-    pub(super) fn new(store: &Arc<Store>, class: Class, key: Arc<DataKey>) -> Result<Self> {
+    /// Seals with `key`, which is stored already, for packs that are closed at `pack_bytes`.
+    pub(super) fn new(store: &Arc<Store>, class: Class, key: Arc<DataKey>, pack_bytes: usize) -> Result<Self> {
+        let most = match class {
+            Class::Data => SEGMENT_BYTES_GOAL,
+            Class::Metadata => METADATA_SEGMENT_BYTES_GOAL,
+        };
         Ok(Self {
             sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
             squeezer: Squeezer::new(LEVEL)?,
@@ -55,6 +61,7 @@ impl Regroup {
             store: Arc::clone(store),
             class,
             key,
+            goal: segment_goal(most, pack_bytes),
             squeezed: Vec::new(),
             squeezable: Open::default(),
             stored: Open::default(),
@@ -63,14 +70,10 @@ impl Regroup {
 
     /// Takes a chunk whose id was compared with its bytes; gives a segment when that closes one.
     pub(super) fn add(&mut self, chunk: ChunkRef, bytes: &[u8], compression: u8) -> Result<Option<Parcel>> {
-        let goal = match self.class {
-            Class::Data => SEGMENT_BYTES_GOAL,
-            Class::Metadata => METADATA_SEGMENT_BYTES_GOAL,
-        };
         let squeezable = compression != 0;
         let open = if squeezable { &self.squeezable } else { &self.stored };
         let is_full = !open.chunks.is_empty()
-            && (open.plain.len() + bytes.len() > goal || open.chunks.len() >= SEGMENT_CHUNKS_MAX);
+            && (open.plain.len() + bytes.len() > self.goal || open.chunks.len() >= SEGMENT_CHUNKS_MAX);
         let closed = if is_full { self.close(squeezable)? } else { None };
         let open = if squeezable { &mut self.squeezable } else { &mut self.stored };
         open.plain.extend_from_slice(bytes);
