@@ -58,6 +58,9 @@ mod retention;
 mod source;
 mod squeeze;
 mod store;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 mod time;
 mod verdict;
 

@@ -22,6 +22,13 @@ pub const SEGMENT_CHUNKS_MAX: usize = 16 * 1024;
 /// Plaintext at which an open segment of catalog pages is closed: a single look-up opens one.
 pub const METADATA_SEGMENT_BYTES_GOAL: usize = 512 * KIB;
 
+/// Plaintext at which an open segment is closed where packs are closed at `pack_bytes`: `most`, or so little that a
+/// small pack holds several segments too.
+pub const fn segment_goal(most: usize, pack_bytes: usize) -> usize {
+    let quarter = pack_bytes / 4;
+    if quarter < most { quarter } else { most }
+}
+
 /// Stored bytes at which an open data pack is closed.
 pub const PACK_BYTES_GOAL: usize = 16 * MIB;
 /// Stored bytes at which an open metadata pack is closed.
@@ -142,6 +149,9 @@ pub const RESERVED_REPOSITORY_BYTES_MIN: u64 = 2048 * MIB as u64;
 const _: () = assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_NOMINAL && CHUNK_BYTES_NOMINAL < CHUNK_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_GOAL + CHUNK_BYTES_MAX <= SEGMENT_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX <= CHUNK_BYTES_MAX);
+const _: () = assert!(segment_goal(SEGMENT_BYTES_GOAL, PACK_BYTES_GOAL) == SEGMENT_BYTES_GOAL);
+const _: () =
+    assert!(segment_goal(METADATA_SEGMENT_BYTES_GOAL, METADATA_PACK_BYTES_GOAL) == METADATA_SEGMENT_BYTES_GOAL);
 const _: () = assert!(PACK_BYTES_GOAL <= PACK_BYTES_GOAL_MAX && METADATA_PACK_BYTES_GOAL <= PACK_BYTES_GOAL_MAX);
 // A table at its longest: for every chunk at most 40 bytes, for every segment 32, and a salt and a key of its own.
 const _: () = assert!(

@@ -5,24 +5,28 @@ use super::desk::Operation;
 use super::desk::View;
 use super::options::Options;
 use super::options::dice;
+use super::rewrites::Rewrites;
+use super::tally::Deeds;
 use super::time::Draws;
 use super::time::Hands;
 use super::time::Time;
 use crate::support::given::Given;
+use crate::support::given::Item;
 use crate::support::given::Tree;
+use crate::support::scene;
 use crate::support::trees::Dice;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
 use strongroom::Backend;
 use strongroom::Cipher;
 use strongroom::Clock;
+use strongroom::CreateOptions;
 use strongroom::Error;
 use strongroom::Key;
-use strongroom::Kind;
-use strongroom::MaxUnused;
+use strongroom::MemoryBackend;
 use strongroom::PruneReport;
 use strongroom::Repository;
 use strongroom::Rng;
@@ -33,8 +37,12 @@ use strongroom::Snapshot;
 use strongroom::SnapshotId;
 use strongroom::Source;
 use strongroom::SourceError;
-use strongroom::TagChange;
 use strongroom::Verdict;
+use strongroom::testing;
+use strongroom::testing::Sizes;
+
+/// Where chunks are small, packs are closed at this, and segments at a quarter: above what one backup may store.
+const PACK_BYTES: u32 = 96 << 10;
 
 /// Who somebody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,9 +59,11 @@ pub enum Outcome {
     /// A backup says that this snapshot is stored.
     Stored(SnapshotId),
     Pruned(Box<PruneReport>),
-    /// Snapshots were forgotten, tagged or read, or there was nothing to do.
+    /// All that was to be done is done, if there was anything.
     Done,
     Failed(Error),
+    /// A repair says that this snapshot has lost something.
+    Repaired(SnapshotId, String),
     /// Bytes came back otherwise.
     Wrong(String),
 }
@@ -75,11 +85,29 @@ pub struct Seat {
     pub outcomes: Arc<Mutex<Vec<(usize, Outcome)>>>,
     /// Threads of a backup are at work, or wait for what it reads of its parent.
     pub reads_source: Arc<AtomicBool>,
+    pub rewrites: Rewrites,
+    pub deeds: Deeds,
+    /// A folder of this machine for files of its own.
+    pub folder: Option<PathBuf>,
 }
 
 /// The key of every simulated repository.
 pub fn key() -> Key {
     Key::KeyFile(Secret::new(strongroom::generate_key_file(&SeededRng::new(1)).expect("a seeded generator has no end")))
+}
+
+/// Creates one, with chunks of this nominal size if it is not 0. What one backup of a simulated source stores must fit
+/// into one pack of data and one of the catalog: two are stored at a time, and of three it would be chance which.
+pub async fn create(backend: &MemoryBackend, seed: u64, chunk: u64) -> strongroom::Result<Repository> {
+    let mut options = CreateOptions::default();
+    options.recovery = false;
+    let (rng, clock) = (Arc::new(SeededRng::new(seed)), Arc::new(Time::default()));
+    let backend = scene::shared(backend.clone());
+    let created = match u32::try_from(chunk).expect("a small number") {
+        0 => Repository::create_with(backend, key(), options, rng, clock).await,
+        chunk => testing::create(backend, key(), options, (rng, clock), Sizes { chunk, pack: PACK_BYTES }).await,
+    };
+    Ok(created?.repository)
 }
 
 pub async fn open(backend: impl Backend, rng: impl Rng, clock: Arc<dyn Clock>) -> strongroom::Result<Repository> {
@@ -137,23 +165,40 @@ pub async fn store(
     Ok(report.snapshot.expect("a backup that succeeds makes a snapshot").id)
 }
 
-/// Reads a snapshot and compares it with what its label says: `Some` tells what is wrong with the bytes.
-pub async fn compare(repository: &Repository, snapshot: &Snapshot) -> strongroom::Result<Option<String>> {
-    let tree = tree(snapshot.label.as_deref().unwrap_or_default());
-    let mut expected = tree.items.iter();
+/// Reads a snapshot and compares it with what it may hold: `Some` tells what is wrong with it.
+pub async fn compare(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    rewrites: &Rewrites,
+) -> strongroom::Result<Option<String>> {
+    let mut found = Vec::new();
     let mut entries = repository.entries(snapshot, None).await?;
     while let Some(entry) = entries.next().await? {
-        let Some(item) = expected.next() else { return Ok(Some(format!("{} is too much", entry.path))) };
         let mut content = entries.content(&entry);
         let mut bytes = Vec::new();
         while let Some(piece) = content.next().await? {
             bytes.extend_from_slice(&piece);
         }
-        if entry.path != item.path || entry.metadata != item.metadata || bytes != item.bytes {
-            return Ok(Some(format!("{} came back otherwise", entry.path)));
+        found.push(Item { path: entry.path, metadata: entry.metadata, bytes });
+    }
+    let is_partial = snapshot.verdict != Verdict::Whole;
+    let labels = rewrites.labels(snapshot);
+    let mut differences = labels.iter().map(|label| difference(&tree(label), &found, is_partial));
+    let first = differences.next().flatten();
+    Ok(if differences.any(|difference| difference.is_none()) { None } else { first })
+}
+
+/// The first item that is not as it should be; a partial snapshot may lack some.
+fn difference(tree: &Tree, found: &[Item], is_partial: bool) -> Option<String> {
+    let mut expected = tree.items.iter();
+    for item in found {
+        let mut as_expected = expected.by_ref().skip_while(|other| is_partial && other.path != item.path);
+        let Some(other) = as_expected.next() else { return Some(format!("{} is too much", item.path)) };
+        if (&item.path, &item.metadata, &item.bytes) != (&other.path, &other.metadata, &other.bytes) {
+            return Some(format!("{} came back otherwise", item.path));
         }
     }
-    Ok(expected.next().map(|item| format!("{} is missing", item.path)))
+    expected.next().filter(|_| !is_partial).map(|item| format!("{} is missing", item.path))
 }
 
 /// A few files out of those there are.
@@ -178,14 +223,18 @@ impl Seat {
                 *runs = left;
                 left
             };
+            self.reads_source.store(false, SeqCst);
             let mut dice = dice(self.seed, 2 + self.actor as u64 + 1000 * run + 1_000_000 * self.life);
             let until = self.time.now() + dice.below(self.options.interval);
             if self.desk.ask(self.actor, self.life, Operation::Rest(until)).await.is_err() {
                 return;
             }
             let outcome = match self.role {
+                Role::Writer if dice.below(self.options.copies.max(1)) + 1 == self.options.copies => {
+                    self.copy(&mut dice).await
+                }
                 Role::Writer => self.back_up(&mut dice).await,
-                Role::Pruner => self.prune(&mut dice).await,
+                Role::Pruner => self.maintain(&mut dice).await,
                 Role::Keeper => self.keep(&mut dice).await,
                 Role::Reader => self.read(&mut dice).await,
             };
@@ -194,15 +243,30 @@ impl Seat {
         }
     }
 
-    async fn open(&self, dice: &mut Dice) -> strongroom::Result<Repository> {
+    pub(super) async fn open(&self, dice: &mut Dice) -> strongroom::Result<Repository> {
+        self.open_as(dice, None).await
+    }
+
+    /// For a run that stores a snapshot once more, and so reads while its threads wait.
+    pub(super) async fn open_to_reread(&self, dice: &mut Dice) -> strongroom::Result<Repository> {
+        self.open_as(dice, Some(Arc::clone(&self.reads_source))).await
+    }
+
+    async fn open_as(&self, dice: &mut Dice, rereads: Option<Arc<AtomicBool>>) -> strongroom::Result<Repository> {
         let view = View {
             desk: self.desk.clone(),
             actor: self.actor,
             life: self.life,
             lists_at_once: self.options.stale == 0,
+            rereads,
         };
         let rng = Draws::new(dice.next(), &self.step);
-        open(view, rng, Arc::clone(&self.hands) as Arc<dyn Clock>).await
+        let repository = open(view, rng, Arc::clone(&self.hands) as Arc<dyn Clock>).await?;
+        if let Some(folder) = &self.folder {
+            repository.use_folders(Some(folder.clone()), None);
+            testing::shard_from(&repository, usize::try_from(self.options.shard).expect("a small number"));
+        }
+        Ok(repository)
     }
 
     async fn back_up(&self, dice: &mut Dice) -> strongroom::Result<Outcome> {
@@ -211,52 +275,12 @@ impl Seat {
         store(&repository, &format!("host {}", self.actor), &files, &self.reads_source).await.map(Outcome::Stored)
     }
 
-    async fn prune(&self, dice: &mut Dice) -> strongroom::Result<Outcome> {
-        let repository = self.open(dice).await?;
-        let mut builder = repository.prune().repack_small(dice.below(3) == 0);
-        if dice.below(4) > 0 {
-            builder = builder.min_age(Duration::ZERO);
-        }
-        if dice.below(4) > 0 {
-            builder = builder.max_unused(MaxUnused::Bytes(0));
-        }
-        if self.options.stale == 0 && dice.below(4) == 0 {
-            builder = builder.grace(Duration::from_secs(24 * 3600));
-        }
-        if self.options.broken == Some(super::options::Broken::NoGrace) {
-            builder = builder.grace(Duration::ZERO);
-        }
-        match builder.plan().await {
-            Ok(plan) => plan.apply().await.map(|report| Outcome::Pruned(Box::new(report))),
-            // Not one snapshot is there.
-            Err(error) if error.kind() == Kind::Invalid => Ok(Outcome::Done),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Forgets or tags some snapshots, but never the only one.
-    async fn keep(&self, dice: &mut Dice) -> strongroom::Result<Outcome> {
-        let repository = self.open(dice).await?;
-        let snapshots = repository.list_snapshots().await?.snapshots;
-        for snapshot in snapshots.iter().skip(1) {
-            match dice.below(4) {
-                0 => drop(repository.forget(&[snapshot.id]).await?),
-                1 => {
-                    let add = vec![format!("tag {}", dice.below(1000))];
-                    drop(repository.tag(&[snapshot.id], &TagChange { add, ..TagChange::default() }).await?);
-                }
-                _ => {}
-            }
-        }
-        Ok(Outcome::Done)
-    }
-
     async fn read(&self, dice: &mut Dice) -> strongroom::Result<Outcome> {
         let repository = self.open(dice).await?;
         let snapshots = repository.list_snapshots().await?.snapshots;
         let at = usize::try_from(dice.below(snapshots.len().max(1) as u64)).expect("a small number");
         let Some(snapshot) = snapshots.get(at) else { return Ok(Outcome::Done) };
-        match compare(&repository, snapshot).await {
+        match compare(&repository, snapshot, &self.rewrites).await {
             Ok(None) => Ok(Outcome::Done),
             Ok(Some(difference)) => Ok(Outcome::Wrong(difference)),
             Err(error) => {

@@ -95,6 +95,16 @@ impl World {
                 }
                 Ok(Answer::Done)
             }
+            Operation::Adopt(name) => {
+                self.shelf.adopt(name, actor);
+                Ok(Answer::Done)
+            }
+            Operation::BarrierFor(area) => {
+                if self.options.broken != Some(Broken::NoBarrierFor(*area)) {
+                    self.shelf.barrier_for(*area, actor);
+                }
+                Ok(Answer::Done)
+            }
             Operation::Rest(_) => Ok(Answer::Done),
         }
     }

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
@@ -31,6 +33,8 @@ pub enum Operation {
     List(Area),
     Delete(Name),
     Barrier,
+    BarrierFor(Area),
+    Adopt(Name),
     /// Nothing, until this moment.
     Rest(u64),
 }
@@ -46,6 +50,8 @@ impl Operation {
             Self::List(area) => format!("list {area}"),
             Self::Delete(name) => format!("delete {name}"),
             Self::Barrier => "barrier".into(),
+            Self::Adopt(name) => format!("adopt {name}"),
+            Self::BarrierFor(area) => format!("barrier for {area}"),
             Self::Rest(_) => "rest".into(),
         }
     }
@@ -162,10 +168,18 @@ pub struct View {
     pub actor: usize,
     pub life: u64,
     pub lists_at_once: bool,
+    /// For a run that stores a snapshot once more: set while threads may wait for what it reads.
+    pub rereads: Option<Arc<AtomicBool>>,
 }
 
 impl View {
     async fn ask(&self, operation: Operation) -> Result<Answer> {
+        match (&self.rereads, &operation) {
+            // The stages begin when their keys are stored, and have ended when the snapshot is declared.
+            (Some(rereads), Operation::Put(Name::DataKey(_), _)) => rereads.store(true, SeqCst),
+            (Some(rereads), Operation::Put(Name::Pending(_), _)) => rereads.store(false, SeqCst),
+            _ => {}
+        }
         self.desk.ask(self.actor, self.life, operation).await
     }
 
@@ -220,6 +234,14 @@ impl Backend for View {
         Box::pin(self.done(Operation::Barrier))
     }
 
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        Box::pin(self.done(Operation::Adopt(*name)))
+    }
+
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        Box::pin(self.done(Operation::BarrierFor(area)))
+    }
+
     fn describe(&self) -> String {
         "a simulated store".into()
     }
@@ -238,6 +260,7 @@ impl Backend for View {
 }
 
 /// The store as it is, without waiting: for whoever checks the others, and cleans up after them.
+#[derive(Clone)]
 pub struct Truth {
     pub shelf: Shelf,
     pub time: Time,
@@ -248,7 +271,7 @@ impl Backend for Truth {
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             self.shelf.put(*name, body.join(), NOBODY, self.time.now())?;
-            self.shelf.answered(name);
+            self.shelf.answered(name, NOBODY);
             Ok(())
         })
     }
@@ -272,6 +295,7 @@ impl Backend for Truth {
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             self.shelf.delete(*name, NOBODY, self.time.now());
+            self.shelf.deleted(name, NOBODY);
             Ok(())
         })
     }

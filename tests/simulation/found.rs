@@ -15,6 +15,10 @@ const BUSY: Options = Options {
     keepers: 1,
     runs: 3,
     files: 6,
+    chunk: 0,
+    shard: 0,
+    cares: 0,
+    copies: 0,
     pace: 2 * SECOND,
     interval: HOUR,
     sticky: 0,
@@ -22,6 +26,7 @@ const BUSY: Options = Options {
     faults: 0,
     crashes: 0,
     outages: 0,
+    lingers: 0,
     full: 0,
     stale: 0,
     steady: true,
@@ -39,4 +44,11 @@ fn is_sound(seed: u64, options: Options) {
 fn what_was_forgotten_and_pruned_during_a_prune_is_no_damage() {
     is_sound(633, Options { pace: 30 * SECOND, interval: DAY, sticky: 50, skew: 3650 * DAY, ..BUSY });
     is_sound(1686, Options { sticky: 90, steady: false, skew: 3650 * DAY, ..BUSY });
+}
+
+/// A prune stored a merged index object and slept before it read that back; meanwhile another one had merged it again.
+#[test]
+fn what_one_prune_has_merged_another_may_merge_before_it_is_read_back() {
+    let world = Options { writers: 3, readers: 1, files: 10, chunk: 512, copies: 6, interval: 5 * DAY, ..BUSY };
+    is_sound(654, Options { pauses: 0, lingers: 5, steady: false, skew: 3650 * DAY, ..world });
 }

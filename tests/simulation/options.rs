@@ -5,6 +5,7 @@ use super::time::HOUR;
 use super::time::MINUTE;
 use super::time::SECOND;
 use crate::support::trees::Dice;
+use strongroom::Area;
 
 /// A rule that is broken on purpose, to see that its loss is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,14 @@ pub enum Broken {
     NoGrace,
     /// A barrier returns and has done nothing.
     NoBarrier,
+    /// What others have stored or deleted in this area is not made durable by whoever relies on it.
+    NoBarrierFor(Area),
     /// Pruners see only what they have marked themselves.
     ForeignMarksAreHidden,
+    /// Who rewrites a snapshot forgets it first.
+    ForgetsBeforeRewriting,
+    /// Who forgets by rules takes protected snapshots as well.
+    ForgetsProtected,
 }
 
 /// A generator of its own for each purpose of a seed; those of neighbouring seeds have nothing in common.
@@ -41,6 +48,14 @@ pub struct Options {
     pub runs: u64,
     /// Different files there are. Few: the same ones come and go.
     pub files: u64,
+    /// Nominal bytes of a chunk; 0 is the standard, so that every file is one.
+    pub chunk: u64,
+    /// Chunks from which on the index goes to local files; 0 is never.
+    pub shard: u64,
+    /// One prune in so many is another kind of care: a repair, or a new root key; 0 is never.
+    pub cares: u64,
+    /// One backup in so many is a copy from another repository; 0 is never.
+    pub copies: u64,
     /// Milliseconds that one operation takes at most.
     pub pace: u64,
     /// Milliseconds between two runs of one actor at most.
@@ -55,6 +70,8 @@ pub struct Options {
     pub crashes: u64,
     /// One operation in so many is the last of everybody: the store's machine goes down.
     pub outages: u64,
+    /// One write in so many is done, and its process hears of it only after a pause; 0 is never.
+    pub lingers: u64,
     /// One operation in so many begins an hour without room; 0 is never.
     pub full: u64,
     /// Milliseconds that a listing may be old; 0 on a store that lists at once.
@@ -77,16 +94,21 @@ impl Options {
             writers: one_of(&[2, 2, 2, 3, 3, 4, 5, 8]),
             pruners: one_of(&[0, 1, 1, 1, 2, 2, 2, 3]),
             readers: one_of(&[0, 0, 1, 2]),
-            keepers: one_of(&[0, 1, 1, 1]),
+            keepers: one_of(&[0, 1, 1, 2]),
             runs: one_of(&[1, 2, 2, 3]),
             files: one_of(&[6, 10, 20]),
+            chunk: one_of(&[0, 512, 512, 1024]),
+            shard: one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 100]),
+            cares: one_of(&[0, 3, 6]),
+            copies: one_of(&[0, 0, 3, 6]),
             pace: one_of(&[100, 2 * SECOND, 30 * SECOND]),
             interval: one_of(&[MINUTE, HOUR, DAY, 5 * DAY]),
             sticky: one_of(&[0, 0, 50, 90]),
             pauses: one_of(&[0, 30, 100, 300]),
             faults: one_of(&[0, 0, 50, 250]),
             crashes: one_of(&[0, 0, 100, 400]),
-            outages: one_of(&[0, 0, 0, 200]),
+            outages: one_of(&[0, 0, 0, 100]),
+            lingers: one_of(&[0, 4, 20]),
             full: one_of(&[0, 0, 0, 200]),
             stale: one_of(&[0, 0, 6 * HOUR]),
             steady: one_of(&[0, 1]) == 1,

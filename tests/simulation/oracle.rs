@@ -1,20 +1,29 @@
 //! What must hold after every step (I-1), found out without asking those who act.
 
 use super::actors::Role;
+use super::actors::open;
+use super::desk::Truth;
+use super::rewrites::Rewrites;
+use super::rewrites::is_made_of;
 use super::shelf::Change;
 use super::shelf::NOBODY;
-use super::shelf::Shelf;
+use super::tally::Tally;
 use super::time::DAY;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use strongroom::ChunkId;
 use strongroom::Content;
 use strongroom::IndexId;
 use strongroom::Name;
 use strongroom::PackId;
 use strongroom::Repository;
+use strongroom::SeededRng;
+use strongroom::Snapshot;
 use strongroom::SnapshotId;
 
+/// So many index objects of one level are merged into one.
+const LEVEL_OBJECTS: usize = 8;
 /// A pending record of this age may be taken for left over.
 const PENDING_AGE: u64 = 14 * DAY;
 
@@ -25,8 +34,9 @@ struct IndexObject {
 
 /// What is in the store, kept up to date change by change.
 pub struct Oracle {
+    truth: Truth,
     repository: Repository,
-    shelf: Shelf,
+    rewrites: Rewrites,
     packs: BTreeMap<PackId, BTreeSet<ChunkId>>,
     index: BTreeMap<IndexId, IndexObject>,
     needs: BTreeMap<SnapshotId, BTreeSet<ChunkId>>,
@@ -34,25 +44,41 @@ pub struct Oracle {
     /// Snapshots that came after their intent had been taken for left over, and who stored them: they may lack data, but
     /// not without being told so.
     late: BTreeMap<SnapshotId, usize>,
+    /// The same, and those that are gone by now.
+    late_once: BTreeMap<SnapshotId, usize>,
     /// Snapshots that were ever stored, and of them those that somebody has removed on purpose.
     pub committed: u64,
     pub forgotten: BTreeSet<SnapshotId>,
     pub late_ever: u64,
+    /// Root keys made.
+    pub root_keys: u64,
+    /// What every snapshot said of itself, also of those that are gone.
+    records: BTreeMap<SnapshotId, Snapshot>,
+    pub tally: Tally,
+}
+
+async fn open_truth(truth: &Truth) -> strongroom::Result<Repository> {
+    open(truth.clone(), SeededRng::new(truth.time.now()), Arc::new(truth.time.clone())).await
 }
 
 impl Oracle {
-    pub fn new(repository: Repository, shelf: Shelf) -> Self {
+    pub async fn new(truth: Truth, rewrites: Rewrites) -> Self {
         Self {
-            repository,
-            shelf,
+            repository: open_truth(&truth).await.expect("it was made well"),
+            truth,
+            rewrites,
             packs: BTreeMap::new(),
             index: BTreeMap::new(),
             needs: BTreeMap::new(),
             declared: BTreeMap::new(),
             late: BTreeMap::new(),
+            late_once: BTreeMap::new(),
             committed: 0,
             forgotten: BTreeSet::new(),
             late_ever: 0,
+            root_keys: 0,
+            records: BTreeMap::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -72,10 +98,14 @@ impl Oracle {
                             return Err(format!("{name} was removed by somebody who must not do that"));
                         }
                         self.forgotten.insert(id);
+                        if by != NOBODY {
+                            self.may_go(&id)?;
+                        }
                     }
                     self.gone(name);
                 }
                 Change::Lost(name) => self.gone(name),
+                Change::Back(name) => self.back(name).await?,
             }
         }
         if changes.is_empty() { Ok(()) } else { self.whole() }
@@ -93,8 +123,44 @@ impl Oracle {
         }
     }
 
+    /// Whether something stands in the place of a snapshot that must not go without.
+    fn may_go(&self, id: &SnapshotId) -> Result<(), String> {
+        let (is_replaced, Some(old)) = (self.rewrites.is_replaced(*id), self.records.get(id)) else { return Ok(()) };
+        let is_twin =
+            |new: &Snapshot| new.id != *id && (new.root, new.started, &new.host) == (old.root, old.started, &old.host);
+        let stands = |new: &Snapshot| is_twin(new) || is_replaced && is_made_of(new, old);
+        let others = self.needs.keys().filter_map(|other| self.records.get(other));
+        if (is_replaced || old.is_protected) && !others.into_iter().any(stands) {
+            let why = if is_replaced { "is not written anew yet" } else { "is protected" };
+            return Err(format!("snapshot {id} was removed, and {why}"));
+        }
+        Ok(())
+    }
+
+    /// An outage has undone a deletion.
+    async fn back(&mut self, name: Name) -> Result<(), String> {
+        match name {
+            Name::Snapshot(id) => {
+                self.forgotten.remove(&id);
+                if let Some(by) = self.late_once.get(&id) {
+                    self.late.insert(id, *by);
+                }
+                let needs = self.read_needs(&id).await;
+                let needs = needs.map_err(|error| format!("{name} is there again and cannot be read: {error}"));
+                match needs {
+                    Ok(needs) => drop(self.needs.insert(id, needs)),
+                    Err(_) if self.late.contains_key(&id) => {}
+                    Err(why) => return Err(why),
+                }
+                Ok(())
+            }
+            Name::Pack(_) | Name::Index(_) => self.stored(name, NOBODY, 0).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn stored(&mut self, name: Name, by: usize, now: u64) -> Result<(), String> {
-        if by == NOBODY && !self.shelf.has(&name) {
+        if by == NOBODY && !self.truth.shelf.has(&name) {
             // Stored and deleted since the last look.
             return Ok(());
         }
@@ -102,6 +168,7 @@ impl Oracle {
         match name {
             Name::Pack(id) => {
                 let pack = self.repository.inspect_pack(id).await.map_err(unreadable)?;
+                self.tally.count("packs of several segments", u64::from(pack.segments.len() > 1));
                 let chunks = pack.segments.iter().flat_map(|segment| &segment.chunks).map(|chunk| chunk.id);
                 self.packs.insert(id, chunks.collect());
             }
@@ -109,18 +176,24 @@ impl Oracle {
                 let supersedes = self.repository.inspect_superseded(id).await.map_err(unreadable)?;
                 let packs = self.repository.inspect_index(id).await.map_err(unreadable)?;
                 let packs = packs.into_iter().map(|pack| pack.pack).collect();
+                self.tally.count("levels of the index merged", u64::from(supersedes.len() >= LEVEL_OBJECTS));
                 self.index.insert(id, IndexObject { supersedes, packs });
             }
             Name::Pending(id) => drop(self.declared.insert(id, now)),
+            Name::Slot(_) => {
+                self.root_keys += 1;
+                self.repository = open_truth(&self.truth).await.map_err(unreadable)?;
+            }
             Name::Snapshot(id) => {
                 self.committed += 1;
                 // Who is not watched has taken the pending record away by now.
-                if by != NOBODY && !self.shelf.has(&Name::Pending(id)) {
+                if by != NOBODY && !self.truth.shelf.has(&Name::Pending(id)) {
                     let declared = self.declared.get(&id).ok_or(format!("{name} was stored and never declared"))?;
                     if now - declared < PENDING_AGE {
                         return Err(format!("{name} was stored, and its pending record had gone before its time"));
                     }
                     self.late.insert(id, by);
+                    self.late_once.insert(id, by);
                     self.late_ever += 1;
                 }
                 match self.read_needs(&id).await {
@@ -135,17 +208,23 @@ impl Oracle {
         Ok(())
     }
 
-    async fn read_needs(&self, id: &SnapshotId) -> strongroom::Result<BTreeSet<ChunkId>> {
+    async fn read_needs(&mut self, id: &SnapshotId) -> strongroom::Result<BTreeSet<ChunkId>> {
         let snapshot = self.repository.snapshot(id).await?;
+        self.records.insert(*id, snapshot.clone());
         let mut needs: BTreeSet<ChunkId> = snapshot.root.iter().map(|page| page.id).collect();
         let mut entries = self.repository.entries(&snapshot, None).await?;
         while let Some(entry) = entries.next().await? {
             match &entry.content {
-                Content::Inline(chunks) => needs.extend(chunks.iter().map(|chunk| chunk.id)),
+                Content::Inline(chunks) => {
+                    self.tally.count("files of several chunks", u64::from(chunks.len() > 1));
+                    needs.extend(chunks.iter().map(|chunk| chunk.id));
+                }
                 Content::Empty => {}
                 other => panic!("simulated files are small, and this is one: {other:?}"),
             }
         }
+        let shares = self.needs.iter().any(|(other, theirs)| other != id && !needs.is_disjoint(theirs));
+        self.tally.count("snapshots that share packs", u64::from(shares));
         Ok(needs)
     }
 
@@ -200,6 +279,14 @@ impl Oracle {
     pub fn wasteful(&self) -> Vec<PackId> {
         let needed: BTreeSet<ChunkId> = self.needs.values().flatten().copied().collect();
         self.packs.iter().filter(|(_, chunks)| !chunks.is_subset(&needed)).map(|(pack, _)| *pack).collect()
+    }
+
+    pub fn rewrites(&self) -> &Rewrites {
+        &self.rewrites
+    }
+
+    pub fn has(&self, id: &SnapshotId) -> bool {
+        self.needs.contains_key(id)
     }
 
     pub fn snapshots(&self) -> usize {

@@ -5,6 +5,7 @@ use super::time::date;
 use crate::support::trees::Dice;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -20,14 +21,12 @@ const SECTOR_BYTES: usize = 512;
 /// Objects that have gone are remembered for longer than any listing is stale.
 const MEMORY: u64 = 8 * HOUR;
 
-/// How far an object has come to be kept for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Safety {
-    /// Its `put` has not returned.
-    Unanswered,
-    /// It has, but no barrier of its writer since.
-    Answered,
-    Durable,
+/// What one sync makes durable, names that were given and names that were taken away: packs are spread over many.
+type Folder = (Option<Area>, u8);
+
+fn folder(name: &Name) -> Folder {
+    let spread = if let Name::Pack(id) = name { id.as_bytes()[0] } else { 0 };
+    (name.area(), spread)
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +34,8 @@ struct Object {
     bytes: Bytes,
     born: u64,
     by: usize,
-    safety: Safety,
+    /// Its folder was synced since it has its name.
+    is_durable: bool,
 }
 
 /// An object that has gone.
@@ -56,6 +56,8 @@ pub enum Change {
     Deleted(Name, usize),
     /// In an outage: gone, or no longer what it was.
     Lost(Name),
+    /// In an outage: there again, because its deletion was not durable.
+    Back(Name),
 }
 
 /// From where the store is looked at.
@@ -77,8 +79,12 @@ impl Sight {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<Name, Object>,
+    /// Deleted, and their folders were not synced since.
+    removed: BTreeMap<Name, Object>,
     ghosts: Vec<Ghost>,
     changes: Vec<Change>,
+    /// Folders that the process of an actor has to sync.
+    unsynced: BTreeMap<usize, BTreeSet<Folder>>,
 }
 
 /// The store; clones are handles on the same objects.
@@ -106,7 +112,7 @@ impl Shelf {
     pub fn new(contents: &[(Name, Bytes)]) -> Self {
         let shelf = Self::default();
         for (name, bytes) in contents {
-            let object = Object { bytes: bytes.clone(), born: 0, by: NOBODY, safety: Safety::Durable };
+            let object = Object { bytes: bytes.clone(), born: 0, by: NOBODY, is_durable: true };
             shelf.lock().objects.insert(*name, object);
         }
         shelf
@@ -134,34 +140,60 @@ impl Shelf {
         self.lock().objects.keys().filter(|name| name.area() == Some(area)).copied().collect()
     }
 
+    /// A process begins: what an earlier one of this actor has left unsynced is not its business.
+    pub fn begin(&self, by: usize) {
+        self.lock().unsynced.remove(&by);
+    }
+
+    /// Before anything but a pack gets its name, all names that its process gave earlier are durable.
     pub fn put(&self, name: Name, bytes: Bytes, by: usize, now: u64) -> Result<()> {
         let mut inner = self.lock();
+        if !name.is_pack() {
+            inner.sync(by);
+        }
         if inner.objects.contains_key(&name) {
             return Err(Error::new(Kind::Conflict, format!("cannot store {name}")).because("it exists already"));
         }
-        inner.objects.insert(name, Object { bytes, born: now, by, safety: Safety::Unanswered });
+        inner.objects.insert(name, Object { bytes, born: now, by, is_durable: false });
         inner.changes.push(Change::Stored(name, by));
         Ok(())
     }
 
-    /// The writer has heard that the object is stored. What is no pack is durable then, and so is every one before it:
-    /// file systems keep names in the order in which they were made.
-    pub fn answered(&self, name: &Name) {
+    /// The writer hears that the object is stored: of a pack the name is left to the next barrier.
+    pub fn answered(&self, name: &Name, by: usize) {
         let mut inner = self.lock();
-        if name.is_pack() {
-            inner.objects.get_mut(name).into_iter().for_each(|object| object.safety = Safety::Answered);
-        } else {
-            let born = inner.objects.get(name).map_or(0, |object| object.born);
-            let older = inner.objects.iter_mut().filter(|(name, object)| !name.is_pack() && object.born <= born);
-            older.for_each(|(_, object)| object.safety = Safety::Durable);
+        inner.unsynced.entry(by).or_default().insert(folder(name));
+        if !name.is_pack() {
+            inner.sync(by);
         }
+    }
+
+    /// Somebody hears that the object is deleted.
+    pub fn deleted(&self, name: &Name, by: usize) {
+        let mut inner = self.lock();
+        inner.unsynced.entry(by).or_default().insert(folder(name));
+        inner.sync(by);
+    }
+
+    /// Leaves the name of a pack of somebody else to the next barrier.
+    pub fn adopt(&self, name: &Name, by: usize) {
+        self.lock().unsynced.entry(by).or_default().insert(folder(name));
     }
 
     /// Makes durable what its caller knows to be stored.
     pub fn barrier(&self, by: usize) {
+        self.lock().sync(by);
+    }
+
+    /// Makes an area durable as a listing shows it.
+    pub fn barrier_for(&self, area: Area, by: usize) {
         let mut inner = self.lock();
-        let known = inner.objects.values_mut().filter(|object| object.by == by && object.safety == Safety::Answered);
-        known.for_each(|object| object.safety = Safety::Durable);
+        let folders: BTreeSet<Folder> = match area {
+            Area::Packs => (0..=u8::MAX).map(|spread| (Some(area), spread)).collect(),
+            _ => BTreeSet::from([(Some(area), 0)]),
+        };
+        inner.unsynced.entry(by).or_default().extend(folders);
+        inner.sync(by);
     }
 
     pub fn delete(&self, name: Name, by: usize, now: u64) {
@@ -171,6 +203,7 @@ impl Shelf {
             let length = object.bytes.len() as u64;
             inner.ghosts.push(Ghost { name, length, born: object.born, by: object.by, died: now, killed_by: by });
             inner.changes.push(Change::Deleted(name, by));
+            inner.removed.insert(name, object);
         }
     }
 
@@ -210,23 +243,49 @@ impl Shelf {
         all
     }
 
-    /// The machine goes down: what was not durable is lost, torn or kept.
-    pub fn outage(&self, dice: &mut Dice) {
+    /// The machine goes down: what was not durable is lost, torn or kept, each name by itself, and what was deleted may
+    /// be there again. Tells how many names were lost, and how many came back.
+    pub fn outage(&self, dice: &mut Dice) -> (u64, u64) {
         let mut inner = self.lock();
-        let at_risk = inner.objects.iter().filter(|(_, object)| object.safety != Safety::Durable);
+        let at_risk = inner.objects.iter().filter(|(_, object)| !object.is_durable);
         let names: Vec<Name> = at_risk.map(|(name, _)| *name).collect();
+        let (mut lost, mut back) = (0, 0);
         for name in names {
             let fate = dice.below(3);
             let Some(object) = inner.objects.get_mut(&name) else { continue };
-            object.safety = Safety::Durable;
+            object.is_durable = true;
             match fate {
                 0 => continue,
                 // Only of packs the name may be there and the bytes not.
                 1 if name.is_pack() => object.bytes = torn(&object.bytes, dice),
                 _ => drop(inner.objects.remove(&name)),
             }
+            lost += 1;
             inner.changes.push(Change::Lost(name));
         }
+        for (name, object) in std::mem::take(&mut inner.removed) {
+            if dice.below(2) == 0 && !inner.objects.contains_key(&name) {
+                inner.objects.insert(name, Object { is_durable: true, ..object });
+                inner.ghosts.retain(|ghost| ghost.name != name);
+                inner.changes.push(Change::Back(name));
+                back += 1;
+            }
+        }
+        inner.unsynced.clear();
+        (lost, back)
+    }
+}
+
+impl Inner {
+    /// Syncs the folders that the process of an actor has to.
+    fn sync(&mut self, by: usize) {
+        let folders = self.unsynced.remove(&by).unwrap_or_default();
+        if folders.is_empty() {
+            return;
+        }
+        let there = self.objects.iter_mut().filter(|(name, _)| folders.contains(&folder(name)));
+        there.for_each(|(_, object)| object.is_durable = true);
+        self.removed.retain(|name, _| !folders.contains(&folder(name)));
     }
 }
 

@@ -5,6 +5,7 @@ use super::options::Options;
 use super::play;
 use super::runtime;
 use super::time::HOUR;
+use strongroom::Area;
 
 /// The first seed whose world loses something, and what is said of it.
 fn first_loss(broken: Broken, among: u64, worse: impl Fn(&mut Options)) -> (u64, String) {
@@ -32,6 +33,8 @@ fn busy(options: &mut Options) {
     options.keepers = 1;
     options.runs = 3;
     options.files = 10;
+    options.cares = 0;
+    options.copies = 0;
     options.stale = 0;
 }
 
@@ -57,6 +60,46 @@ fn pruners_that_do_not_wait_for_stale_listings_lose_data() {
         options.stale = 6 * HOUR;
         options.interval = HOUR;
     });
+}
+
+/// A store whose machine goes down while somebody has not heard yet of what he did, and others rely on it.
+fn abrupt(options: &mut Options) {
+    busy(options);
+    options.interval = HOUR;
+    options.pauses = 0;
+    options.lingers = 5;
+    options.outages = 100;
+}
+
+#[test]
+fn backups_that_rely_on_an_index_that_nobody_has_synced_lose_data_when_the_store_goes_down() {
+    loses(Broken::NoBarrierFor(Area::Index), 2000, abrupt);
+}
+
+#[test]
+fn snapshots_come_back_without_their_data_when_prunes_do_not_sync_that_they_are_gone() {
+    loses(Broken::NoBarrierFor(Area::Snapshots), 2000, abrupt);
+}
+
+#[test]
+fn a_root_key_is_lost_with_its_slot_when_those_who_use_it_do_not_sync_that() {
+    let (_, why) = first_loss(Broken::NoBarrierFor(Area::Slots), 1000, |options| {
+        abrupt(options);
+        options.cares = 3;
+    });
+    assert!(why.contains("its key is not at hand") || why.contains("cannot be read"), "{why}");
+}
+
+#[test]
+fn a_rewrite_that_forgets_first_is_found_out() {
+    let (_, why) = first_loss(Broken::ForgetsBeforeRewriting, 100, busy);
+    assert!(why.contains("is not written anew yet"), "{why}");
+}
+
+#[test]
+fn rules_that_take_protected_snapshots_are_found_out() {
+    let (_, why) = first_loss(Broken::ForgetsProtected, 300, busy);
+    assert!(why.contains("is protected"), "{why}");
 }
 
 #[test]

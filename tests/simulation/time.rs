@@ -11,6 +11,7 @@ use strongroom::Clock;
 use strongroom::Rng;
 use strongroom::SeededRng;
 use strongroom::Timestamp;
+use tokio::task::Id;
 
 pub const SECOND: u64 = 1000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -100,13 +101,13 @@ impl Clock for Hands {
 }
 
 thread_local! {
-    /// From which generator this thread has drawn in which step, and how often.
-    static DRAWN: Cell<(u64, u64, u64)> = const { Cell::new((0, 0, 0)) };
+    /// From which generator the task of this thread has drawn in which step, and how often.
+    static DRAWN: Cell<(u64, u64, Option<Id>, u64)> = const { Cell::new((0, 0, None, 0)) };
 }
 
 /// Random bytes of one session. The thread of the world draws from one stream. Threads that work for it at the same time
-/// cannot do that and be repeatable: what they draw depends on the step of the world and on their own draws in it, so
-/// that two of them may draw the same. Nothing that the engine does depends on that; an attacker would be glad of it.
+/// cannot do that and be repeatable: what they draw depends on the step of the world and on the draws of their own task in
+/// it, so that two of them may draw the same. Nothing that the engine does depends on that; an attacker would be glad of it.
 pub struct Draws {
     /// Told apart from all others of the process, which may have had its seed.
     number: u64,
@@ -132,9 +133,11 @@ impl Rng for Draws {
         }
         let step = self.step.now();
         let count = DRAWN.with(|drawn| {
-            let (from, last, count) = drawn.get();
-            let count = if (from, last) == (self.number, step) { count + 1 } else { 0 };
-            drawn.set((self.number, step, count));
+            // Which thread a task is given is chance.
+            let task = tokio::task::try_id();
+            let (from, last, before, count) = drawn.get();
+            let count = if (from, last, before) == (self.number, step, task) { count + 1 } else { 0 };
+            drawn.set((self.number, step, task, count));
             count
         });
         let mixed = [step, count].iter().fold(self.seed, |mixed, part| {

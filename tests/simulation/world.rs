@@ -3,16 +3,19 @@
 use super::actors::Outcome;
 use super::actors::Role;
 use super::actors::Seat;
-use super::actors::open;
 use super::desk::Answer;
 use super::desk::Desk;
 use super::desk::Operation;
 use super::desk::Truth;
 use super::desk::Waiting;
+use super::options::Broken;
 use super::options::Options;
 use super::options::dice;
 use super::oracle::Oracle;
+use super::rewrites::Rewrites;
 use super::shelf::Shelf;
+use super::tally::Deeds;
+use super::tally::Tally;
 use super::time::DAY;
 use super::time::HOUR;
 use super::time::Hands;
@@ -24,15 +27,14 @@ use std::collections::BTreeMap;
 use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use strongroom::Area;
-use strongroom::Error;
-use strongroom::Kind;
 use strongroom::Name;
-use strongroom::SeededRng;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// No world has more steps.
@@ -42,13 +44,13 @@ const PATIENCE: usize = 2000;
 
 pub(super) struct Actor {
     pub(super) role: Role,
-    seat: Seat,
+    pub(super) seat: Seat,
     task: JoinHandle<()>,
     /// Its task was seen to have come to its end.
     ended: bool,
     asleep_until: u64,
     /// Has slept so long that its intents may be taken for left over.
-    overslept: bool,
+    pub(super) overslept: bool,
 }
 
 pub struct World {
@@ -72,41 +74,19 @@ pub struct World {
     trace: DefaultHasher,
     /// Prints every step.
     aloud: bool,
+    /// Folders of the machines, in the worlds where they have any.
+    folders: Option<TempDir>,
+    deeds: Deeds,
     pub tally: Tally,
-}
-
-/// What happened, to see that enough does.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    pub steps: u64,
-    pub stored: u64,
-    pub pruned: u64,
-    pub deleted: u64,
-    pub failed: u64,
-    pub crashes: u64,
-    pub late: u64,
-    /// The same for the same seed.
-    pub trace: u64,
-}
-
-impl Tally {
-    pub fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.stored += other.stored;
-        self.pruned += other.pruned;
-        self.deleted += other.deleted;
-        self.failed += other.failed;
-        self.crashes += other.crashes;
-        self.late += other.late;
-    }
 }
 
 impl World {
     pub async fn new(seed: u64, options: Options, contents: &[(Name, Bytes)], aloud: bool) -> Self {
         let (time, step, shelf) = (Time::default(), Time::default(), Shelf::new(contents));
         let truth = Truth { shelf: shelf.clone(), time: time.clone(), lists_at_once: options.stale == 0 };
-        let god = open(truth, SeededRng::new(seed), Arc::new(time.clone())).await.expect("it was made well");
-        let oracle = Oracle::new(god, shelf.clone());
+        let rewrites = Rewrites::default();
+        let oracle = Oracle::new(truth, rewrites.clone()).await;
+        let folders = (options.shard > 0).then(|| tempfile::tempdir().expect("a folder"));
         let mut world = Self {
             seed,
             options: Arc::new(options),
@@ -124,6 +104,8 @@ impl World {
             last: 0,
             trace: DefaultHasher::new(),
             aloud,
+            folders,
+            deeds: Deeds::default(),
             tally: Tally::default(),
         };
         let options = Arc::clone(&world.options);
@@ -134,15 +116,18 @@ impl World {
             (Role::Reader, options.readers),
         ];
         for role in groups.into_iter().flat_map(|(role, count)| (0..count).map(move |_| role)) {
-            world.add(role);
+            world.add(role, &rewrites);
         }
         world
     }
 
-    fn add(&mut self, role: Role) {
+    fn add(&mut self, role: Role, rewrites: &Rewrites) {
+        let actor = self.actors.len();
+        let folder = self.folders.as_ref().map(|folders| folders.path().join(actor.to_string()));
+        folder.iter().for_each(|folder| std::fs::create_dir(folder).expect("a folder"));
         let skew = self.skew();
         let seat = Seat {
-            actor: self.actors.len(),
+            actor,
             role,
             life: 0,
             seed: self.seed,
@@ -154,9 +139,21 @@ impl World {
             runs: Arc::new(Mutex::new(self.options.runs)),
             outcomes: Arc::clone(&self.outcomes),
             reads_source: Arc::default(),
+            rewrites: rewrites.clone(),
+            deeds: self.deeds.clone(),
+            folder,
         };
         let task = tokio::spawn(seat.clone().run());
         self.actors.push(Actor { role, seat, task, ended: false, asleep_until: 0, overslept: false });
+    }
+
+    /// Local files that hold a part of the index.
+    pub(super) fn shards(&self) -> u64 {
+        let Some(folders) = &self.folders else { return 0 };
+        let below =
+            |folder: PathBuf| std::fs::read_dir(folder).expect("a folder").map(|found| found.expect("read").path());
+        let machines = below(folders.path().to_owned()).flat_map(below).filter(|path| path.is_dir());
+        machines.flat_map(below).count() as u64
     }
 
     fn skew(&mut self) -> i64 {
@@ -180,7 +177,10 @@ impl World {
             }
         }
         self.tally.trace = self.trace.finish();
-        self.end().await
+        let outcome = self.end().await;
+        self.tally.add(&self.deeds.tally());
+        self.tally.add(&self.oracle.tally);
+        outcome
     }
 
     /// One step; `false` when nobody is left.
@@ -228,6 +228,7 @@ impl World {
             return Ok(());
         }
         if rests {
+            self.shelf.begin(actor);
             return self.reply(waiting, Ok(Answer::Done)).await;
         }
         if let Some(answer) = waiting.answer.take() {
@@ -240,7 +241,8 @@ impl World {
             Err(error) => format!(": {error}"),
         };
         self.tell(actor, &format!("{words}{came_to}"));
-        if self.strikes(self.options.pauses) {
+        let is_write = matches!(waiting.operation, Operation::Put(..) | Operation::Delete(_));
+        if is_write && self.strikes(self.options.lingers) || self.strikes(self.options.pauses) {
             waiting.answer = Some(answer);
             self.sleep(actor);
             self.desk.put_back(waiting);
@@ -250,8 +252,12 @@ impl World {
     }
 
     async fn reply(&mut self, waiting: Waiting, answer: strongroom::Result<Answer>) -> Result<(), String> {
-        if let (Operation::Put(name, _), Ok(_)) = (&waiting.operation, &answer) {
-            self.shelf.answered(name);
+        match (&waiting.operation, &answer) {
+            // Without a barrier packs are never safe, whatever comes after them.
+            (Operation::Put(name, _), Ok(_)) if name.is_pack() && self.options.broken == Some(Broken::NoBarrier) => {}
+            (Operation::Put(name, _), Ok(_)) => self.shelf.answered(name, waiting.actor),
+            (Operation::Delete(name), Ok(_)) => self.shelf.deleted(name, waiting.actor),
+            _ => {}
         }
         let actor = waiting.actor;
         drop(waiting.reply.send(answer));
@@ -307,57 +313,6 @@ impl World {
         Ok(())
     }
 
-    /// Whether an outcome is one that may be.
-    fn judge(&mut self, actor: usize, outcome: Outcome) -> Result<(), String> {
-        self.tell(actor, &format!("ends with {outcome:?}"));
-        match outcome {
-            Outcome::Stored(id) => {
-                self.tally.stored += 1;
-                self.oracle.promised(id)
-            }
-            Outcome::Pruned(report) => {
-                self.tally.pruned += 1;
-                self.tally.deleted += report.packs_deleted;
-                Ok(())
-            }
-            Outcome::Done => Ok(()),
-            Outcome::Wrong(what) => Err(what),
-            Outcome::Failed(error) => {
-                self.tally.failed += 1;
-                self.may_fail(actor, &error)
-            }
-        }
-    }
-
-    /// Nothing may fail but what others or the store stand in the way of.
-    fn may_fail(&self, actor: usize, error: &Error) -> Result<(), String> {
-        let role = self.actors[actor].role;
-        let slept = self.oracle.late_ever > 0 || self.actors[actor].overslept;
-        let allowed = match (role, error.kind()) {
-            (_, Kind::Bug) => false,
-            _ if !self.options.is_calm() => true,
-            (Role::Writer | Role::Pruner | Role::Keeper, Kind::Conflict | Kind::BackendBusy) => true,
-            // What was there a moment ago was forgotten: for a writer its own snapshot, before it could read it back.
-            (Role::Keeper | Role::Writer, Kind::NotFound) => !self.oracle.forgotten.is_empty(),
-            // Packs were there and no snapshot yet.
-            (Role::Pruner, Kind::Invalid) => true,
-            (_, Kind::Damaged) => slept,
-            _ => false,
-        };
-        if allowed { Ok(()) } else { Err(format!("{role:?} failed: {}", crate::support::scene::told(error))) }
-    }
-
-    /// A snapshot that came too late and lacks data is forgotten by its owner, who was told.
-    async fn remove_broken(&mut self, actor: usize) -> Result<(), String> {
-        for id in self.oracle.broken(actor) {
-            self.tally.late += 1;
-            self.tell(actor, &format!("removes {id}, which is broken"));
-            self.shelf.delete(Name::Snapshot(id), super::shelf::NOBODY, self.time.now());
-        }
-        let changes = self.shelf.changes();
-        self.oracle.absorb(&changes, self.time.now(), |_| None).await
-    }
-
     fn sleep(&mut self, actor: usize) {
         let longest = match self.dice.below(8) {
             0..=2 => 20 * MINUTE,
@@ -393,7 +348,7 @@ impl World {
     }
 
     fn stop(&mut self, actor: usize) {
-        self.tally.crashes += 1;
+        self.tally.count("crashes", 1);
         let Actor { seat, task, .. } = &mut self.actors[actor];
         drop(self.desk.kill(actor, seat.life));
         task.abort();
@@ -416,7 +371,9 @@ impl World {
         let all: Vec<usize> = (0..self.actors.len()).filter(|actor| !self.actors[*actor].task.is_finished()).collect();
         all.iter().for_each(|actor| self.stop(*actor));
         self.settle(None).await?;
-        self.shelf.outage(&mut self.dice);
+        let (lost, back) = self.shelf.outage(&mut self.dice);
+        self.tally.count("names lost", lost);
+        self.tally.count("deletions undone", back);
         for actor in all {
             self.start(actor).await?;
         }

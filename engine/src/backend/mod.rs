@@ -73,6 +73,14 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
+    /// Returns once everything that a listing of this area shows is durable, and so is the absence of what it shows no
+    /// more, whoever stored or deleted it: another program may have died before its own call returned. A store where only
+    /// what is durable can be seen has nothing to do.
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        let _ = area;
+        Box::pin(async { Ok(()) })
+    }
+
     /// The location in words, for messages; holds no secrets.
     fn describe(&self) -> String;
 

@@ -75,7 +75,11 @@ impl Needs {
         }
         // Mark and tomb of a pack that was deleted long ago may be gone again; a late index object may still name it.
         let listed: HashSet<Name> = store.list(Area::Packs).await?.into_iter().map(|listed| listed.name).collect();
-        let is_whole = self.packs.iter().all(|pack| listed.contains(&Name::Pack(*pack)));
-        Ok(if is_whole { Footing::Usable } else { Footing::Missing })
+        if !self.packs.iter().all(|pack| listed.contains(&Name::Pack(*pack))) {
+            return Ok(Footing::Missing);
+        }
+        // An index object of somebody else may have been seen before its name was durable.
+        store.backend().barrier_for(Area::Index).await?;
+        Ok(Footing::Usable)
     }
 }

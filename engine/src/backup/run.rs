@@ -56,6 +56,7 @@ use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::PACKS_OPEN;
 use crate::limits::PACKS_WAITING_MAX;
 use crate::limits::SEGMENT_BYTES_GOAL;
+use crate::limits::segment_goal;
 use crate::random;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -277,7 +278,7 @@ impl Stages {
                 Class::Data,
                 &keys.data,
                 self.options.compression,
-                SEGMENT_BYTES_GOAL,
+                segment_goal(SEGMENT_BYTES_GOAL, goal),
                 &data_packer,
             )?;
             let worker = Worker {
@@ -321,7 +322,7 @@ impl Stages {
             Class::Metadata,
             &keys.metadata,
             Compression::Level(3),
-            METADATA_SEGMENT_BYTES_GOAL,
+            segment_goal(METADATA_SEGMENT_BYTES_GOAL, goal),
             &packer,
         )?;
         let pages = Pages { store: Arc::clone(&self.store), claims: Arc::clone(&self.claims), group };

@@ -12,6 +12,7 @@ use super::roots::Roots;
 use super::sweep;
 use super::trace::Trace;
 use super::view::View;
+use crate::backend::Area;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
@@ -316,6 +317,12 @@ impl Run {
     async fn delete(&mut self, packs: &HashSet<PackId>) -> Result<()> {
         let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
         let all: Vec<PackId> = sorted.into_iter().collect();
+        if !all.is_empty() {
+            // What these packs may go for: snapshots that are gone, and copies that the index names. Whoever saw to that
+            // may not have come so far that it is durable.
+            self.view.store.backend().barrier_for(Area::Snapshots).await?;
+            self.view.store.backend().barrier_for(Area::Index).await?;
+        }
         for some in all.chunks(MARK_PACKS_MAX) {
             let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
             let body = Tomb { packs: some.to_vec() }.encode();

@@ -69,7 +69,7 @@ pub(super) async fn copy(
         out.spares = Spares::default();
         let key = view.store.new_data_key(class, Suite::fastest(), true).await?;
         let extractor = || {
-            let regroup = Regroup::new(&view.store, class, Arc::clone(&key), &out.spares)?;
+            let regroup = Regroup::new(&view.store, class, Arc::clone(&key), goal, &out.spares)?;
             Ok(Extractor::new(&view.store, class, regroup, out.spares.clone()))
         };
         let pair = (extractor()?, extractor()?);

@@ -2,6 +2,7 @@
 
 use super::PruneReport;
 use super::view::View;
+use crate::backend::Area;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
@@ -92,6 +93,9 @@ const fn full_level() -> u32 {
 pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut PruneReport) -> Result<()> {
     let superseded = view.superseded();
     // A merge that was interrupted: that its objects are taken over whole was seen when the index was read.
+    if !superseded.is_empty() {
+        view.store.backend().barrier_for(Area::Index).await?;
+    }
     report.index_deleted += view.store.delete_all(superseded.iter().copied().map(Name::Index)).await?;
     let current = view.objects.iter().filter(|(id, _)| !superseded.contains(id));
     let is_going = |number: &u32| view.index.pack_id(*number).is_some_and(|pack| going.contains(&pack));
@@ -120,12 +124,7 @@ async fn merge_group(store: &Arc<Store>, group: &[IndexId], going: &HashSet<Pack
     for id in group {
         // Read again: nothing is taken over from memory that is not in the repository. One that is gone was merged
         // by somebody else meanwhile, and what became of its packs is not known here.
-        let records = store.get_index(*id).await.map_err(|error| match error.kind() {
-            Kind::NotFound => {
-                Error::new(Kind::Conflict, "another prune merges the index at the same time").because(error)
-            }
-            _ => error,
-        })?;
+        let records = store.get_index(*id).await.map_err(beside_others)?;
         union.add(records);
     }
     let sum = union.sum;
@@ -140,13 +139,22 @@ async fn merge_group(store: &Arc<Store>, group: &[IndexId], going: &HashSet<Pack
     let (stored, packs) = (stored?, records.packs);
     drop(records.chunks);
     let mut back = Sum::default();
-    let read = store.get_index(stored).await?;
+    // It may have been merged by somebody else already.
+    let read = store.get_index(stored).await.map_err(beside_others)?;
     read.chunks.iter().for_each(|record| back.add(&record.id));
     if back == sum && read.packs == packs {
         return Ok(true);
     }
     Err(Error::new(Kind::Bug, "a merged index object does not hold what went into it")
         .because(format!("{} chunks instead of {}; nothing was deleted", back.count, sum.count)))
+}
+
+/// An object that is gone is no damage here: everything has to be looked at again.
+fn beside_others(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => Error::new(Kind::Conflict, "another prune merges the index at the same time").because(error),
+        _ => error,
+    }
 }
 
 /// Packs of several index objects with their chunks, each pack once, under numbers in the order in which they came.

@@ -17,6 +17,7 @@ use crate::id::PackId;
 use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_CHUNKS_MAX;
+use crate::limits::segment_goal;
 use crate::squeeze::Squeezer;
 use crate::store::SegmentDecoder;
 use crate::store::Store;
@@ -51,14 +52,22 @@ pub(super) struct Regroup {
     sealer: Sealer,
     squeezer: Squeezer,
     decoder: SegmentDecoder,
+    goal: usize,
     squeezed: Vec<u8>,
     squeezable: Open,
     stored: Open,
 }
 
 impl Regroup {
-    /// Seals with `key`, which is stored already.
-    pub(super) fn new(store: &Arc<Store>, class: Class, key: Arc<DataKey>, spares: &Spares) -> Result<Self> {
+    /// Seals with `key`, which is stored already, for packs that are closed at `pack_bytes`.
+    pub(super) fn new(
+        store: &Arc<Store>,
+        class: Class,
+        key: Arc<DataKey>,
+        pack_bytes: usize,
+        spares: &Spares,
+    ) -> Result<Self> {
+        let goal = segment_goal(segment_bytes(class), pack_bytes);
         Ok(Self {
             sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
             squeezer: Squeezer::new(LEVEL)?,
@@ -67,23 +76,23 @@ impl Regroup {
             class,
             key,
             spares: spares.clone(),
+            goal,
             squeezed: Vec::new(),
-            squeezable: Open { plain: Vec::with_capacity(segment_bytes(class)), chunks: Vec::new() },
+            squeezable: Open { plain: Vec::with_capacity(goal), chunks: Vec::new() },
             stored: Open::default(),
         })
     }
 
     /// Takes a chunk whose id was compared with its bytes; gives a segment when that closes one.
     pub(super) fn add(&mut self, chunk: ChunkRef, bytes: &[u8], compression: u8) -> Result<Option<Parcel>> {
-        let goal = segment_bytes(self.class);
         let squeezable = compression != 0;
         let open = if squeezable { &self.squeezable } else { &self.stored };
         let is_full = !open.chunks.is_empty()
-            && (open.plain.len() + bytes.len() > goal || open.chunks.len() >= SEGMENT_CHUNKS_MAX);
+            && (open.plain.len() + bytes.len() > self.goal || open.chunks.len() >= SEGMENT_CHUNKS_MAX);
         let closed = if is_full { self.close(squeezable)? } else { None };
         let open = if squeezable { &mut self.squeezable } else { &mut self.stored };
         if open.plain.capacity() == 0 {
-            open.plain.reserve_exact(goal.max(bytes.len()));
+            open.plain.reserve_exact(self.goal.max(bytes.len()));
         }
         open.plain.extend_from_slice(bytes);
         open.chunks.push(chunk);

@@ -102,6 +102,19 @@ impl Repository {
         rng: Arc<dyn Rng>,
         clock: Arc<dyn Clock>,
     ) -> Result<Created> {
+        let private = PrivateConfig::standard(format!("strongroom {}", env!("CARGO_PKG_VERSION")));
+        Self::create_sized(backend, key, options, rng, clock, private).await
+    }
+
+    /// The same with chunks and packs of other sizes.
+    pub(crate) async fn create_sized(
+        backend: Arc<dyn Backend>,
+        key: Key,
+        options: CreateOptions,
+        rng: Arc<dyn Rng>,
+        clock: Arc<dyn Clock>,
+        private: PrivateConfig,
+    ) -> Result<Created> {
         let kind = key.kind();
         let secret = Arc::new(key.into_slot_secret()?);
         backend.prepare().await?;
@@ -119,14 +132,14 @@ impl Repository {
                 Some(code)
             }
         };
-        let (public, private) = put_config(&store).await?;
+        let public = put_config(&store, &private).await?;
         let inner = Inner { store, ring, slot, public, private, read_only_because: None };
         Ok(Created { repository: Self { inner: Arc::new(inner) }, recovery_code })
     }
 }
 
 /// The object that makes a folder a repository.
-async fn put_config(store: &Store) -> Result<(PublicConfig, PrivateConfig)> {
+async fn put_config(store: &Store, private: &PrivateConfig) -> Result<PublicConfig> {
     let public = PublicConfig {
         repository: store.repository(),
         created: store.clock().now(),
@@ -134,7 +147,6 @@ async fn put_config(store: &Store) -> Result<(PublicConfig, PrivateConfig)> {
         write: Vec::new(),
         prune: Vec::new(),
     };
-    let private = PrivateConfig::standard(format!("strongroom {}", env!("CARGO_PKG_VERSION")));
     let body = private.encode();
     let key = &store.keys().roots;
     let nonce = random::array(store.rng())?;
@@ -149,5 +161,5 @@ async fn put_config(store: &Store) -> Result<(PublicConfig, PrivateConfig)> {
     if store.backend().get(&Name::Config).await?.as_ref() != bytes.as_slice() {
         return Err(Error::damaged(Name::Config, "it reads back differently right after it was stored"));
     }
-    Ok((public, private))
+    Ok(public)
 }

@@ -101,6 +101,7 @@ pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
 
+use crate::backend::Area;
 use crate::catalog::PageSource;
 use crate::class::Class;
 use crate::crypto::keyring::Keyring;
@@ -159,13 +160,21 @@ impl Repository {
     /// Fails early where nothing can be written: this program must know every feature, and the backend must take objects.
     pub async fn check_writable(&self) -> Result<()> {
         self.check_features()?;
-        self.store().backend().check_writable().await
+        self.store().backend().check_writable().await?;
+        self.settle_slots().await
     }
 
     /// Before something is deleted and nothing written: a full store must not keep its space from being given back.
     async fn check_deletable(&self) -> Result<()> {
         self.check_features()?;
-        self.store().backend().check_deletable().await
+        self.store().backend().check_deletable().await?;
+        self.settle_slots().await
+    }
+
+    /// What is sealed under a root key needs a slot that holds it. Whoever made the slot that this program has opened may
+    /// have died before it was durable.
+    async fn settle_slots(&self) -> Result<()> {
+        self.store().backend().barrier_for(Area::Slots).await
     }
 
     fn check_features(&self) -> Result<()> {

@@ -40,6 +40,9 @@ use crate::time::Clock;
 use crate::time::SystemClock;
 use std::sync::Arc;
 
+/// Times that all slots are tried, where each time one had gone before it was read.
+const TRIES_MAX: usize = 5;
+
 /// What unlocks a repository.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -153,11 +156,36 @@ async fn read_config(backend: &dyn Backend) -> Result<bytes::Bytes> {
     }
 }
 
-/// Tries every slot of the key's kind. A damaged slot does not keep others from opening.
+/// What trying the slots came to.
+enum Tried {
+    Opened(SlotId, Keyring),
+    Refused(Error),
+    /// The same, but a slot that was listed had gone before it was read.
+    Missed(Error),
+}
+
+/// Tries the slots. Where one has gone meanwhile, because a root key was changed, the one in its place was there before.
 async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Result<(SlotId, Keyring)> {
     let kind = key.kind();
     let secret = Arc::new(key.into_slot_secret()?);
-    let mut damaged = None;
+    let mut tries = 1;
+    loop {
+        match try_slots(backend, repository, kind, &secret).await? {
+            Tried::Opened(slot, ring) => return Ok((slot, ring)),
+            Tried::Missed(_) if tries < TRIES_MAX => tries += 1,
+            Tried::Refused(why) | Tried::Missed(why) => return Err(why),
+        }
+    }
+}
+
+/// Tries every slot of the key's kind. A damaged slot does not keep others from opening.
+async fn try_slots(
+    backend: &dyn Backend,
+    repository: RepositoryId,
+    kind: SlotKind,
+    secret: &Arc<Secret>,
+) -> Result<Tried> {
+    let (mut damaged, mut missed) = (None, false);
     let listed = backend.list(Area::Slots).await?;
     if listed.is_empty() {
         return Err(Error::new(Kind::Damaged, "the repository has lost its key slots")
@@ -170,7 +198,10 @@ async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Re
         let bytes = match backend.get(&listed.name).await {
             Ok(bytes) => bytes,
             // Removed since it was listed.
-            Err(error) if error.kind() == Kind::NotFound => continue,
+            Err(error) if error.kind() == Kind::NotFound => {
+                missed = true;
+                continue;
+            }
             Err(error) if error.kind() == Kind::Damaged => {
                 damaged = Some(error);
                 continue;
@@ -193,14 +224,15 @@ async fn unlock(backend: &dyn Backend, repository: RepositoryId, key: Key) -> Re
     // older one of the same secret is there too, it must not win.
     slots.sort_by_key(|(created, id, _)| std::cmp::Reverse((*created, *id)));
     for (_, id, bytes) in &slots {
-        match open_slot(*id, bytes, &secret).await {
-            Ok(Some(ring)) => return Ok((*id, ring)),
+        match open_slot(*id, bytes, secret).await {
+            Ok(Some(ring)) => return Ok(Tried::Opened(*id, ring)),
             Ok(None) => {}
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => damaged = Some(error),
             Err(error) => return Err(error),
         }
     }
-    Err(refusal(kind, slots.len(), damaged))
+    let why = refusal(kind, slots.len(), damaged);
+    Ok(if missed { Tried::Missed(why) } else { Tried::Refused(why) })
 }
 
 /// What a slot holds; `None` when the secret is not the slot's.

@@ -248,3 +248,21 @@ async fn the_newest_slot_of_a_secret_is_the_one_that_opens_whatever_the_clock_sa
     }
     assert_eq!(backend.list(Area::Slots).await.expect("a list").len(), 5);
 }
+
+#[tokio::test]
+async fn whoever_opens_while_the_root_key_is_changed_finds_the_new_slot() {
+    let (backend, repository) = made().await;
+    let is_changed = Arc::new(AtomicBool::new(false));
+    let hooked = Hooked::new(backend, move |step, _| {
+        let (repository, is_changed) = (repository.clone(), Arc::clone(&is_changed));
+        async move {
+            // The old slot was listed, and goes before it is read.
+            if matches!(step, Step::Get(Name::Slot(_))) && !is_changed.swap(true, Ordering::SeqCst) {
+                let rotation = repository.rotate_root_key(key(1), RotateOptions::default()).await.expect("changed");
+                rotation.remove_old_slots().await.expect("removed");
+            }
+        }
+    });
+    let repository = Repository::open(hooked, key(1)).await.expect("the same key file opens it");
+    assert_eq!(repository.snapshots().await.expect("listed").len(), 1);
+}

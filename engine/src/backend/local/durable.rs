@@ -104,6 +104,14 @@ impl Folder {
         Ok(())
     }
 
+    /// Makes durable what the folders of an area show, and that what they show no more is gone.
+    pub(super) fn sync_area(&self, area: Area) -> Result<()> {
+        for folder in self.folders(area)? {
+            self.queue_sync(&folder);
+        }
+        self.sync_pending()
+    }
+
     /// Makes every name given so far durable. One thread at a time: a second one that found nothing
     /// left to do would otherwise return before the first has done it.
     pub(super) fn sync_pending(&self) -> Result<()> {
@@ -424,6 +432,26 @@ mod tests {
         std::fs::create_dir_all(backend.0.path(&name).parent().unwrap()).unwrap();
         backend.0.sync_pending().unwrap();
         assert!(backend.0.next_unsynced().is_none());
+    }
+
+    #[test]
+    fn what_others_have_stored_or_deleted_in_an_area_is_synced_where_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = crate::backend::LocalBackend::new(folder.path());
+        std::fs::write(folder.path().join("config"), "it stands").unwrap();
+        backend.0.sync_area(Area::Index).unwrap();
+        for below in ["index", "packs/ab", "packs/cd", "packs/other"] {
+            std::fs::create_dir_all(folder.path().join(below)).unwrap();
+        }
+        assert_eq!(backend.0.folders(Area::Index).unwrap(), [folder.path().join("index")]);
+        let mut packs = backend.0.folders(Area::Packs).unwrap();
+        packs.sort();
+        assert_eq!(packs, ["packs", "packs/ab", "packs/cd"].map(|below| folder.path().join(below)));
+        backend.0.sync_area(Area::Packs).unwrap();
+        assert!(backend.0.next_unsynced().is_none());
+        // Whoever has lost a sync promises nothing for others either.
+        backend.0.unsynced().lost = Some("disk on fire".into());
+        backend.0.sync_area(Area::Index).unwrap_err();
     }
 
     #[test]

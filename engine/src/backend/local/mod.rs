@@ -154,6 +154,10 @@ impl Backend for LocalBackend {
         self.off_thread(move |folder| folder.adopt(&name))
     }
 
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        self.off_thread(move |folder| folder.sync_area(area))
+    }
+
     fn describe(&self) -> String {
         self.0.root.display().to_string()
     }

@@ -22,6 +22,7 @@ use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::path::Path;
+use std::path::PathBuf;
 
 impl Folder {
     pub(super) fn get(&self, name: &Name) -> Result<Bytes> {
@@ -69,6 +70,21 @@ impl Folder {
         found.sort_unstable_by_key(|listed| listed.name);
         found.dedup_by_key(|listed| listed.name);
         Ok(found)
+    }
+
+    /// The folders that objects of an area lie in; none where they are missing.
+    pub(super) fn folders(&self, area: Area) -> Result<Vec<PathBuf>> {
+        let top = self.root.join(area.prefix());
+        if retried(|| std::fs::metadata(&top)).is_err_and(|cause| cause.kind() == io::ErrorKind::NotFound) {
+            return self.must_stand().map(|()| Vec::new());
+        }
+        let mut folders = Vec::new();
+        if area == Area::Packs {
+            let spread = self.entries(&top, area)?.into_iter();
+            folders.extend(spread.filter(|one| one.file_name().to_str().is_some_and(is_fan_out)).map(|one| one.path()));
+        }
+        folders.push(top);
+        Ok(folders)
     }
 
     /// Fails when the whole location is gone: then nothing in it is merely absent.
