@@ -69,10 +69,17 @@ fn judge(case: &Case, struck: u64, outcome: &Result<Done, Error>) -> Result<(), 
             Ok(())
         }
         // Where no snapshot is listed, nothing is pruned.
-        Err(error) if case.flow == Flow::Prune && hides(case.plan.fault) && error.kind() == Kind::Invalid => Ok(()),
+        Err(error)
+            if matches!(case.flow, Flow::Prune | Flow::Reencrypt)
+                && hides(case.plan.fault)
+                && error.kind() == Kind::Invalid =>
+        {
+            Ok(())
+        }
         Err(error) if !fits(case.plan.fault, error.kind()) => {
             Err(format!("an error of the wrong sort: {}", told(error)))
         }
+        Ok(Done::SealedAnew(false)) if struck == 0 => Err("not all is sealed anew".into()),
         Ok(Done::Wrong(difference)) => Err(format!("wrong bytes: {difference}")),
         Ok(Done::Read(count)) if *count != 2 && !hides(case.plan.fault) => {
             Err(format!("{count} snapshots instead of 2"))

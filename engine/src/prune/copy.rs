@@ -71,7 +71,7 @@ pub(super) async fn copy(
         let key = view.store.new_data_key(class, Suite::fastest(), true).await?;
         let extractor = || {
             let regroup = Regroup::new(&view.store, class, Arc::clone(&key))?;
-            Ok(Extractor::new(&view.store, class, wanted.clone(), options.max_unused, regroup))
+            Ok(Extractor::new(&view.store, class, wanted.clone(), options, regroup))
         };
         let crew = Crew { class, pair: (extractor()?, extractor()?), packs };
         if let Err(error) = copy_class(view, &mut out, crew, &victims, control).await {

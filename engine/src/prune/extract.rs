@@ -1,7 +1,7 @@
 //! What is still needed of one pack: whole segments as they are, or single chunks for new segments.
 
 use super::bits::Bits;
-use super::options::MaxUnused;
+use super::options::PruneOptions;
 use super::pack::Parcel;
 use super::regroup::Regroup;
 use crate::class::Class;
@@ -102,7 +102,7 @@ pub(super) struct Extractor {
     store: Arc<Store>,
     class: Class,
     wanted: Wanted,
-    max_unused: MaxUnused,
+    options: PruneOptions,
     regroup: Regroup,
     decoder: SegmentDecoder,
     parcels: Vec<Parcel>,
@@ -114,14 +114,14 @@ impl Extractor {
         store: &Arc<Store>,
         class: Class,
         wanted: Wanted,
-        max_unused: MaxUnused,
+        options: &PruneOptions,
         regroup: Regroup,
     ) -> Self {
         Self {
             store: Arc::clone(store),
             class,
             wanted,
-            max_unused,
+            options: options.clone(),
             regroup,
             decoder: SegmentDecoder::new(store),
             parcels: Vec::new(),
@@ -165,12 +165,18 @@ impl Extractor {
         }
         self.copied.chunks += u64::try_from(wanted.len()).unwrap_or(u64::MAX);
         let wasted = u64::from(segment.plain_length.saturating_sub(wanted_bytes)) * 100_000;
-        let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(self.max_unused.of_a_segment());
+        let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(self.options.max_unused.of_a_segment());
         let key = victim.own.table.data_keys.get(usize::from(segment.data_key)).copied();
-        match key.and_then(|key| victim.pack.keys.get(&key)).filter(|_| is_wasteful) {
+        let key = key.and_then(|key| victim.pack.keys.get(&key));
+        let must_open = self.options.reencrypt && key.map_or(Ok(true), |key| self.store.is_wrapped_before(&key.id))?;
+        match key.filter(|_| is_wasteful || must_open) {
             Some(key) => {
                 let key = Arc::clone(key);
                 self.form_anew(victim, number, segment, &key, &wanted)?;
+            }
+            None if must_open => {
+                let what = format!("the key of segment {number} of pack {}", victim.pack.id);
+                return Err(Error::damaged(what, "it does not open, so that the segment cannot be sealed anew"));
             }
             None => self.copy_whole(victim, number, segment)?,
         }

@@ -21,6 +21,7 @@ mod apply;
 mod bits;
 mod copy;
 mod count;
+mod earlier;
 mod extract;
 mod merge;
 mod options;
@@ -32,6 +33,8 @@ mod sweep;
 mod trace;
 mod view;
 
+pub use earlier::SealedBefore;
+pub(crate) use earlier::snapshots as snapshots_sealed_before;
 pub use options::MaxUnused;
 pub(crate) use options::PruneOptions;
 
@@ -83,6 +86,8 @@ pub struct PruneSummary {
     pub packs_waiting: u64,
     /// How long condemned packs stay, in seconds.
     pub grace_seconds: u64,
+    /// What is sealed under earlier root keys now, if that is to be sealed anew.
+    pub sealed_before: Option<SealedBefore>,
 }
 
 impl PruneSummary {
@@ -126,6 +131,10 @@ pub struct PruneReport {
     pub bytes_left: u64,
     /// Of these, condemned packs that wait for their grace to be over.
     pub packs_waiting: u64,
+    /// Records of snapshots that were sealed anew.
+    pub snapshots_sealed_anew: u64,
+    /// What is sealed under earlier root keys afterwards, if that was to be sealed anew.
+    pub sealed_before: Option<SealedBefore>,
 }
 
 /// What a prune would do: to be shown, and then consumed by [`Plan::apply`].
@@ -146,7 +155,9 @@ impl Plan {
             records.flat_map(|(id, root)| [Some(*id), Some(root.session), root.parent]).flatten().collect();
         ended.extend(&run.options.ended);
         let youth = Youth { min_age_seconds: run.options.min_age.as_secs(), ended: &ended };
-        let uses = count::uses(&run.view, &run.trace, &youth)?;
+        let mut uses = count::uses(&run.view, &run.trace, &youth)?;
+        let before = if run.options.reencrypt { earlier::packs(&run.view).await? } else { HashSet::new() };
+        uses.iter_mut().for_each(|pack| pack.sealed_before = before.contains(&pack.id));
         let wishes = Wishes {
             max_unused: run.options.max_unused,
             max_repack_bytes: run.options.max_repack_bytes,
@@ -159,14 +170,22 @@ impl Plan {
             is_old && !run.view.condemned.is_condemned(pack)
         });
         let unindexed: Vec<(PackId, u64)> = old.map(|(pack, unindexed)| (*pack, unindexed.length)).collect();
-        let summary = run.summary(&choice, &unindexed)?;
+        let mut summary = run.summary(&choice, &unindexed)?;
         let packs = choice.remove.iter().chain(&choice.repack).map(|pack| pack.id);
         let chosen = packs.chain(unindexed.iter().map(|(pack, _)| *pack)).collect();
+        if run.options.reencrypt {
+            summary.sealed_before = Some(earlier::count(&run.view, &before, &chosen).await?);
+        }
         Ok(Self { run, chosen, summary })
     }
 
     pub(crate) fn summary(&self) -> PruneSummary {
         self.summary
+    }
+
+    /// Whether what is sealed under earlier root keys is to be sealed anew.
+    pub(crate) fn reencrypts(&self) -> bool {
+        self.run.options.reencrypt
     }
 
     /// Does it. The work watches `control` from here on.
