@@ -121,6 +121,10 @@ async fn cases(stages: &[Stage]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
         for (flow, fault) in Flow::ALL.into_iter().flat_map(|flow| Fault::ALL.map(|fault| (flow, fault))) {
+            // The longest flow, of steps that others take too: small files are enough.
+            if flow == Flow::Reencrypt && number > 0 {
+                continue;
+            }
             for play in 0..PLAYS {
                 let seed = 1000 + cases.len() as u64 + play;
                 let counting = Faulty::new(shared(stage.before(flow)), Plan::never(fault));
