@@ -49,7 +49,8 @@ impl Repository {
                 Err(error) => return Err(error),
             };
             // A run that was cut off has stored its twin, and had no time to remove the old one.
-            if anew.iter().any(|twin| Snapshot { id, ..(*twin).clone() } == record) {
+            let mut twins = anew.iter().filter(|twin| twin.session == record.session);
+            if twins.any(|twin| Snapshot { id, ..(*twin).clone() } == record) {
                 self.remove_records(&[id]).await?;
             } else {
                 self.replace_record(record).await?;
