@@ -116,6 +116,7 @@ pub use job::ProgressReader;
 pub use prune::MaxUnused;
 pub use prune::PruneReport;
 pub use prune::PruneSummary;
+pub use prune::SealedBefore;
 pub use random::Rng;
 pub use random::SeededRng;
 pub use random::SystemRng;

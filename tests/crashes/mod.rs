@@ -31,7 +31,7 @@ use strongroom::MemoryBackend;
 use strongroom::Name;
 
 /// Flows that write.
-const FLOWS: [Flow; 9] = [
+const FLOWS: [Flow; 10] = [
     Flow::Init,
     Flow::First,
     Flow::Second,
@@ -39,6 +39,7 @@ const FLOWS: [Flow; 9] = [
     Flow::Again,
     Flow::Forget,
     Flow::Prune,
+    Flow::Reencrypt,
     Flow::Tag,
     Flow::Keys,
 ];

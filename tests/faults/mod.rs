@@ -69,10 +69,17 @@ fn judge(case: &Case, struck: u64, outcome: &Result<Done, Error>) -> Result<(), 
             Ok(())
         }
         // Where no snapshot is listed, nothing is pruned.
-        Err(error) if case.flow == Flow::Prune && hides(case.plan.fault) && error.kind() == Kind::Invalid => Ok(()),
+        Err(error)
+            if matches!(case.flow, Flow::Prune | Flow::Reencrypt)
+                && hides(case.plan.fault)
+                && error.kind() == Kind::Invalid =>
+        {
+            Ok(())
+        }
         Err(error) if !fits(case.plan.fault, error.kind()) => {
             Err(format!("an error of the wrong sort: {}", told(error)))
         }
+        Ok(Done::SealedAnew(false)) if struck == 0 => Err("not all is sealed anew".into()),
         Ok(Done::Wrong(difference)) => Err(format!("wrong bytes: {difference}")),
         Ok(Done::Read(count)) if *count != 2 && !hides(case.plan.fault) => {
             Err(format!("{count} snapshots instead of 2"))
@@ -114,6 +121,10 @@ async fn cases(stages: &[Stage]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
         for (flow, fault) in Flow::ALL.into_iter().flat_map(|flow| Fault::ALL.map(|fault| (flow, fault))) {
+            // The longest flow, of steps that others take too: small files are enough.
+            if flow == Flow::Reencrypt && number > 0 {
+                continue;
+            }
             for play in 0..PLAYS {
                 let seed = 1000 + cases.len() as u64 + play;
                 let counting = Faulty::new(shared(stage.before(flow)), Plan::never(fault));

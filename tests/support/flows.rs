@@ -5,6 +5,7 @@ use super::given::Tree;
 use super::scene::Scene;
 use super::scene::Trees;
 use super::scene::check;
+use super::scene::passphrase;
 use super::scene::shared;
 use super::scene::store;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use strongroom::MaxUnused;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Result;
+use strongroom::RotateOptions;
 use strongroom::Secret;
 use strongroom::SnapshotId;
 use strongroom::TagChange;
@@ -35,6 +37,8 @@ pub enum Flow {
     Forget,
     /// What a forgotten snapshot needed is removed, and what others need of its packs is copied.
     Prune,
+    /// What was stored under an earlier root key is sealed under the present one.
+    Reencrypt,
     Tag,
     /// A second passphrase is added, and removed again.
     Keys,
@@ -43,7 +47,7 @@ pub enum Flow {
 }
 
 impl Flow {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Init,
         Self::First,
         Self::Second,
@@ -51,6 +55,7 @@ impl Flow {
         Self::Again,
         Self::Forget,
         Self::Prune,
+        Self::Reencrypt,
         Self::Tag,
         Self::Keys,
         Self::Read,
@@ -67,6 +72,8 @@ pub enum Done {
     /// This one was removed.
     Forgotten(SnapshotId),
     Pruned,
+    /// And whether that is all.
+    SealedAnew(bool),
     /// The first was replaced by the second.
     Tagged(SnapshotId, SnapshotId),
     /// So many ways in are left.
@@ -87,6 +94,7 @@ pub struct Stage {
     two: MemoryBackend,
     died: MemoryBackend,
     forgotten: MemoryBackend,
+    rotated: MemoryBackend,
     /// The older snapshot of `two`.
     older: SnapshotId,
 }
@@ -111,7 +119,13 @@ impl Stage {
         let forgotten = second.fork();
         let repository = scene.open(shared(forgotten.clone())).await.expect("opened");
         repository.forget(&[older]).await.expect("forgotten");
-        Self { trees: Trees(vec![one, two, three]), created, one: first, two: second, died, forgotten, older }
+        let rotated = second.fork();
+        let repository = scene.open(shared(rotated.clone())).await.expect("opened");
+        let mut options = RotateOptions::default();
+        options.kdf = KdfChoice::Minimal;
+        let rotation = repository.rotate_root_key(passphrase(), options).await.expect("a new root key");
+        rotation.remove_old_slots().await.expect("removed");
+        Self { trees: Trees(vec![one, two, three]), created, one: first, two: second, died, forgotten, rotated, older }
     }
 
     /// What a backup leaves that died just before its commit.
@@ -133,6 +147,7 @@ impl Stage {
             Flow::Second => self.one.fork(),
             Flow::Resume => self.died.fork(),
             Flow::Prune => self.forgotten.fork(),
+            Flow::Reencrypt => self.rotated.fork(),
             _ => self.two.fork(),
         }
     }
@@ -166,6 +181,11 @@ impl Stage {
                 let builder = repository.prune().min_age(Duration::ZERO).grace(Duration::ZERO);
                 let plan = builder.max_unused(MaxUnused::Bytes(0)).plan().await?;
                 plan.apply().await.map(|_| Done::Pruned)
+            }
+            Flow::Reencrypt => {
+                let builder = repository.prune().min_age(Duration::ZERO).grace(Duration::ZERO);
+                let report = builder.reencrypt(true).plan().await?.apply().await?;
+                Ok(Done::SealedAnew(report.sealed_before.is_some_and(|left| left.is_nothing())))
             }
             Flow::Tag => {
                 let change = TagChange { add: vec!["kept".into()], ..TagChange::default() };
@@ -206,6 +226,7 @@ impl Stage {
                 !has(old) && tagged.is_some_and(|snapshot| snapshot.tags == ["kept"])
             }
             Done::Pruned => snapshots.len() == 1,
+            Done::SealedAnew(_) => snapshots.len() == 2,
             Done::Rekeyed(_) | Done::Read(_) | Done::Checked(_) => true,
             Done::Wrong(_) => false,
         };

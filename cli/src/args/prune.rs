@@ -12,13 +12,17 @@ Examples:
   strongroom prune --dry-run
   strongroom prune
   strongroom prune --max-unused 0
-  strongroom prune --max-unused unlimited --max-repack-size 10G")]
+  strongroom prune --max-unused unlimited --max-repack-size 10G
+  strongroom prune --reencrypt")]
 pub struct PruneArgs {
     /// Change nothing; show what would be done
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     #[command(flatten)]
     pub how: PruneHow,
+    /// Seal anew what a root key from before 'key rotate' opens; run it again for what is too young or waits
+    #[arg(long)]
+    pub reencrypt: bool,
     /// Go on where there is not one snapshot, and remove everything that is stored
     #[arg(long)]
     pub unsafe_allow_no_snapshots: bool,

@@ -310,10 +310,11 @@ pub enum KeyVerb {
     #[command(
         after_help = "Only the key that this command unlocks with stays, or the new one given in its place, and a
 new recovery code is made if there was one. All other keys are removed: add them again.
-What is stored already stays readable to whoever kept the old root key; to seal it anew,
-copy it into a new repository.
+What is stored already stays readable to whoever kept the old root key, unless --reencrypt
+seals it anew: all of it is then read and written again, and snapshots get new IDs.
+'strongroom prune --reencrypt' does the same later, and goes on where that was stopped.
 Examples:
-  strongroom key rotate
+  strongroom key rotate --reencrypt
   strongroom key rotate --new-password-file /run/new-password"
     )]
     Rotate(RotateArgs),
@@ -328,6 +329,9 @@ pub struct RotateArgs {
     /// Unlock with this key file from now on; it is made when it does not exist
     #[arg(long, value_name = "FILE")]
     pub new_key_file: Option<PathBuf>,
+    /// Then seal anew what was stored before
+    #[arg(long)]
+    pub reencrypt: bool,
     /// Make no recovery code, even if there was one
     #[arg(long)]
     pub no_recovery_code: bool,

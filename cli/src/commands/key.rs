@@ -6,6 +6,7 @@ use crate::args::NewKeyArgs;
 use crate::args::RotateArgs;
 use crate::commands::Context;
 use crate::commands::init::kdf;
+use crate::commands::prune;
 use crate::exit::Exit;
 use crate::keyfile;
 use crate::secret;
@@ -31,7 +32,7 @@ use strongroom::SlotKind;
 pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let (repository, key) = context.open_and_keep_key().await?;
     match args.verb {
-        KeyVerb::Rotate(args) => rotate(context, &repository, key, args).await?,
+        KeyVerb::Rotate(args) => return rotate(context, &repository, key, args).await,
         KeyVerb::List => return list(context, &repository).await,
         KeyVerb::Add(args) => add(context, &repository, args).await?,
         KeyVerb::Remove { id } => remove(context, &repository, &id).await?,
@@ -143,7 +144,7 @@ async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Res
 
 /// A new root key. Everything that must be known is told before an old key goes, so that nobody is locked out by a
 /// terminal that has gone away.
-async fn rotate(context: &Context, repository: &Repository, current: Key, args: RotateArgs) -> Result<(), Failure> {
+async fn rotate(context: &Context, repository: &Repository, current: Key, args: RotateArgs) -> Result<Exit, Failure> {
     let slots = repository.keys().await?;
     let key = match (&args.new_password_file, &args.new_key_file) {
         (Some(file), _) => Key::Passphrase(secret::new_password(Some(file))?),
@@ -171,6 +172,13 @@ async fn rotate(context: &Context, repository: &Repository, current: Key, args: 
     let mut to_tell = removed.iter().filter(|id| context.show.json || !replaced.contains(id));
     told(to_tell.try_for_each(|id| done(context, "removed", text, *id)), || {
         "the root key is changed, and the old keys are removed".into()
+    })?;
+    if !args.reencrypt {
+        return Ok(Exit::Done);
+    }
+    context.give_folders(rotation.repository());
+    prune::after_rotation(context, rotation.repository()).await.inspect_err(|_| {
+        context.show.warn("the root key is changed; 'strongroom prune --reencrypt' seals anew what was stored before");
     })
 }
 

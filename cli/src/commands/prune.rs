@@ -11,11 +11,13 @@ use crate::show::duration;
 use crate::show::message;
 use crate::show::unless_closed;
 use serde_json::Value;
+use serde_json::json;
 use strongroom::Kind;
 use strongroom::PruneBuilder;
 use strongroom::PruneReport;
 use strongroom::PruneSummary;
 use strongroom::Repository;
+use strongroom::SealedBefore;
 use strongroom::Snapshot;
 
 /// Shows the plan, and carries it out unless it is only to be shown.
@@ -26,6 +28,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<Exit, Failure> {
         .max_unused(args.how.max_unused)
         .repack_small(args.how.repack_small)
         .min_age(args.how.min_age)
+        .reencrypt(args.reencrypt)
         .allow_no_snapshots(args.unsafe_allow_no_snapshots);
     if let Some(size) = args.how.max_repack_size {
         builder = builder.max_repack_bytes(size);
@@ -42,6 +45,11 @@ pub async fn after_forget(context: &Context, repository: &Repository, forgotten:
     carry_out(context, repository.prune().forgotten(&sessions), false).await
 }
 
+/// The same after the root key was changed, to seal anew what was stored before.
+pub async fn after_rotation(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
+    carry_out(context, repository.prune().reencrypt(true), false).await
+}
+
 async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> Result<Exit, Failure> {
     let plan = drive(builder.plan(), &context.show, &context.interrupt, false).await.map_err(|failure| {
         if failure.exit != Exit::of(Kind::Invalid) {
@@ -55,10 +63,12 @@ async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> R
     } else {
         plan_lines(context, &summary)
     })?;
-    if dry_run {
-        if !context.show.json {
-            context.show.say("nothing was changed")?;
-        }
+    let is_idle = summary.sealed_before.is_some_and(|before| before.is_nothing());
+    if is_idle {
+        unless_closed(context.show.say("nothing is sealed under an earlier root key"))?;
+    }
+    if dry_run || is_idle {
+        unless_closed(context.show.say("nothing was changed"))?;
         return Ok(Exit::Done);
     }
     let report = drive(plan.apply(), &context.show, &context.interrupt, false).await?;
@@ -95,6 +105,12 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     if plan.packs_waiting > 0 {
         lines.push(("condemned before", counted(plan.packs_waiting, "pack")));
     }
+    if let Some(before) = plan.sealed_before {
+        lines.push(("under earlier keys", sealed_before(&before)));
+        if before.packs_staying > 0 {
+            lines.push(("stays so for now", counted(before.packs_staying, "pack")));
+        }
+    }
     for (name, text) in lines {
         context.show.say(&format!("{name:<20} {text}"))?;
     }
@@ -104,6 +120,30 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
             .say("a backup that runs may yet need young packs; when none does, --min-age 0h takes them as well")?;
     }
     Ok(())
+}
+
+/// What opens with an earlier root key, in words.
+fn sealed_before(before: &SealedBefore) -> String {
+    format!(
+        "{} in {}, {}, {}",
+        bytes(before.bytes),
+        counted(before.packs, "pack"),
+        counted(before.index_objects, "index object"),
+        counted(before.snapshots, "snapshot")
+    )
+}
+
+fn sealed_before_json(before: Option<SealedBefore>) -> Option<Value> {
+    before.map(|before| {
+        json!({
+            "snapshots": before.snapshots,
+            "index_objects": before.index_objects,
+            "packs": before.packs,
+            "bytes": before.bytes,
+            "packs_condemned": before.packs_condemned,
+            "packs_staying": before.packs_staying,
+        })
+    })
 }
 
 fn plan_json(context: &Context, plan: &PruneSummary, dry_run: bool) -> Result<(), Failure> {
@@ -129,6 +169,7 @@ fn plan_json(context: &Context, plan: &PruneSummary, dry_run: bool) -> Result<()
     ] {
         value.insert(name.into(), number.into());
     }
+    value.extend(sealed_before_json(plan.sealed_before).map(|before| ("sealed_before".to_owned(), before)));
     context.show.json(&Value::Object(value))
 }
 
@@ -147,7 +188,21 @@ fn report_lines(context: &Context, report: &PruneReport, grace_seconds: u64) -> 
         let grace = duration(grace_seconds);
         show.say(&format!("{} of them wait for a prune that runs in {grace} or later", report.packs_waiting))?;
     }
-    Ok(())
+    report.sealed_before.map_or(Ok(()), |before| reencryption_lines(context, report, &before))
+}
+
+fn reencryption_lines(context: &Context, report: &PruneReport, left: &SealedBefore) -> Result<(), Failure> {
+    let show = &context.show;
+    if report.snapshots_sealed_anew > 0 {
+        let count = counted(report.snapshots_sealed_anew, "snapshot");
+        show.say(&format!("sealed the record of {count} anew, under a new ID"))?;
+    }
+    if left.is_nothing() {
+        return show.say("nothing is sealed under an earlier root key any more");
+    }
+    show.say(&format!("still under earlier keys: {}", sealed_before(left)))?;
+    let young = "; with --min-age 0h, when no backup runs, it takes young packs as well";
+    show.say(&format!("'strongroom prune --reencrypt' goes on{}", if left.packs_staying > 0 { young } else { "" }))
 }
 
 fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
@@ -168,8 +223,10 @@ fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
         ("packs_left", report.packs_left),
         ("bytes_left", report.bytes_left),
         ("packs_waiting", report.packs_waiting),
+        ("snapshots_sealed_anew", report.snapshots_sealed_anew),
     ] {
         value.insert(name.into(), number.into());
     }
+    value.extend(sealed_before_json(report.sealed_before).map(|before| ("sealed_before".to_owned(), before)));
     context.show.json(&Value::Object(value))
 }

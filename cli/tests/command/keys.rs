@@ -252,3 +252,67 @@ fn a_repository_that_takes_no_key_leaves_no_key_file_behind() {
     house.run(["key", "add", "--new-key-file", "second"]).done();
     house.run(["--key-file", "second", "check"]).done();
 }
+
+/// The old key file opens the old slot, which somebody puts back; the password opens the new one.
+fn rotated(arguments: &[&str]) -> House {
+    let house = House::new();
+    for (seed, name) in [(1, "one"), (2, "two")] {
+        house.write(&format!("in/{name}"), crate::support::trees::Dice::new(seed).bytes(200_000));
+        house.backup(&[&house.text("in")]);
+    }
+    house.run(["protect", "latest"]).done();
+    let slot = house.area("keys/slot").remove(0).0;
+    let bytes = std::fs::read(&slot).expect("read");
+    house.write("password", "correct horse");
+    house.run([&["key", "rotate", "--new-password-file", "password"], arguments].concat()).done();
+    std::fs::write(&slot, bytes).expect("written");
+    house
+}
+
+#[test]
+fn what_was_stored_before_is_sealed_anew_in_the_same_command_and_the_old_key_reads_nothing() {
+    let house = rotated(&["--reencrypt"]);
+    for area in ["packs", "index"] {
+        assert!(!house.area(area).is_empty());
+        for (path, _) in house.area(area) {
+            let id = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+            let what = area.trim_end_matches('s');
+            house.run(["cat", what, &id]).refused(14, &["the root key was changed"]);
+            with(&house, &[], &["-p", "password", "cat", what, &id]).done();
+        }
+    }
+    house.run(["restore", "latest", "--target", "stolen"]).ended(14);
+    let snapshots = with(&house, &[], &["-p", "password", "--json", "snapshots"]).done().json();
+    assert_eq!(snapshots.as_array().map(Vec::len), Some(2), "{snapshots}");
+    let newest = snapshots[1]["id"].as_str().expect("an ID");
+    with(&house, &[], &["-p", "password", "forget", newest]).refused(1, &["protected"]);
+    with(&house, &[], &["-p", "password", "check", "--read-data"]).done().says("no problems were found");
+    with(&house, &[], &["-p", "password", "restore", "latest", "--target", "out"]).done();
+    let back = house.path("out").join(house.path("in").strip_prefix("/").expect("absolute")).join("two");
+    assert_eq!(std::fs::read(back).expect("restored"), std::fs::read(house.path("in/two")).expect("there"));
+    let again = with(&house, &[], &["-p", "password", "--json", "backup", "--force", &house.text("in")]).done();
+    assert_eq!(again.message("summary")["data_added"], 0);
+    // Nothing is left to do, and nothing is done.
+    let before = house.objects();
+    let idle = with(&house, &[], &["-p", "password", "prune", "--reencrypt"]).done();
+    idle.says("nothing is sealed under an earlier root key").says("nothing was changed");
+    assert_eq!(house.objects(), before);
+}
+
+#[test]
+fn what_a_rotation_has_left_is_planned_told_and_sealed_anew_by_prunes() {
+    let house = rotated(&[]);
+    let prune = |arguments: &[&str]| with(&house, &[], &[&["-p", "password"], arguments].concat()).done();
+    let before = house.objects();
+    let plan = prune(&["--json", "prune", "--reencrypt", "--dry-run"]).message("prune_plan");
+    assert_eq!((&plan["sealed_before"]["snapshots"], &plan["sealed_before"]["packs_staying"]), (&2.into(), &0.into()));
+    assert!(plan["bytes_copied"].as_u64() > Some(200_000), "{plan}");
+    prune(&["prune", "--reencrypt", "-n"]).says("under earlier keys").says("2 snapshots").says("nothing was changed");
+    assert_eq!(house.objects(), before);
+    let waits = prune(&["prune", "--reencrypt", "--grace", "2d"]);
+    let waits = waits.says("sealed the record of 2 snapshots anew").says("still under earlier keys");
+    waits.says("wait for a prune that runs in").says("'strongroom prune --reencrypt' goes on");
+    let summary = prune(&["--json", "prune", "--reencrypt", "--grace", "0"]).message("summary");
+    assert_eq!((&summary["sealed_before"]["packs"], &summary["chunks_copied"]), (&0.into(), &0.into()), "{summary}");
+    prune(&["check", "--read-data"]).says("no problems were found");
+}

@@ -4,6 +4,7 @@ use super::PruneReport;
 use super::bits::Bits;
 use super::copy;
 use super::count;
+use super::earlier;
 use super::merge;
 use super::options::GRACE;
 use super::options::MaxUnused;
@@ -147,6 +148,10 @@ impl Run {
         self.report.tombs_removed = sweep::tombs(&self.view).await?;
         self.report.pending_removed = sweep::pending(&self.view, &self.roots, grace).await?;
         self.count_what_is_left()?;
+        if self.options.reencrypt {
+            let packs = earlier::packs(&self.view).await?;
+            self.report.sealed_before = Some(earlier::count(&self.view, &packs, &HashSet::new()).await?);
+        }
         if self.report.bytes_left >= RESERVED_REPOSITORY_BYTES_MIN {
             // What cannot be set aside is no failure of a prune that is done.
             let _ = self.view.store.backend().reserve().await;
@@ -218,7 +223,9 @@ impl Run {
         for _ in 1..LOOKS_MAX {
             let deleted = self.view.condemned.tombs().values().flatten();
             let dropped: HashSet<PackId> = going.iter().chain(deleted).copied().collect();
-            match merge::merge(&self.view, &dropped, &mut self.report).await {
+            let reencrypt = self.options.reencrypt;
+            let anew = if reencrypt { earlier::index_objects(&self.view).await? } else { BTreeSet::new() };
+            match merge::merge(&self.view, &dropped, anew, &mut self.report).await {
                 Err(error) if error.kind() == Kind::Conflict => drop(self.look(&HashSet::new()).await?),
                 other => return other,
             }

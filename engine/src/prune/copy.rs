@@ -74,8 +74,8 @@ pub(super) async fn copy(
         };
         let pair = (extractor()?, extractor()?);
         let store = Arc::clone(&view.store);
-        let (max_unused, spares) = (options.max_unused, Spares::default());
-        let scanner = Scanner { store, class, wanted: wanted.clone(), max_unused, spares };
+        let (options, spares) = (options.clone(), Spares::default());
+        let scanner = Scanner { store, class, wanted: wanted.clone(), options, spares };
         if let Err(error) = crew::copy_class(view, &mut out, scanner, pair, packs, &victims, control).await {
             // The next run finds what was copied so far.
             let _ = out.flush().await;

@@ -1,7 +1,7 @@
 //! What is still needed of one pack: whole segments as they are, or single chunks for new segments.
 
 use super::bits::Bits;
-use super::options::MaxUnused;
+use super::options::PruneOptions;
 use super::pack::Parcel;
 use super::regroup::Regroup;
 use super::regroup::segment_bytes;
@@ -74,7 +74,7 @@ pub(super) enum Way {
 
 impl Victim {
     /// What is needed of its segments, in their order, and how many chunks that are.
-    pub(super) fn takes(&self, wanted: &Wanted, max_unused: MaxUnused) -> Result<(Vec<Take>, usize)> {
+    pub(super) fn takes(&self, store: &Store, wanted: &Wanted, options: &PruneOptions) -> Result<(Vec<Take>, usize)> {
         let (mut takes, mut found) = (Vec::new(), 0);
         for (number, segment) in (0u16..).zip(&self.own.table.segments) {
             let (mut offset, mut chunks, mut wanted_bytes) = (0u32, Vec::new(), 0u32);
@@ -90,9 +90,17 @@ impl Victim {
             }
             found += chunks.len();
             let wasted = u64::from(segment.plain_length.saturating_sub(wanted_bytes)) * 100_000;
-            let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(max_unused.of_a_segment());
-            let way =
-                if is_wasteful && self.key_of(segment).is_some() { Way::Anew(chunks) } else { Way::Whole([0; 32]) };
+            let is_wasteful = wasted > u64::from(segment.plain_length) * u64::from(options.max_unused.of_a_segment());
+            let key = self.key_of(segment);
+            let must_open = options.reencrypt && key.map_or(Ok(true), |key| store.is_wrapped_before(&key.id))?;
+            let way = match key {
+                Some(_) if is_wasteful || must_open => Way::Anew(chunks),
+                None if must_open => {
+                    let what = format!("the key of segment {number} of pack {}", self.id);
+                    return Err(Error::damaged(what, "it does not open, so that the segment cannot be sealed anew"));
+                }
+                _ => Way::Whole([0; 32]),
+            };
             takes.push(Take {
                 number,
                 place: segment.offset..segment.offset.saturating_add(segment.stored_length),

@@ -89,8 +89,14 @@ const fn full_level() -> u32 {
     (INDEX_MERGED_CHUNKS / LEVEL_CHUNKS).ilog2().div_ceil(LEVEL_OBJECTS.ilog2())
 }
 
-/// Merges, and deletes exactly what the merged objects replace and what earlier merges have left behind.
-pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut PruneReport) -> Result<()> {
+/// Merges, and deletes exactly what the merged objects replace and what earlier merges have left behind. The objects
+/// in `anew` are written anew in any case.
+pub(super) async fn merge(
+    view: &View,
+    going: &HashSet<PackId>,
+    anew: BTreeSet<IndexId>,
+    report: &mut PruneReport,
+) -> Result<()> {
     let superseded = view.superseded();
     // A merge that was interrupted: that its objects are taken over whole was seen when the index was read.
     if !superseded.is_empty() {
@@ -99,7 +105,7 @@ pub(super) async fn merge(view: &View, going: &HashSet<PackId>, report: &mut Pru
     report.index_deleted += view.store.delete_all(superseded.iter().copied().map(Name::Index)).await?;
     let current = view.objects.iter().filter(|(id, _)| !superseded.contains(id));
     let is_going = |number: &u32| view.index.pack_id(*number).is_some_and(|pack| going.contains(&pack));
-    let (mut sizes, mut must) = (BTreeMap::new(), BTreeSet::new());
+    let (mut sizes, mut must) = (BTreeMap::new(), anew);
     for (id, object) in current {
         sizes.insert(*id, object.chunks);
         if object.packs.is_empty() || object.packs.iter().any(is_going) {

@@ -10,9 +10,10 @@
 //! (`view`), and follows every root (`trace`). `count` tells how much of each pack is needed, `plan` chooses, and
 //! `apply` runs the protocol: the mark is visible before the roots are read, so that a writer either shows its intent
 //! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, `regroup`,
-//! `pack`, in memory from `spare`) before the index is merged without the victims (`merge`); the tomb is visible before the first pack is gone. A run that dies
-//! anywhere leaves marks, tombs and copies, which the next run of anybody finishes (`sweep` takes them away when their
-//! time has come). Marks are terminal: nothing is ever un-condemned.
+//! `pack`, in memory from `spare`) before the index is merged without the victims (`merge`); the tomb is visible before
+//! the first pack is gone. A run that dies anywhere leaves marks, tombs and copies, which the next run of anybody
+//! finishes (`sweep` takes them away when their time has come). Marks are terminal: nothing is ever un-condemned. One
+//! that seals anew also takes what earlier root keys open (`earlier`).
 //!
 //! Whatever cannot be read or found stops the run before it deletes anything. All that is kept for each chunk beside
 //! the index are a few bits (`bits`).
@@ -22,6 +23,7 @@ mod bits;
 mod copy;
 mod count;
 mod crew;
+mod earlier;
 mod extract;
 mod merge;
 mod options;
@@ -35,6 +37,8 @@ mod sweep;
 mod trace;
 mod view;
 
+pub use earlier::SealedBefore;
+pub(crate) use earlier::snapshots as snapshots_sealed_before;
 pub use options::MaxUnused;
 pub(crate) use options::PruneOptions;
 
@@ -88,6 +92,8 @@ pub struct PruneSummary {
     pub packs_waiting: u64,
     /// How long condemned packs stay, in seconds.
     pub grace_seconds: u64,
+    /// What is sealed under earlier root keys now, if that is to be sealed anew.
+    pub sealed_before: Option<SealedBefore>,
 }
 
 impl PruneSummary {
@@ -131,6 +137,10 @@ pub struct PruneReport {
     pub bytes_left: u64,
     /// Of these, condemned packs that wait for their grace to be over.
     pub packs_waiting: u64,
+    /// Records of snapshots that were sealed anew.
+    pub snapshots_sealed_anew: u64,
+    /// What is sealed under earlier root keys afterwards, if that was to be sealed anew.
+    pub sealed_before: Option<SealedBefore>,
 }
 
 /// What a prune would do: to be shown, and then consumed by [`Plan::apply`].
@@ -151,7 +161,9 @@ impl Plan {
             records.flat_map(|(id, root)| [Some(*id), Some(root.session), root.parent]).flatten().collect();
         ended.extend(&run.options.ended);
         let youth = Youth { min_age_seconds: run.options.min_age.as_secs(), ended: &ended };
-        let uses = count::uses(&run.view, &run.trace, &youth)?;
+        let mut uses = count::uses(&run.view, &run.trace, &youth)?;
+        let before = if run.options.reencrypt { earlier::packs(&run.view).await? } else { HashSet::new() };
+        uses.iter_mut().for_each(|pack| pack.sealed_before = before.contains(&pack.id));
         let wishes = Wishes {
             max_unused: run.options.max_unused,
             max_repack_bytes: run.options.max_repack_bytes,
@@ -164,14 +176,22 @@ impl Plan {
             is_old && !run.view.condemned.is_condemned(pack)
         });
         let unindexed: Vec<(PackId, u64)> = old.map(|(pack, unindexed)| (*pack, unindexed.length)).collect();
-        let summary = run.summary(&choice, &unindexed)?;
+        let mut summary = run.summary(&choice, &unindexed)?;
         let packs = choice.remove.iter().chain(&choice.repack).map(|pack| pack.id);
         let chosen = packs.chain(unindexed.iter().map(|(pack, _)| *pack)).collect();
+        if run.options.reencrypt {
+            summary.sealed_before = Some(earlier::count(&run.view, &before, &chosen).await?);
+        }
         Ok(Self { run, chosen, summary })
     }
 
     pub(crate) fn summary(&self) -> PruneSummary {
         self.summary
+    }
+
+    /// Whether what is sealed under earlier root keys is to be sealed anew.
+    pub(crate) fn reencrypts(&self) -> bool {
+        self.run.options.reencrypt
     }
 
     /// Does it. The work watches `control` from here on.

@@ -67,6 +67,8 @@ pub(crate) struct PruneOptions {
     pub(crate) max_repack_bytes: u64,
     /// Packs far below their goal are put together.
     pub(crate) repack_small: bool,
+    /// What is sealed under root keys before the present one is sealed anew.
+    pub(crate) reencrypt: bool,
     /// How long condemned packs stay; `None`: as the store needs it.
     pub(crate) grace: Option<Duration>,
     /// Packs younger than this are left alone unless their session is known to have ended.
@@ -85,6 +87,7 @@ impl PruneOptions {
             max_unused: MAX_UNUSED,
             max_repack_bytes: u64::MAX,
             repack_small: false,
+            reencrypt: false,
             grace: None,
             min_age: MIN_AGE,
             allow_no_snapshots: false,

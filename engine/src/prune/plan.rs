@@ -38,6 +38,8 @@ pub(super) struct PackUse {
     pub(super) chunks_kept: u64,
     /// Plain bytes of live chunks that have no other copy.
     pub(super) only_here: u64,
+    /// It is to be sealed anew: something in it opens with an earlier root key.
+    pub(super) sealed_before: bool,
 }
 
 impl PackUse {
@@ -52,6 +54,7 @@ impl PackUse {
             dead: 0,
             chunks_kept: 0,
             only_here: 0,
+            sealed_before: false,
         }
     }
 
@@ -102,8 +105,9 @@ pub(super) fn choose(uses: &[PackUse], wishes: &Wishes) -> Choice {
     let small = if wishes.repack_small { smalls(&partly, wishes) } else { [false, false] };
     let mut left = wishes.max_repack_bytes;
     for pack in partly {
-        let is_wanted =
-            (unused > allowed && pack.unused() > 0) || (is_small(&pack, wishes) && small_of(small, pack.class));
+        let is_wanted = pack.sealed_before
+            || (unused > allowed && pack.unused() > 0)
+            || (is_small(&pack, wishes) && small_of(small, pack.class));
         if is_wanted && pack.length <= left {
             left -= pack.length;
             unused -= pack.unused();
@@ -152,6 +156,7 @@ mod tests {
             dead,
             chunks_kept: u64::from(kept > 0),
             only_here: kept,
+            sealed_before: false,
         }
     }
 
@@ -196,6 +201,21 @@ mod tests {
         // 2700 bytes are needed: 100 unused ones beside them are 3.6 %.
         assert_eq!(chosen(MaxUnused::Percent(5.0)), [2]);
         assert_eq!(chosen(MaxUnused::Percent(3.0)), [2, 3]);
+    }
+
+    #[test]
+    fn what_is_to_be_sealed_anew_is_written_anew_however_full_it_is() {
+        let mut packs = packs();
+        packs.iter_mut().for_each(|pack| pack.sealed_before = true);
+        let mut wishes = wishes(MaxUnused::Unlimited);
+        let choice = choose(&packs, &wishes);
+        // Young ones are left to a later run, and so is what is missing.
+        assert_eq!(
+            [&choice.remove, &choice.repack, &choice.stay].map(|some| numbers(some)),
+            [vec![1, 6, 9], vec![2, 3, 4], vec![5, 7]]
+        );
+        wishes.max_repack_bytes = 910;
+        assert_eq!(numbers(&choose(&packs, &wishes).repack), [2]);
     }
 
     #[test]

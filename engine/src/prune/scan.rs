@@ -5,7 +5,7 @@ use super::extract::Victim;
 use super::extract::Wanted;
 use super::extract::Way;
 use super::off_thread;
-use super::options::MaxUnused;
+use super::options::PruneOptions;
 use super::spare::Spares;
 use super::view::View;
 use crate::backend::Name;
@@ -48,7 +48,7 @@ pub(super) struct Scanner {
     pub(super) store: Arc<Store>,
     pub(super) class: Class,
     pub(super) wanted: Wanted,
-    pub(super) max_unused: MaxUnused,
+    pub(super) options: PruneOptions,
     pub(super) spares: Spares,
 }
 
@@ -113,7 +113,7 @@ impl Scanner {
                 return Err(Error::damaged(format!("pack {}", pack.id), "it is of another class than the index says"));
             }
             let victim = Victim { id: pack.id, number, own, keys };
-            let (takes, found) = victim.takes(&self.wanted, self.max_unused)?;
+            let (takes, found) = victim.takes(&self.store, &self.wanted, &self.options)?;
             Ok((victim, takes, found))
         });
         let mut reading = Reading {

@@ -30,6 +30,9 @@ mod lost_keys;
 mod open;
 mod prune;
 mod record;
+mod reencrypt;
+#[cfg(test)]
+mod reencrypt_tests;
 mod repair;
 mod reread;
 mod restore;

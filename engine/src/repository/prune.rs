@@ -58,6 +58,15 @@ impl PruneBuilder {
         self
     }
 
+    /// Seals anew, under the present root key, whatever opens with an earlier one: the records of snapshots, the index, and
+    /// packs, those of running backups excepted. What no run has left is told by [`SealedBefore::is_nothing`].
+    ///
+    /// [`SealedBefore::is_nothing`]: crate::SealedBefore::is_nothing
+    pub fn reencrypt(mut self, reencrypt: bool) -> Self {
+        self.options.reencrypt = reencrypt;
+        self
+    }
+
     /// How long condemned packs stay. Unless told otherwise nothing on a store whose listings are always current, and
     /// a day on others: a host that sees the repository as it was before must not miss what was condemned since.
     pub fn grace(mut self, grace: Duration) -> Self {
@@ -110,7 +119,7 @@ impl PrunePlan {
     async fn run(self, control: Control) -> Result<PruneReport> {
         let Self { repository, plan } = self;
         repository.check_prunable().await?;
-        plan.apply(control).await
+        if plan.reencrypts() { repository.reencrypt(plan, control).await } else { plan.apply(control).await }
     }
 }
 

@@ -90,7 +90,7 @@ impl std::fmt::Debug for Rotation {
 impl Repository {
     /// Makes a new root key and a slot for it that `key` opens, which may be the key in use. What is stored from now on
     /// by whoever opens that slot cannot be read with the old root key; what was stored before stays as it is, and opens
-    /// for both. Programs that are open go on under the old root key. [`Rotation::remove_old_slots`] ends it; until then,
+    /// for both, until a prune seals it anew (`PruneBuilder::reencrypt`). Programs that are open go on under the old root key. [`Rotation::remove_old_slots`] ends it; until then,
     /// and wherever it stops, both ways in work.
     pub async fn rotate_root_key(&self, key: Key, options: RotateOptions) -> Result<Rotation> {
         let refused = |kind| Error::new(kind, "cannot change the root key");

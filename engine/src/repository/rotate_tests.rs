@@ -29,18 +29,18 @@ use std::sync::atomic::Ordering;
 
 const CONTENT_BYTES: usize = 300_000;
 
-fn key(seed: u64) -> Key {
+pub(super) fn key(seed: u64) -> Key {
     Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(seed)).expect("seeded")))
 }
 
-fn content(seed: u64) -> Vec<u8> {
+pub(super) fn content(seed: u64) -> Vec<u8> {
     let mut content = vec![0; CONTENT_BYTES];
     SeededRng::new(1000 + seed).fill(&mut content).expect("seeded");
     content
 }
 
 /// A repository with one snapshot, of content 1, that key 1 opens.
-async fn made() -> (MemoryBackend, Repository) {
+pub(super) async fn made() -> (MemoryBackend, Repository) {
     let backend = MemoryBackend::new();
     let options = CreateOptions { recovery: false, ..CreateOptions::default() };
     let created = Repository::create(Arc::new(backend.clone()), key(1), options).await.expect("created");
@@ -48,23 +48,23 @@ async fn made() -> (MemoryBackend, Repository) {
     (backend, created.repository)
 }
 
-async fn opened(backend: &MemoryBackend, seed: u64) -> Repository {
+pub(super) async fn opened(backend: &MemoryBackend, seed: u64) -> Repository {
     Repository::open(Arc::new(backend.clone()), key(seed)).await.expect("opens")
 }
 
-async fn back_up(repository: &Repository, seed: u64) -> BackupReport {
+pub(super) async fn back_up(repository: &Repository, seed: u64) -> BackupReport {
     let source = ReaderSource::new(EntryPath::parse(b"file").expect("a path"), std::io::Cursor::new(content(seed)));
     repository.backup(source).threads(1).start().await.expect("a backup")
 }
 
-async fn rotate(repository: &Repository, seed: u64) -> Repository {
+pub(super) async fn rotate(repository: &Repository, seed: u64) -> Repository {
     let rotation = repository.rotate_root_key(key(seed), RotateOptions::default()).await.expect("a new root key");
     rotation.remove_old_slots().await.expect("removed");
     rotation.repository().clone()
 }
 
 /// Every snapshot has one of these contents, and each is there; a check of all data finds nothing wrong.
-async fn assert_holds(repository: &Repository, seeds: &[u64]) {
+pub(super) async fn assert_holds(repository: &Repository, seeds: &[u64]) {
     let mut found = BTreeSet::new();
     for snapshot in repository.snapshots().await.expect("snapshots") {
         let mut entries = repository.entries(&snapshot, None).await.expect("entries");

@@ -7,6 +7,7 @@
 mod condemned;
 mod data_keys;
 mod deletion;
+mod earlier;
 mod index_object;
 mod local;
 mod new_pack;
