@@ -52,8 +52,8 @@ pub struct Oracle {
     pub late_ever: u64,
     /// Root keys made.
     pub root_keys: u64,
-    /// What every snapshot said of itself, also of those that are gone.
-    records: BTreeMap<SnapshotId, Snapshot>,
+    /// What every snapshot said of itself, also of those that are gone, and the how manieth it was.
+    records: BTreeMap<SnapshotId, (u64, Snapshot)>,
     pub tally: Tally,
 }
 
@@ -99,7 +99,7 @@ impl Oracle {
                         }
                         self.forgotten.insert(id);
                         if by != NOBODY {
-                            self.may_go(&id)?;
+                            self.may_go(&id, by)?;
                         }
                     }
                     self.gone(name);
@@ -123,14 +123,16 @@ impl Oracle {
         }
     }
 
-    /// Whether something stands in the place of a snapshot that must not go without.
-    fn may_go(&self, id: &SnapshotId) -> Result<(), String> {
-        let (is_replaced, Some(old)) = (self.rewrites.is_replaced(*id), self.records.get(id)) else { return Ok(()) };
+    /// Whether something was stored in the place of a snapshot that must not go without. It may have gone before: a
+    /// deletion may come late.
+    fn may_go(&self, id: &SnapshotId, by: usize) -> Result<(), String> {
+        let is_replaced = self.rewrites.is_replaced(*id, by);
+        let Some((order, old)) = self.records.get(id) else { return Ok(()) };
         let is_twin =
             |new: &Snapshot| new.id != *id && (new.root, new.started, &new.host) == (old.root, old.started, &old.host);
         let stands = |new: &Snapshot| is_twin(new) || is_replaced && is_made_of(new, old);
-        let others = self.needs.keys().filter_map(|other| self.records.get(other));
-        if (is_replaced || old.is_protected) && !others.into_iter().any(stands) {
+        let mut later = self.records.values().filter(|(other, _)| other > order).map(|(_, new)| new);
+        if (is_replaced || old.is_protected) && !later.any(stands) {
             let why = if is_replaced { "is not written anew yet" } else { "is protected" };
             return Err(format!("snapshot {id} was removed, and {why}"));
         }
@@ -210,7 +212,7 @@ impl Oracle {
 
     async fn read_needs(&mut self, id: &SnapshotId) -> strongroom::Result<BTreeSet<ChunkId>> {
         let snapshot = self.repository.snapshot(id).await?;
-        self.records.insert(*id, snapshot.clone());
+        self.records.entry(*id).or_insert_with(|| (self.committed, snapshot.clone()));
         let mut needs: BTreeSet<ChunkId> = snapshot.root.iter().map(|page| page.id).collect();
         let mut entries = self.repository.entries(&snapshot, None).await?;
         while let Some(entry) = entries.next().await? {

@@ -13,8 +13,8 @@ use strongroom::Timestamp;
 struct Inner {
     /// What may be in a snapshot that is made of one, told by that one's id and time.
     labels: BTreeMap<(SnapshotId, Timestamp), BTreeSet<String>>,
-    /// Snapshots that are to go once another one has taken their place.
-    replaced: BTreeSet<SnapshotId>,
+    /// Snapshots that are to go once another one has taken their place, and by whom.
+    replaced: BTreeSet<(SnapshotId, usize)>,
 }
 
 /// All rewrites of a world; clones share them.
@@ -38,23 +38,21 @@ impl Rewrites {
         known.unwrap_or_else(|| BTreeSet::from([snapshot.label.clone().unwrap_or_default()]))
     }
 
-    /// The snapshot is about to be written anew without the file of this label.
-    pub fn begin(&self, snapshot: &Snapshot, file: &str, replaces: bool) {
+    /// The snapshot is about to be written anew without the file of this label; whom it then goes by, if it does.
+    pub fn begin(&self, snapshot: &Snapshot, file: &str, replaced_by: Option<usize>) {
         let without = |label: &String| label.split(' ').filter(|part| *part != file).collect::<Vec<_>>().join(" ");
         let labels: BTreeSet<String> = self.labels(snapshot).iter().map(without).collect();
         let mut inner = self.lock();
         inner.labels.entry((snapshot.id, snapshot.started)).or_default().extend(labels);
-        if replaces {
-            inner.replaced.insert(snapshot.id);
-        }
+        inner.replaced.extend(replaced_by.map(|actor| (snapshot.id, actor)));
     }
 
-    /// The snapshot is about to be forgotten, and nothing need take its place.
-    pub fn let_go(&self, id: SnapshotId) {
-        self.lock().replaced.remove(&id);
+    /// The snapshot is about to be forgotten by this actor, and nothing need take its place.
+    pub fn let_go(&self, id: SnapshotId, by: usize) {
+        self.lock().replaced.remove(&(id, by));
     }
 
-    pub fn is_replaced(&self, id: SnapshotId) -> bool {
-        self.lock().replaced.contains(&id)
+    pub fn is_replaced(&self, id: SnapshotId, by: usize) -> bool {
+        self.lock().replaced.contains(&(id, by))
     }
 }

@@ -178,7 +178,7 @@ impl Seat {
     }
 
     async fn forget(&self, repository: &Repository, snapshot: &Snapshot) -> strongroom::Result<()> {
-        self.rewrites.let_go(snapshot.id);
+        self.rewrites.let_go(snapshot.id, self.actor);
         match repository.forget(&[snapshot.id]).await {
             Err(error) if error.kind() == Kind::Protected => Ok(()),
             other => other.map(|_| ()),
@@ -191,7 +191,7 @@ impl Seat {
         let rules = KeepRules { last: most(1 + dice.below(3)), daily: most(dice.below(3)), ..KeepRules::default() };
         let group_by = GroupBy { host: dice.below(2) == 0, ..GroupBy::default() };
         let plan = repository.plan_forget(&rules, &SnapshotFilter::default(), group_by, &|_| 0).await?;
-        plan.removals().for_each(|snapshot| self.rewrites.let_go(snapshot.id));
+        plan.removals().for_each(|snapshot| self.rewrites.let_go(snapshot.id, self.actor));
         if self.options.broken == Some(Broken::ForgetsProtected) {
             let decisions = plan.groups().iter().flat_map(|group| &group.decisions);
             let protected: Vec<SnapshotId> = decisions
@@ -220,7 +220,7 @@ impl Seat {
             return Ok(Outcome::Done);
         };
         let replaces = dice.below(2) == 0 && !snapshot.is_protected;
-        self.rewrites.begin(snapshot, file, replaces);
+        self.rewrites.begin(snapshot, file, replaces.then_some(self.actor));
         if replaces && self.options.broken == Some(Broken::ForgetsBeforeRewriting) {
             repository.forget(&[snapshot.id]).await?;
         }
