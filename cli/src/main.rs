@@ -23,7 +23,6 @@ use clap::ColorChoice;
 use clap::FromArgMatches;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
 fn main() -> ExitCode {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
@@ -54,9 +53,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, environment: Environment) -> ExitCode {
     let show = Show::new(&cli.global, environment.raw("NO_COLOR").is_some());
-    // Threads that have nothing to do go at once: they take turns at what comes next, and each keeps freed memory.
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.enable_all().thread_keep_alive(Duration::from_millis(20)).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return end(Failure::failed("cannot start threads").because(why), &show),
     };
