@@ -1,6 +1,7 @@
 //! What waits for time to pass: the grace of condemned packs, old tombs, pending records of dead writers.
 
 use super::bytes_in_packs;
+use super::eager;
 use super::is_sound;
 use super::names;
 use super::stored;
@@ -73,6 +74,9 @@ async fn condemned_packs_stay_until_their_grace_is_over() {
     assert!(before.iter().all(|pack| after.contains(pack)));
     let trees = Trees(vec![two]);
     is_sound(&repository, &trees, 1).await;
+    let now = eager(&repository).plan().await.expect("planned").summary();
+    assert_eq!((now.packs_due, now.packs_waiting), (report.packs_waiting, report.packs_waiting), "{now:?}");
+    assert!(now.bytes_due > 400_000 && now.bytes_freed() == 0, "{now:?}");
     // Too early: by the time of the store, whatever the host's clock says.
     hands.pass(DAY - 2 * HOUR);
     assert_eq!(patient(&repository).await.packs_deleted, 0);

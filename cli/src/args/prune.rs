@@ -34,7 +34,7 @@ pub struct PruneHow {
     /// What may stay unused in packs that are needed in part: 5%, 2G or 'unlimited'
     #[arg(long, value_name = "LIMIT", value_parser = parse_max_unused, default_value = "5%")]
     pub max_unused: MaxUnused,
-    /// Write at most so much of old packs anew in this run
+    /// Take apart at most so much of old packs in this run, counting them whole
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_repack_size: Option<u64>,
     /// Put small packs together

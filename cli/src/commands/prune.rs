@@ -82,6 +82,11 @@ async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> R
 
 fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     let packs = |packs: u64, count: u64| format!("{} in {}", bytes(count), counted(packs, "pack"));
+    let mut gives_back = bytes(plan.bytes_freed());
+    if plan.grace_seconds > 0 && plan.bytes_freed() > 0 {
+        let grace = duration(plan.grace_seconds);
+        gives_back = format!("{gives_back}, by a prune that runs in {grace} or later");
+    }
     let mut lines = vec![
         ("stored", packs(plan.packs, plan.bytes)),
         ("not needed", bytes(plan.bytes_unused)),
@@ -90,7 +95,7 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
             "to write anew",
             format!("{} of {}", bytes(plan.bytes_copied), packs(plan.packs_repacked, plan.bytes_repacked)),
         ),
-        ("gives back", bytes(plan.bytes_freed())),
+        ("gives back", gives_back),
         ("stays unused", bytes(plan.bytes_unused_after)),
     ];
     if plan.packs_unindexed > 0 {
@@ -104,6 +109,9 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     }
     if plan.packs_waiting > 0 {
         lines.push(("condemned before", counted(plan.packs_waiting, "pack")));
+    }
+    if plan.packs_due > 0 {
+        lines.push(("of these go now", packs(plan.packs_due, plan.bytes_due)));
     }
     if let Some(before) = plan.sealed_before {
         lines.push(("under earlier keys", sealed_before(&before)));
@@ -165,6 +173,8 @@ fn plan_json(context: &Context, plan: &PruneSummary, dry_run: bool) -> Result<()
         ("packs_young", plan.packs_young),
         ("bytes_young", plan.bytes_young),
         ("packs_waiting", plan.packs_waiting),
+        ("packs_due", plan.packs_due),
+        ("bytes_due", plan.bytes_due),
         ("grace_seconds", plan.grace_seconds),
     ] {
         value.insert(name.into(), number.into());

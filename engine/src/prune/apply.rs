@@ -161,7 +161,7 @@ impl Run {
 
     /// Packs that are condemned and whose grace is over: in marks of earlier runs and of other hosts, and those that
     /// a run had no time to delete after it had stored their tomb.
-    fn ripe(&self) -> HashSet<PackId> {
+    pub(super) fn ripe(&self) -> HashSet<PackId> {
         let (condemned, grace) = (&self.view.condemned, self.grace_seconds());
         let is_ripe = |id: &SnapshotId| {
             let stored = self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten();

@@ -90,6 +90,10 @@ pub struct PruneSummary {
     pub bytes_young: u64,
     /// Packs that earlier runs have condemned, to be removed when their grace is over.
     pub packs_waiting: u64,
+    /// Of these, packs whose grace is over: they are removed as well, and what is needed of them is copied.
+    pub packs_due: u64,
+    /// Their bytes.
+    pub bytes_due: u64,
     /// How long condemned packs stay, in seconds.
     pub grace_seconds: u64,
     /// What is sealed under earlier root keys now, if that is to be sealed anew.
@@ -236,17 +240,24 @@ impl Run {
             grace_seconds: self.grace_seconds(),
             ..PruneSummary::default()
         };
+        let due = self.ripe();
+        let mut add = |id: &PackId, length: u64, is_condemned: bool| {
+            summary.packs += 1;
+            summary.bytes += length;
+            summary.packs_waiting += u64::from(is_condemned);
+            if due.contains(id) {
+                summary.packs_due += 1;
+                summary.bytes_due += length;
+            }
+        };
         for (number, pack) in (0u32..).zip(self.view.index.packs()) {
-            let pack = pack?;
-            let state = self.view.state(number);
-            summary.packs += u64::from(state.listed);
-            summary.bytes += if state.listed { u64::from(pack.length) } else { 0 };
-            summary.packs_waiting += u64::from(state.listed && (state.marked || state.tombed));
+            let (pack, state) = (pack?, self.view.state(number));
+            if state.listed {
+                add(&pack.id, u64::from(pack.length), state.marked || state.tombed);
+            }
         }
         for (pack, there) in &self.view.unindexed {
-            summary.packs += 1;
-            summary.bytes += there.length;
-            summary.packs_waiting += u64::from(self.view.condemned.is_condemned(pack));
+            add(pack, there.length, self.view.condemned.is_condemned(pack));
         }
         Ok(summary)
     }
