@@ -7,9 +7,10 @@ use crate::show::Failure;
 use crate::show::bytes;
 use crate::show::counted;
 use crate::show::drive;
-use crate::show::duration;
 use crate::show::message;
+use crate::show::told;
 use crate::show::unless_closed;
+use crate::show::waiting;
 use serde_json::Value;
 use strongroom::Kind;
 use strongroom::PruneBuilder;
@@ -50,23 +51,21 @@ async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> R
         failure.hint("check the location; '--unsafe-allow-no-snapshots' removes all data if that is meant")
     })?;
     let summary = plan.summary();
-    unless_closed(if context.show.json {
-        plan_json(context, &summary, dry_run)
-    } else {
-        plan_lines(context, &summary)
-    })?;
+    let planned = match context.show.json {
+        true => plan_json(context, &summary, dry_run),
+        false => plan_lines(context, &summary),
+    };
     if dry_run {
-        if !context.show.json {
-            context.show.say("nothing was changed")?;
-        }
+        unless_closed(planned.and_then(|()| context.show.say("nothing was changed")))?;
         return Ok(Exit::Done);
     }
+    // A log on a full disk is a reason to prune, and none to stop.
     let report = drive(plan.apply(), &context.show, &context.interrupt, false).await?;
-    unless_closed(if context.show.json {
-        report_json(context, &report)
-    } else {
-        report_lines(context, &report, summary.grace_seconds)
-    })?;
+    let shown = planned.and_then(|()| match context.show.json {
+        true => report_json(context, &report),
+        false => report_lines(context, &report, summary.grace_seconds),
+    });
+    told(shown, || "the repository is pruned".into())?;
     Ok(Exit::Done)
 }
 
@@ -144,7 +143,7 @@ fn report_lines(context: &Context, report: &PruneReport, grace_seconds: u64) -> 
     show.say(&format!("removed {} of {}", counted(report.packs_deleted, "pack"), bytes(report.bytes_deleted)))?;
     show.say(&format!("left: {} in {}", bytes(report.bytes_left), counted(report.packs_left, "pack")))?;
     if report.packs_waiting > 0 {
-        let grace = duration(grace_seconds);
+        let grace = waiting(grace_seconds);
         show.say(&format!("{} of them wait for a prune that runs in {grace} or later", report.packs_waiting))?;
     }
     Ok(())
