@@ -134,7 +134,7 @@ fn an_output_that_is_thrown_away_on_purpose_is_no_failure() {
         run(house.command(words).stdout(null())).done();
         shut(&mut house.command(words)).done();
     }
-    let dump = ["dump", "latest", &house.text("in/file")];
+    let dump = ["dump", "latest", "in/file"];
     run(house.command(dump).stdout(Stdio::null())).done();
     shut(&mut house.command(dump)).refused(1, &["standard output is closed", "--target"]);
 }
