@@ -7,13 +7,30 @@ use std::path::Path;
 use strongroom::Secret;
 use strongroom::SystemRng;
 
-/// Makes a random key file that did not exist before, and gives its content.
+/// The same as [`create`] in a folder that is made where it is not there yet: for the place that is the program's choice.
+pub fn create_with_folder(file: &Path) -> Result<Secret, Failure> {
+    let failed =
+        |why| Failure::failed(format!("cannot make a folder for the key file {}", file.display())).because(why);
+    make_folder(folder_of(file)).map_err(failed)?;
+    create(file)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a random key file that did not exist before, and gives its content. Its folder must be there: one that is
+/// missing may belong to a disk that is not mounted, and the key to nowhere else.
 pub fn create(file: &Path) -> Result<Secret, Failure> {
     let text = strongroom::generate_key_file(&SystemRng)?;
     let failed =
         |why: std::io::Error| Failure::failed(format!("cannot make the key file {}", file.display())).because(why);
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make_folder(folder).map_err(failed)?;
+    let folder = folder_of(file);
+    if !folder.exists() {
+        return Err(Failure::failed(format!("cannot make the key file {}", file.display()))
+            .because(format!("there is no folder {}", folder.display()))
+            .hint("check the spelling and whether its disk is mounted, or make the folder first"));
+    }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -50,7 +67,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config/strongroom/key");
-        create(&file).expect("made");
+        assert!(create(&file).is_err(), "its folder may be on a disk that is not mounted");
+        create_with_folder(&file).expect("made");
         let content = std::fs::read(&file).expect("readable");
         assert!(content.starts_with(b"strongroom-key-1 "));
         assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);

@@ -40,10 +40,14 @@ fn main() -> ExitCode {
             let failure = Failure::usage(text.lines().next().unwrap_or(text));
             end(habits::advice(&wrong).into_iter().fold(failure, Failure::hint), &show)
         }
-        Err(wrong) => {
+        Err(mut wrong) => {
+            let advice = habits::advice(&wrong);
+            if advice.is_some() {
+                habits::without_guesses(&mut wrong);
+            }
             // Help that nobody reads to its end is no failure.
             let _ = wrong.print();
-            if let Some(advice) = habits::advice(&wrong) {
+            if let Some(advice) = advice {
                 let _ = writeln!(std::io::stderr(), "hint: {advice}");
             }
             ExitCode::from(if wrong.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() })

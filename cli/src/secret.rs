@@ -77,7 +77,9 @@ pub fn read(from: &From, environment: &Environment, create: bool) -> Result<Key,
         From::KeyFile(file) => Ok(Key::KeyFile(Secret::new(read_file("key file", file)?))),
         From::Recovery if create => Err(Failure::usage("a recovery code cannot make a repository: it comes from one")),
         From::Recovery => recovery(environment),
-        From::Prompt => Ok(Key::Passphrase(prompt(create).map_err(|failure| foreign(environment, failure))?)),
+        From::Prompt => {
+            Ok(Key::Passphrase(prompt(create, WITHOUT_TERMINAL).map_err(|failure| foreign(environment, failure))?))
+        }
     }
 }
 
@@ -85,7 +87,7 @@ pub fn read(from: &From, environment: &Environment, create: bool) -> Result<Key,
 pub fn new_password(file: Option<&Path>) -> Result<Secret, Failure> {
     match file {
         Some(file) => password(password_file("new password", file)?),
-        None => prompt(true),
+        None => prompt(true, "use --new-password-file"),
     }
 }
 
@@ -172,9 +174,11 @@ fn recovery(environment: &Environment) -> Result<Key, Failure> {
     Ok(Key::Recovery(Secret::new(code.trim().as_bytes())))
 }
 
-fn prompt(twice: bool) -> Result<Secret, Failure> {
+/// The other ways to give a password, or a key in its place.
+const WITHOUT_TERMINAL: &str = "use --password-file, --password-command, --key-file or STRONGROOM_PASSWORD";
+
+fn prompt(twice: bool, hint: &str) -> Result<Secret, Failure> {
     let missing = "no password was given";
-    let hint = "use --password-file, --password-command, --key-file or STRONGROOM_PASSWORD";
     let first = ask(if twice { "new password: " } else { "password: " }, missing, hint)?;
     if twice && first != ask("the same again: ", missing, hint)? {
         return Err(Failure::failed("the two passwords are not the same"));

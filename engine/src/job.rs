@@ -83,6 +83,11 @@ impl Control {
         Self { counters: Arc::default(), events, cancel: Canceller::default() }
     }
 
+    /// The same job with nobody to hear of its events.
+    pub(crate) fn unheard(&self) -> Self {
+        Self { events: broadcast::channel(1).0, ..self.clone() }
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }

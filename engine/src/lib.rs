@@ -170,6 +170,7 @@ pub use repository::SegmentView;
 pub use repository::SnapshotFilter;
 pub use repository::SnapshotList;
 pub use repository::SnapshotRepaired;
+pub use repository::SnapshotRewritten;
 pub use repository::SnapshotStats;
 pub use repository::SnapshotsRepaired;
 pub use repository::Stats;

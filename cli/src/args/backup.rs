@@ -1,5 +1,7 @@
 //! The options of `backup`.
 
+use crate::args::parse_host;
+use crate::args::parse_pattern;
 use crate::args::parse_size;
 use crate::args::parse_time;
 use clap::Args;
@@ -47,10 +49,10 @@ pub struct BackupArgs {
     pub files_from_raw: Vec<PathBuf>,
 
     /// Leave out what matches (repeatable; patterns are explained below)
-    #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN")]
+    #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
     pub exclude: Vec<String>,
     /// Leave out what matches, whatever the case
-    #[arg(long, help_heading = "Leave out", value_name = "PATTERN")]
+    #[arg(long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
     pub iexclude: Vec<String>,
     /// Leave out what matches a pattern in FILE, one a line
     #[arg(long, help_heading = "Leave out", value_name = "FILE")]
@@ -81,7 +83,7 @@ pub struct BackupArgs {
     #[arg(long, help_heading = "Snapshot")]
     pub label: Option<String>,
     /// The host's name [default: what the system says; env: STRONGROOM_HOST]
-    #[arg(short = 'H', long, help_heading = "Snapshot")]
+    #[arg(short = 'H', long, help_heading = "Snapshot", value_parser = parse_host)]
     pub host: Option<String>,
     /// The snapshot's time: 2026-01-31, '2026-01-31 18:00' or 2026-01-31T18:00:00Z [default: now]
     #[arg(long, help_heading = "Snapshot", value_parser = parse_time)]

@@ -1,5 +1,6 @@
 //! Which snapshots: options shared by every verb that looks at several.
 
+use crate::args::parse_host;
 use crate::args::raw_path;
 use clap::Args;
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use strongroom::SnapshotFilter;
 #[command(next_help_heading = "Which snapshots")]
 pub struct FilterArgs {
     /// Only of this host (repeatable: any of them)
-    #[arg(short = 'H', long, value_name = "HOST")]
+    #[arg(short = 'H', long, value_name = "HOST", value_parser = parse_host)]
     pub host: Vec<String>,
-    /// Only with all of these tags, separated by commas (repeatable: any of the lists)
+    /// Only with all of these tags, separated by commas; '' for those without (repeatable: any of the lists)
     #[arg(long, value_name = "TAG[,TAG]")]
     pub tag: Vec<String>,
     /// Only with this path (repeatable: all of them)
@@ -23,7 +24,10 @@ pub struct FilterArgs {
 impl FilterArgs {
     /// The engine's form.
     pub fn filter(&self) -> SnapshotFilter {
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        // Parts put together again: a slash at the end says nothing.
+        let absolute = |path: &PathBuf| -> PathBuf {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).components().collect()
+        };
         SnapshotFilter {
             hosts: self.host.clone(),
             tags: self.tag.iter().map(|list| split_tags(list)).collect(),
@@ -64,5 +68,11 @@ mod tests {
         let args = FilterArgs { tag: vec!["a, b".into(), "c,".into()], ..FilterArgs::default() };
         assert_eq!(args.filter().tags, [vec!["a".to_owned(), "b".into()], vec!["c".into()]]);
         assert_eq!(flat_tags(&args.tag), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_path_is_the_same_with_a_slash_at_its_end() {
+        let args = FilterArgs { path: vec!["/srv/data/".into(), "/".into()], ..FilterArgs::default() };
+        assert_eq!(args.filter().paths, [&b"/srv/data"[..], b"/"]);
     }
 }

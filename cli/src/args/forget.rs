@@ -1,6 +1,7 @@
 //! The options of what removes snapshots, and of what keeps them.
 
 use crate::args::FilterArgs;
+use crate::args::parse_host;
 use clap::Args;
 use std::path::PathBuf;
 use strongroom::Age;
@@ -24,7 +25,7 @@ Examples:
 )]
 pub struct ForgetArgs {
     /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required_unless_present = "keep", conflicts_with_all = ["keep", "which"])]
+    #[arg(value_name = "SNAPSHOT", conflicts_with_all = ["keep", "which"])]
     pub ids: Vec<String>,
     /// Remove nothing; tell what would be removed, and why the rest stays
     #[arg(short = 'n', long)]
@@ -93,9 +94,9 @@ pub struct KeepArgs {
 #[command(next_help_heading = "Which snapshots")]
 pub struct WhichArgs {
     /// Only of this host (repeatable: any of them)
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
     host: Vec<String>,
-    /// Only with all of these tags, separated by commas (repeatable: any of the lists)
+    /// Only with all of these tags, separated by commas; '' for those without (repeatable: any of the lists)
     #[arg(long, value_name = "TAG[,TAG]")]
     tag: Vec<String>,
     /// Only with this path (repeatable: all of them)
@@ -129,6 +130,13 @@ pub struct UnprotectArgs {
     /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
     #[arg(value_name = "SNAPSHOT", required = true)]
     pub ids: Vec<String>,
+}
+
+impl ForgetArgs {
+    /// Whether a rule says what to keep.
+    pub fn has_rules(&self) -> bool {
+        self.keep.rules() != KeepRules::default()
+    }
 }
 
 impl KeepArgs {

@@ -2,6 +2,7 @@
 
 use crate::args::ChosenArgs;
 use crate::args::Global;
+use crate::args::parse_pattern;
 use clap::Args;
 use std::path::PathBuf;
 use strongroom::Compression;
@@ -75,7 +76,9 @@ impl FromArgs {
 #[derive(Args, Debug)]
 #[command(
     after_help = "The new snapshots keep host, time, label and tags, and get the tag 'rewrite' unless --forget removes the old
-ones. What was left out takes space until its snapshots are forgotten and pruned.
+ones. What was left out takes space until its snapshots are forgotten and pruned. Patterns mean what they mean in
+'backup'. A snapshot of which nothing would be left is refused, with all others; one that is protected is never
+removed, and told (exit code 3).
 
 Examples:
   strongroom rewrite --exclude /home/ann/secret --dry-run --all
@@ -85,12 +88,12 @@ pub struct RewriteArgs {
     #[command(flatten)]
     pub which: ChosenArgs,
     /// Leave out what matches, with all below it (repeatable)
-    #[arg(short, long, value_name = "PATTERN", required = true)]
+    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, required = true)]
     pub exclude: Vec<String>,
     /// Remove the old snapshots once the new ones are stored
     #[arg(long)]
     pub forget: bool,
-    /// Store nothing; tell what would be left out
+    /// Store nothing; list what would be left out
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 }

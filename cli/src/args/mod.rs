@@ -36,6 +36,8 @@ pub use restore::RestoreOverwrite;
 pub use values::Selector;
 pub use values::entry_path;
 pub use values::parse_budget;
+pub use values::parse_host;
+pub use values::parse_pattern;
 pub use values::parse_read_data;
 pub use values::parse_size;
 pub use values::parse_time;

@@ -2,6 +2,7 @@
 
 use crate::args::FilterArgs;
 use crate::args::Selector;
+use crate::args::parse_pattern;
 use clap::Args;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -24,19 +25,19 @@ pub struct RestoreArgs {
     #[arg(short, long, value_name = "FOLDER")]
     pub target: PathBuf,
     /// Only what matches; it is an error when nothing does
-    #[arg(short, long, value_name = "PATTERN", help_heading = "What to restore")]
+    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub include: Vec<String>,
     /// Only what matches, whatever the case
-    #[arg(long, value_name = "PATTERN", help_heading = "What to restore")]
+    #[arg(long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub iinclude: Vec<String>,
     /// Patterns to include from FILE, one a line
     #[arg(long, value_name = "FILE", help_heading = "What to restore")]
     pub include_file: Vec<PathBuf>,
     /// Not what matches
-    #[arg(short, long, value_name = "PATTERN", help_heading = "What to restore")]
+    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub exclude: Vec<String>,
     /// Not what matches, whatever the case
-    #[arg(long, value_name = "PATTERN", help_heading = "What to restore")]
+    #[arg(long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub iexclude: Vec<String>,
     /// Patterns to exclude from FILE, one a line
     #[arg(long, value_name = "FILE", help_heading = "What to restore")]

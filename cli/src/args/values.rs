@@ -41,6 +41,20 @@ pub fn entry_path(text: &str) -> Result<Option<EntryPath>, String> {
     EntryPath::parse(parts.join("/").as_bytes()).map(Some).map_err(|why| why.to_string())
 }
 
+/// What to leave out or to take. An empty pattern would mean everything or nothing, and nobody means either by it.
+pub fn parse_pattern(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err(is_empty("a pattern")) } else { Ok(text.into()) }
+}
+
+/// The name of a host.
+pub fn parse_host(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err(is_empty("the name of a host")) } else { Ok(text.into()) }
+}
+
+fn is_empty(what: &str) -> String {
+    format!("{what} has at least one letter (is a variable not set?)")
+}
+
 /// The raw bytes of a path of this system.
 pub fn raw_path(path: &Path) -> Vec<u8> {
     path.as_os_str().as_encoded_bytes().to_vec()
@@ -155,6 +169,12 @@ fn parse_share(text: &str) -> Result<Share, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_empty_names_nothing() {
+        assert!(parse_pattern("").is_err() && parse_host("").is_err());
+        assert_eq!((parse_pattern("*"), parse_host("vm")), (Ok("*".into()), Ok("vm".into())));
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

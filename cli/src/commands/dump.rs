@@ -11,8 +11,10 @@ use crate::commands::Gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::Output;
 use crate::show::Show;
 use crate::show::counted;
+use crate::show::must_be_read;
 use crate::show::path;
 use crate::show::type_name;
 use std::collections::HashSet;
@@ -42,7 +44,10 @@ pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
             return Err(Failure::usage("an archive is nothing for a terminal")
                 .hint("name a file with --target, or use '> FILE'"));
         }
-        let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout());
+        must_be_read("the content").map_err(|failure| {
+            failure.hint("leave standard output open, name a file with --target, or use '> /dev/null'")
+        })?;
+        let mut out = BufWriter::with_capacity(1 << 20, Output::standard());
         write(&mut gaps, &repository, &snapshot, entry.as_ref(), &mut out, args.archive).await?;
         return Ok(gaps.exit());
     };

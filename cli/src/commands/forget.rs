@@ -9,6 +9,7 @@ use crate::show::Failure;
 use crate::show::clock;
 use crate::show::lossy;
 use crate::show::message;
+use crate::show::paths_raw;
 use crate::show::short;
 use crate::show::table;
 use crate::show::told;
@@ -27,6 +28,10 @@ use strongroom::Timestamp;
 
 /// Removes the snapshots named, all of which exist, or none; or what the rules do not keep.
 pub async fn run(context: &Context, args: ForgetArgs) -> Result<Exit, Failure> {
+    if args.ids.is_empty() && !args.has_rules() {
+        return Err(Failure::usage("neither rules nor IDs say what to remove")
+            .hint("give rules of what to keep, as in '--keep-daily 7', or the IDs of what to remove"));
+    }
     let repository: Repository = context.open().await?;
     if args.ids.is_empty() {
         by_rules(context, &repository, &args).await
@@ -46,6 +51,17 @@ async fn by_id(context: &Context, repository: &Repository, args: &ForgetArgs) ->
     }
     done(tell(context, &doomed, args.dry_run), args.dry_run)?;
     then_prune(context, repository, args, &doomed.snapshots).await
+}
+
+/// The local time zone. One that is asked for and unknown would have days begin at other times, without a word.
+fn zone() -> Result<TimeZone, Failure> {
+    let is_asked_for = std::env::var_os("TZ").is_some_and(|name| !name.is_empty());
+    TimeZone::try_system().or_else(|why| match is_asked_for {
+        true => Err(Failure::usage("the time zone that TZ names is not known")
+            .because(why)
+            .hint("nothing was removed; set TZ to a name like Europe/Berlin, or leave it out")),
+        false => Ok(TimeZone::UTC),
+    })
 }
 
 /// What was removed stays removed when nobody can be told.
@@ -91,12 +107,15 @@ fn tell(context: &Context, doomed: &Doomed, dry_run: bool) -> Result<(), Failure
 }
 
 async fn by_rules(context: &Context, repository: &Repository, args: &ForgetArgs) -> Result<Exit, Failure> {
-    let zone = TimeZone::system();
+    let zone = zone()?;
     let offset_at =
         |time: Timestamp| jiff::Timestamp::new(time.seconds, 0).map_or(0, |at| zone.to_offset(at).seconds());
     let (rules, filter) = (args.keep.rules(), args.which.filter().filter());
     let plan = repository.plan_forget(&rules, &filter, args.which.group_by(), &offset_at).await?;
     let groups = plan.groups().to_vec();
+    if groups.is_empty() {
+        context.tell_unmatched(&filter);
+    }
     let forgotten: Vec<Snapshot> = plan.removals().cloned().collect();
     let ids: Vec<SnapshotId> = forgotten.iter().map(|snapshot| snapshot.id).collect();
     let kept = groups.iter().map(|group| group.decisions.len()).sum::<usize>() - ids.len();
@@ -135,6 +154,9 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
     if context.show.json {
         let mut value = message("forget_group");
         value.extend(common(&group.key).into_iter().map(|(name, value)| (name.to_owned(), value)));
+        if let Some(raw) = group.key.paths.as_deref().and_then(paths_raw) {
+            value.insert("paths_raw".into(), raw);
+        }
         let ids = |kept: bool| {
             let of = group.decisions.iter().filter(move |decision| decision.is_kept() == kept);
             of.map(|decision| Value::from(decision.snapshot.id.to_string())).collect::<Vec<_>>()
@@ -169,9 +191,11 @@ fn words(decision: &Decision) -> Vec<String> {
 
 /// What the snapshots of a group have in common, for what they were grouped by.
 fn common(key: &GroupKey) -> Vec<(&'static str, Value)> {
-    let paths = |paths: &Vec<Vec<u8>>| paths.iter().map(|path| lossy(path)).collect::<Vec<_>>();
+    let paths = |paths: &[Vec<u8>]| -> Vec<String> {
+        paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+    };
     let all = [
-        ("host", key.host.as_ref().map(|host| json!(lossy(host.as_bytes())))),
+        ("host", key.host.as_ref().map(|host| json!(host))),
         ("paths", key.paths.as_ref().map(|list| json!(paths(list)))),
         ("tags", key.tags.as_ref().map(|tags| json!(tags))),
         ("label", key.label.as_ref().map(|label| json!(label))),

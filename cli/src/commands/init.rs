@@ -11,6 +11,7 @@ use crate::location::Place;
 use crate::secret;
 use crate::show::Failure;
 use crate::show::message;
+use crate::show::must_be_read;
 use serde_json::Value;
 use std::sync::Arc;
 use strongroom::Backend;
@@ -22,11 +23,6 @@ use strongroom::Repository;
 
 /// Makes a repository where one is configured, or the user's own.
 pub async fn run(context: &Context, args: InitArgs) -> Result<Exit, Failure> {
-    if !args.no_recovery_code && nobody_reads() {
-        return Err(Failure::failed("standard output is closed")
-            .because("the recovery code would be shown to nobody")
-            .hint("nothing was made; leave standard output open, or give --no-recovery-code"));
-    }
     let place = context.place()?;
     let backend = backend(&place)?;
     make(context, &place, backend, args).await?;
@@ -44,11 +40,17 @@ pub async fn make(
     if exists(backend.as_ref()).await? {
         return Err(Failure::failed(format!("there is a repository at {} already", backend.describe())));
     }
+    if !args.no_recovery_code {
+        must_be_read("the recovery code").map_err(|failure| {
+            failure.hint("nothing was made; leave standard output open, or 'strongroom init' with --no-recovery-code")
+        })?;
+    }
     let from = secret::choose(&context.global, &context.environment, place)?;
     let key = match &from {
         // A key file that is named for a new repository may be new as well.
         secret::From::KeyFile(file) if !file.exists() => {
-            let key = keyfile::create(file)?;
+            let is_own = place.own.as_ref().is_some_and(|own| own.key_file == *file);
+            let key = if is_own { keyfile::create_with_folder(file)? } else { keyfile::create(file)? };
             context.show.note(&format!("made the key file {}", file.display()));
             Key::KeyFile(key)
         }
@@ -66,18 +68,6 @@ pub async fn make(
             .hint("the repository is made; 'strongroom key add --new-recovery-code' makes another code")
     })?;
     Ok(created.repository)
-}
-
-/// Whether the program was started without a standard output. Its runtime has put /dev/null there then, open both ways;
-/// who puts it there on purpose opens it for writing.
-fn nobody_reads() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let output = std::io::stdout();
-    let is_null = rustix::fs::fstat(&output).is_ok_and(|output| {
-        std::fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == output.st_rdev && null.ino() == output.st_ino)
-    });
-    let mode = rustix::fs::fcntl_getfl(&output).map(|flags| flags & rustix::fs::OFlags::RWMODE);
-    is_null && mode == Ok(rustix::fs::OFlags::RDWR)
 }
 
 /// The engine's word for it.

@@ -14,6 +14,7 @@ use crate::show::Failure;
 use crate::show::clock;
 use crate::show::lossy;
 use crate::show::message;
+use crate::show::must_be_read;
 use crate::show::table;
 use crate::show::time;
 use crate::show::told;
@@ -91,6 +92,8 @@ fn show_list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
 
 async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Result<(), Failure> {
     if args.new_recovery_code {
+        must_be_read("the recovery code")
+            .map_err(|failure| failure.hint("no key was added; leave standard output open"))?;
         let (id, code) = repository.add_recovery().await?;
         // A code that nobody saw is lost: its end is never quiet.
         let shown = show_code(context, id, code).map_err(|failure| Failure { closed: false, ..failure });
@@ -146,6 +149,12 @@ async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Res
 /// terminal that has gone away.
 async fn rotate(context: &Context, repository: &Repository, current: Key, args: RotateArgs) -> Result<Exit, Failure> {
     let slots = repository.keys().await?;
+    let has_code = !args.no_recovery_code && slots.iter().any(|slot| slot.kind == SlotKind::Recovery);
+    if has_code {
+        must_be_read("the new recovery code").map_err(|failure| {
+            failure.hint("nothing was changed; leave standard output open, or give --no-recovery-code")
+        })?;
+    }
     let key = match (&args.new_password_file, &args.new_key_file) {
         (Some(file), _) => Key::Passphrase(secret::new_password(Some(file))?),
         (None, Some(file)) => key_file(context, repository, file).await?,
@@ -159,7 +168,7 @@ async fn rotate(context: &Context, repository: &Repository, current: Key, args: 
     let mut options = RotateOptions::default();
     options.kdf = kdf(args.kdf);
     options.label = args.label.or_else(|| in_use.map(|slot| slot.label.clone())).unwrap_or_default();
-    options.recovery = !args.no_recovery_code && slots.iter().any(|slot| slot.kind == SlotKind::Recovery);
+    options.recovery = has_code;
     let rotation = repository.rotate_root_key(key, options).await?;
     let half_done = || "the root key is changed; the old keys are not removed".to_owned();
     let told_all = show_rotation(context, &rotation).map_err(|failure| Failure { closed: false, ..failure });

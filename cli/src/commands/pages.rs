@@ -4,6 +4,7 @@ use crate::args;
 use crate::args::ManArgs;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::Output;
 use std::io::Write;
 
 /// Prints the completions of a shell.
@@ -17,7 +18,7 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
 
 /// Writes all of it, also what does not end with a line end.
 fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::standard();
     out.write_all(bytes)?;
     out.flush()?;
     Ok(())

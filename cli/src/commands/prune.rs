@@ -7,9 +7,10 @@ use crate::show::Failure;
 use crate::show::bytes;
 use crate::show::counted;
 use crate::show::drive;
-use crate::show::duration;
 use crate::show::message;
+use crate::show::told;
 use crate::show::unless_closed;
+use crate::show::waiting;
 use serde_json::Value;
 use serde_json::json;
 use strongroom::Kind;
@@ -58,25 +59,26 @@ async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> R
         failure.hint("check the location; '--unsafe-allow-no-snapshots' removes all data if that is meant")
     })?;
     let summary = plan.summary();
-    unless_closed(if context.show.json {
-        plan_json(context, &summary, dry_run)
-    } else {
-        plan_lines(context, &summary)
-    })?;
+    let planned = match context.show.json {
+        true => plan_json(context, &summary, dry_run),
+        false => plan_lines(context, &summary),
+    };
     let is_idle = summary.sealed_before.is_some_and(|before| before.is_nothing());
-    if is_idle {
-        unless_closed(context.show.say("nothing is sealed under an earlier root key"))?;
-    }
+    let planned = planned.and_then(|()| match is_idle {
+        true => context.show.say("nothing is sealed under an earlier root key"),
+        false => Ok(()),
+    });
     if dry_run || is_idle {
-        unless_closed(context.show.say("nothing was changed"))?;
+        unless_closed(planned.and_then(|()| context.show.say("nothing was changed")))?;
         return Ok(Exit::Done);
     }
+    // A log on a full disk is a reason to prune, and none to stop.
     let report = drive(plan.apply(), &context.show, &context.interrupt, false).await?;
-    unless_closed(if context.show.json {
-        report_json(context, &report)
-    } else {
-        report_lines(context, &report, summary.grace_seconds)
-    })?;
+    let shown = planned.and_then(|()| match context.show.json {
+        true => report_json(context, &report),
+        false => report_lines(context, &report, summary.grace_seconds),
+    });
+    told(shown, || "the repository is pruned".into())?;
     Ok(Exit::Done)
 }
 
@@ -84,7 +86,7 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     let packs = |packs: u64, count: u64| format!("{} in {}", bytes(count), counted(packs, "pack"));
     let mut gives_back = bytes(plan.bytes_freed());
     if plan.grace_seconds > 0 && plan.bytes_freed() > 0 {
-        let grace = duration(plan.grace_seconds);
+        let grace = waiting(plan.grace_seconds);
         gives_back = format!("{gives_back}, by a prune that runs in {grace} or later");
     }
     let mut lines = vec![
@@ -195,7 +197,7 @@ fn report_lines(context: &Context, report: &PruneReport, grace_seconds: u64) -> 
     show.say(&format!("removed {} of {}", counted(report.packs_deleted, "pack"), bytes(report.bytes_deleted)))?;
     show.say(&format!("left: {} in {}", bytes(report.bytes_left), counted(report.packs_left, "pack")))?;
     if report.packs_waiting > 0 {
-        let grace = duration(grace_seconds);
+        let grace = waiting(grace_seconds);
         show.say(&format!("{} of them wait for a prune that runs in {grace} or later", report.packs_waiting))?;
     }
     report.sealed_before.map_or(Ok(()), |before| reencryption_lines(context, report, &before))

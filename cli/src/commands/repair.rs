@@ -10,9 +10,12 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::drive;
+use crate::show::told;
+use crate::show::unless_closed;
 use strongroom::Area;
 use strongroom::Name;
 use strongroom::Repository;
+use strongroom::Snapshot;
 
 mod tell;
 
@@ -26,6 +29,11 @@ pub async fn run(context: &Context, args: RepairArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// What was done stays done when nobody can be told.
+fn done(shown: Result<(), Failure>, dry_run: bool, what: &str) -> Result<(), Failure> {
+    if dry_run { unless_closed(shown) } else { told(shown, || what.to_owned()) }
+}
+
 /// Done, or done with something left that cannot be made good.
 fn exit(is_complete: bool) -> Exit {
     if is_complete { Exit::Done } else { Exit::Partial }
@@ -35,7 +43,7 @@ async fn index(context: &Context, args: RepairIndexArgs) -> Result<Exit, Failure
     let repository: Repository = context.open().await?;
     let job = repository.repair_index().dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
-    tell::index(context, &report, args.dry_run)?;
+    done(tell::index(context, &report, args.dry_run), args.dry_run, "the index is repaired as far as it can be")?;
     Ok(exit(report.is_complete()))
 }
 
@@ -57,7 +65,7 @@ async fn packs(context: &Context, args: RepairPacksArgs) -> Result<Exit, Failure
     }
     let job = repository.repair_packs().only(only).read_data(args.read_data).dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
-    tell::packs(context, &report, args.dry_run)?;
+    done(tell::packs(context, &report, args.dry_run), args.dry_run, "what could be saved of the packs is saved")?;
     Ok(exit(report.chunks_lost == 0 && report.unknown.is_empty()))
 }
 
@@ -69,7 +77,7 @@ async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure
     let snapshots = context.select(&repository, &args.which.ids, &args.which.filter).await?;
     let job = repository.fetch_from(&from, snapshots).dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
-    tell::fetched(context, &report, args.dry_run)?;
+    done(tell::fetched(context, &report, args.dry_run), args.dry_run, "what could be fetched is stored")?;
     Ok(exit(report.lacking.is_empty()))
 }
 
@@ -80,9 +88,25 @@ async fn snapshots(context: &Context, args: RepairSnapshotsArgs) -> Result<Exit,
     } else {
         context.select(&repository, &args.which.ids, &args.which.filter).await?
     };
-    let builder = repository.repair_snapshots(snapshots).forget(args.forget).read_data(args.read_data);
+    let (protected, replaced): (Vec<Snapshot>, Vec<Snapshot>) =
+        snapshots.into_iter().partition(|snapshot| args.forget && snapshot.is_protected);
+    let builder = repository.repair_snapshots(replaced).forget(args.forget).read_data(args.read_data);
     let job = builder.dry_run(args.dry_run).start();
-    let report = drive(job, &context.show, &context.interrupt, false).await?;
-    tell::snapshots(context, &report, args.dry_run, args.forget)?;
-    Ok(exit(report.repaired.is_empty() && report.hopeless.is_empty()))
+    let mut report = drive(job, &context.show, &context.interrupt, false).await?;
+    let mut refused = Vec::new();
+    if !protected.is_empty() {
+        // What is protected is not replaced, but whether it has lost anything is told.
+        let job = repository.repair_snapshots(protected).read_data(args.read_data).dry_run(true).start();
+        let looked = drive(job, &context.show, &context.interrupt, false).await?;
+        report.whole.extend(looked.whole);
+        report.hopeless.extend(looked.hopeless);
+        refused.extend(looked.repaired);
+    }
+    done(
+        tell::snapshots(context, &report, args.dry_run, args.forget),
+        args.dry_run,
+        "the snapshots are repaired as far as they can be",
+    )?;
+    tell::refused(context, &refused, args.dry_run);
+    Ok(exit(report.repaired.is_empty() && report.hopeless.is_empty() && refused.is_empty()))
 }

@@ -104,7 +104,11 @@ impl Context {
             if self.tell(list.unreadable.iter(), None) {
                 self.incomplete.store(true, Ordering::Relaxed);
             }
-            return Ok(list.snapshots.into_iter().filter(|snapshot| filter.matches(snapshot)).collect());
+            let chosen: Vec<_> = list.snapshots.into_iter().filter(|snapshot| filter.matches(snapshot)).collect();
+            if chosen.is_empty() {
+                self.tell_unmatched(&filter);
+            }
+            return Ok(chosen);
         }
         let mut chosen: Vec<Snapshot> = Vec::new();
         for id in ids {
@@ -118,6 +122,13 @@ impl Context {
             }
         }
         Ok(chosen)
+    }
+
+    /// Says that a filter lets nothing through: it may be mistyped.
+    pub fn tell_unmatched(&self, filter: &SnapshotFilter) {
+        if *filter != SnapshotFilter::default() {
+            self.show.warn("no snapshot matches what --host, --tag and --path ask for");
+        }
     }
 
     /// A snapshot that counts as the latest because its date is wrong is pointed at: it would hide every newer one, day

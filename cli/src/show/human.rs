@@ -34,6 +34,16 @@ pub fn duration(seconds: u64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{rest:02}") } else { format!("{minutes}:{rest:02}") }
 }
 
+/// How long something has to wait, in the largest unit that says it well: `36 hours`, `3 days`.
+pub fn waiting(seconds: u64) -> String {
+    match seconds {
+        0..120 => counted(seconds, "second"),
+        120..7_200 => counted(seconds.div_ceil(60), "minute"),
+        7_200..172_800 => counted(seconds.div_ceil(3_600), "hour"),
+        _ => counted(seconds.div_ceil(86_400), "day"),
+    }
+}
+
 /// A measured stretch of seconds: tenths while they matter.
 pub fn elapsed(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.1} s") } else { duration(seconds as u64) }
@@ -177,6 +187,20 @@ mod tests {
         assert_eq!(duration(5), "0:05");
         assert_eq!(duration(754), "12:34");
         assert_eq!(duration(3_661), "1:01:01");
+    }
+
+    #[test]
+    fn waiting_is_told_in_words() {
+        for (seconds, text) in [
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (3_600, "60 minutes"),
+            (129_600, "36 hours"),
+            (172_800, "2 days"),
+            (172_801, "3 days"),
+        ] {
+            assert_eq!(waiting(seconds), text);
+        }
     }
 
     #[test]

@@ -39,6 +39,16 @@ fn text(raw: &[u8]) -> Value {
     String::from_utf8_lossy(raw).into_owned().into()
 }
 
+/// Paths in hexadecimal, where any of them is not UTF-8.
+pub fn paths_raw(paths: &[Vec<u8>]) -> Option<Value> {
+    let is_text = paths.iter().all(|path| std::str::from_utf8(path).is_ok());
+    (!is_text).then(|| paths.iter().map(|path| hexadecimal(path)).collect::<Vec<_>>().into())
+}
+
+fn hexadecimal(raw: &[u8]) -> String {
+    raw.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether a snapshot is whole, and what is missing if not.
 fn reasons(verdict: &Verdict) -> Value {
     match verdict {
@@ -47,10 +57,10 @@ fn reasons(verdict: &Verdict) -> Value {
     }
 }
 
-/// One snapshot, with restic's field names where they exist.
+/// One snapshot, with restic's field names where they exist; `paths_raw` (hexadecimal) only where a path is not UTF-8.
 pub fn snapshot(snapshot: &Snapshot) -> Value {
     let counts = &snapshot.counts;
-    json!({
+    let mut value = json!({
         "time": time(snapshot.started),
         "finished": time(snapshot.finished),
         "paths": snapshot.paths.iter().map(|path| text(path)).collect::<Vec<_>>(),
@@ -78,7 +88,11 @@ pub fn snapshot(snapshot: &Snapshot) -> Value {
         },
         "id": snapshot.id.to_string(),
         "short_id": short(&snapshot.id),
-    })
+    });
+    if let (Value::Object(map), Some(raw)) = (&mut value, paths_raw(&snapshot.paths)) {
+        map.insert("paths_raw".into(), raw);
+    }
+    value
 }
 
 /// One entry, with restic's field names; `path_raw` (hexadecimal) only where the path is not UTF-8.
@@ -89,8 +103,7 @@ pub fn entry(entry: &Entry) -> Map<String, Value> {
     map.insert("type".into(), type_name(&metadata.kind).into());
     map.insert("path".into(), format!("/{}", entry.path).into());
     if std::str::from_utf8(entry.path.as_bytes()).is_err() {
-        let hex: String = entry.path.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        map.insert("path_raw".into(), hex.into());
+        map.insert("path_raw".into(), hexadecimal(entry.path.as_bytes()).into());
     }
     map.insert("uid".into(), metadata.uid.into());
     map.insert("gid".into(), metadata.gid.into());
@@ -133,6 +146,12 @@ mod tests {
     fn messages_begin_with_their_type_and_version() {
         let value = Value::Object(message("status"));
         assert_eq!(value.to_string(), r#"{"message_type":"status","version":1}"#);
+    }
+
+    #[test]
+    fn paths_that_are_no_text_are_told_byte_for_byte() {
+        assert_eq!(paths_raw(&[b"/srv".to_vec()]), None);
+        assert_eq!(paths_raw(&[b"/a".to_vec(), b"/\xff".to_vec()]), Some(json!(["2f61", "2fff"])));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod error;
 mod human;
 mod json;
+mod output;
 mod progress;
 
 pub use error::Failure;
@@ -24,11 +25,15 @@ pub use human::path;
 pub use human::short;
 pub use human::table;
 pub use human::type_name;
+pub use human::waiting;
 pub use json::entry;
 pub use json::message;
+pub use json::paths_raw;
 pub use json::snapshot;
 pub use json::time;
 pub use json::warning;
+pub use output::Output;
+pub use output::must_be_read;
 pub use progress::drive;
 
 use crate::args::Global;
@@ -54,9 +59,8 @@ impl Show {
 
     /// One line of result.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{text}")?;
-        Ok(())
+        // All at once: lines of others stand beside it, not in it.
+        Ok(Output::standard().write_all(format!("{text}\n").as_bytes())?)
     }
 
     /// One JSON value of result.

@@ -105,16 +105,18 @@ pub async fn drive<T>(mut job: Job<T>, show: &Show, interrupt: &Interrupt, list:
     let mut shown = Ok(());
     let result = loop {
         tokio::select! {
-            result = &mut job => break result,
-            Some(event) = next(&mut events) => {
-                shown = tell(&event, show, &bar);
-            }
+            // The job goes on when all it has told is shown: one that waits for nothing outruns its listener otherwise.
+            biased;
             _ = ticks.tick() => {
                 bar.update(&progress.latest());
                 if show.json && !show.quiet && shown.is_ok() {
                     shown = show.json(&status(&progress.latest(), &bar));
                 }
             }
+            Some(event) = next(&mut events) => {
+                shown = tell(&event, show, &bar);
+            }
+            result = &mut job => break result,
         }
         // A job is not given up because its story cannot be told: whoever wrote `> log` wants it done.
         events = events.filter(|_| shown.is_ok());

@@ -8,6 +8,7 @@ use std::path::Path;
 fn house() -> House {
     let house = House::new();
     house.write("in/file", b"content");
+    house.write("in/kept", b"always");
     house.write("in/secret/key", b"hidden");
     house.backup(&[&house.text("in"), "--tag", "first"]);
     house.write("in/file", b"other content");
@@ -69,15 +70,63 @@ fn a_rewrite_leaves_out_what_it_was_told_to() {
     let house = house();
     house.run(["rewrite", "--exclude", "secret", "--dry-run", "--all"]).done().says("to be rewritten: 2");
     house.run(["rewrite", "--exclude", "secret"]).refused(2, &[]);
-    house.run(["rewrite", "--exclude", "secret", "--forget", "--all"]).done().says("entries left out: 2");
+    house.run(["rewrite", "--exclude", "secret", "--all"]).done().says("is rewritten as").says("rewritten: 2");
+    house.run(["rewrite", "--exclude", "secret", "--all"]).done().says("was rewritten before, as").says("rewritten: 0");
+    for snapshot in house.snapshots().iter().filter(|one| one["tags"].to_string().contains("rewrite")) {
+        house.run(["forget", snapshot["id"].as_str().expect("an ID")]).done();
+    }
+    house
+        .run(["rewrite", "--exclude", "secret", "--forget", "--all"])
+        .done()
+        .says("is now")
+        .says("entries left out: 2");
     assert_eq!(house.snapshots().len(), 2);
     assert!(!house.run(["ls", "latest"]).done().out.contains("secret"));
     assert!(!house.run(["find", "key"]).done().out.contains("secret"));
     house.run(["rewrite", "--exclude", "secret", "--all"]).done().says("without a match: 2");
     house.run(["protect", "latest"]).done();
-    house.run(["rewrite", "--exclude", "file", "--forget", "latest"]).refused(1, &["protected", "unprotect"]);
+    let refused = house.run(["rewrite", "--exclude", "file", "--forget", "latest"]).ended(3);
+    assert!(
+        refused.err.contains("is protected and was left as it is") && refused.err.contains("unprotect"),
+        "{refused}"
+    );
+    house.run(["rewrite", "--exclude", "nothing", "--forget", "latest"]).done().says("without a match: 1");
     house.run(["rewrite", "--exclude", "file", "latest"]).done();
     assert_eq!(house.snapshots().len(), 3);
     assert!(house.run(["snapshots", "--tag", "rewrite"]).done().out.contains("rewrite"));
     house.assert_sound();
+}
+
+#[test]
+fn a_rewrite_names_what_it_leaves_out() {
+    let house = house();
+    house.write("in/other/key/deep", b"deep");
+    house.backup(&[&house.text("in")]);
+    let (secret, key) = (house.text("in/secret/key"), house.text("in/other/key"));
+    for words in
+        [["rewrite", "--exclude", "key", "--dry-run", "latest"], ["-v", "rewrite", "--exclude", "key", "latest"]]
+    {
+        let told = house.run(words).done();
+        for path in [&secret, &key] {
+            assert!(told.out.contains(&format!("excluded   {path} (from snapshot ")), "{path}: {told}");
+        }
+        assert!(!told.out.contains("deep") && !told.out.contains("unchanged"), "{told}");
+    }
+    let json = house.run(["--json", "rewrite", "--exclude", "key/", "-n", "latest"]).done().message("verbose_status");
+    assert_eq!((json["action"].as_str(), json["item"].as_str()), (Some("excluded"), Some(key.as_str())));
+}
+
+#[test]
+fn no_rewrite_empties_a_snapshot() {
+    let house = house();
+    let before = house.snapshots();
+    for verb in [["rewrite", "--forget", "--all"], ["backup", "--dry-run", "."], ["restore", "latest", "--target=out"]]
+    {
+        house.run([&verb[..], &["--exclude", ""]].concat()).refused(2, &["--exclude", "is a variable not set?"]);
+    }
+    for pattern in ["/", "/**", "*", "*/", "in"] {
+        let refused = house.run(["rewrite", "--forget", "--all", "--exclude", pattern]);
+        refused.refused(1, &["nothing would be left in it", "hint: nothing was changed"]);
+    }
+    assert_eq!(house.snapshots(), before);
 }

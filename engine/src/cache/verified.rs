@@ -22,15 +22,17 @@ const SCHEMA: &str = "
         mac BLOB NOT NULL,
         PRIMARY KEY (repository, pack)
     );
-    CREATE TABLE IF NOT EXISTS budgets (
+    CREATE TABLE IF NOT EXISTS accounts (
         repository BLOB NOT NULL PRIMARY KEY,
         seconds INTEGER NOT NULL,
         saved INTEGER NOT NULL,
+        share INTEGER NOT NULL,
+        every INTEGER NOT NULL,
         mac BLOB NOT NULL
     );
     -- Tables of these names with other columns are no tables of ours: the file is then replaced.
     SELECT repository, pack, whole, turn, seconds, mac FROM packs LIMIT 0;
-    SELECT repository, seconds, saved, mac FROM budgets LIMIT 0;";
+    SELECT repository, seconds, saved, share, every, mac FROM accounts LIMIT 0;";
 
 /// What became of a pack when it was last read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(crate) struct Account {
     pub(crate) at: i64,
     /// Bytes that run did not use, or, below zero, used too many.
     pub(crate) saved: i64,
+    /// The share of that run's budget and its time, as numbers to tell it from another budget.
+    pub(crate) budget: (i64, i64),
 }
 
 /// What this machine remembers of one repository's packs. Any error means: do without.
@@ -107,10 +111,11 @@ impl Verified {
 
     /// What is left of the budget, if that is there and authentic.
     pub(crate) fn account(&self) -> Option<Account> {
-        let statement = "SELECT seconds, saved, mac FROM budgets WHERE repository = ?1";
+        let statement = "SELECT seconds, saved, share, every, mac FROM accounts WHERE repository = ?1";
         let repository = params![self.repository.as_bytes().as_slice()];
         let row = self.connection.query_row(statement, repository, |row| {
-            Ok((Account { at: row.get(0)?, saved: row.get(1)? }, row.get::<_, Vec<u8>>(2)?))
+            let budget = (row.get(2)?, row.get(3)?);
+            Ok((Account { at: row.get(0)?, saved: row.get(1)?, budget }, row.get::<_, Vec<u8>>(4)?))
         });
         let (account, mac) = row.ok()?;
         (self.mac_of_account(account).as_slice() == mac.as_slice()).then_some(account)
@@ -119,8 +124,10 @@ impl Verified {
     /// Remembers what is left of the budget; `None`: it cannot.
     pub(crate) fn set_account(&self, account: Account) -> Option<()> {
         let mac = self.mac_of_account(account);
-        let row = params![self.repository.as_bytes().as_slice(), account.at, account.saved, mac.as_slice()];
-        let statement = "INSERT OR REPLACE INTO budgets (repository, seconds, saved, mac) VALUES (?1, ?2, ?3, ?4)";
+        let (repository, (share, every)) = (self.repository.as_bytes().as_slice(), account.budget);
+        let row = params![repository, account.at, account.saved, share, every, mac.as_slice()];
+        let statement = "INSERT OR REPLACE INTO accounts (repository, seconds, saved, share, every, mac)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.connection.execute(statement, row).map(|_| ()).ok()
     }
 
@@ -139,6 +146,8 @@ impl Verified {
         bytes.extend_from_slice(self.repository.as_bytes());
         bytes.extend_from_slice(&account.at.to_le_bytes());
         bytes.extend_from_slice(&account.saved.to_le_bytes());
+        bytes.extend_from_slice(&account.budget.0.to_le_bytes());
+        bytes.extend_from_slice(&account.budget.1.to_le_bytes());
         *self.key.name(&bytes).as_bytes()
     }
 }
@@ -163,7 +172,7 @@ mod tests {
     fn packs_and_the_budget_come_back_and_gone_packs_are_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
         let open = || Verified::open(folder.path(), key(1), REPOSITORY).expect("a cache");
-        let account = Account { at: 7, saved: -9 };
+        let account = Account { at: 7, saved: -9, budget: (-5, 86_400) };
         assert_eq!(open().account(), None);
         open().add(&pack(1), SEEN).expect("stored");
         open().add(&pack(2), Seen { is_whole: false, ..SEEN }).expect("stored");
@@ -181,7 +190,7 @@ mod tests {
         let cache = Verified::open(folder.path(), key(1), REPOSITORY).expect("a cache");
         let fill = || {
             cache.add(&pack(1), SEEN).expect("stored");
-            cache.set_account(Account { at: 7, saved: 9 }).expect("stored");
+            cache.set_account(Account { at: 7, saved: 9, budget: (1, 2) }).expect("stored");
         };
         let is_empty = |cache: &Verified| cache.packs().expect("read").is_empty() && cache.account().is_none();
         fill();
@@ -191,10 +200,12 @@ mod tests {
             assert!(is_empty(&Verified::open(folder.path(), other.0, other.1).expect("a cache")));
         }
         for alter in [
-            "UPDATE packs SET turn = 4; UPDATE budgets SET seconds = 8",
-            "UPDATE packs SET whole = 0; UPDATE budgets SET saved = 10",
-            "UPDATE packs SET seconds = 1; UPDATE budgets SET saved = 'much'",
-            "UPDATE packs SET pack = x'00'; UPDATE budgets SET mac = x'00'",
+            "UPDATE packs SET turn = 4; UPDATE accounts SET seconds = 8",
+            "UPDATE packs SET whole = 0; UPDATE accounts SET saved = 10",
+            "UPDATE packs SET seconds = 1; UPDATE accounts SET saved = 'much'",
+            "UPDATE packs SET pack = x'00'; UPDATE accounts SET mac = x'00'",
+            "UPDATE packs SET turn = 5; UPDATE accounts SET share = 9",
+            "UPDATE packs SET turn = 6; UPDATE accounts SET every = 9",
         ] {
             cache.connection.execute_batch(alter).expect("altered");
             let read = cache.packs().expect("read");

@@ -134,7 +134,7 @@ impl CopyBuilder {
                 continue;
             }
             let earlier = copies.iter().rev().find(|(earlier, _)| has_same_source(earlier, &snapshot));
-            let source = SnapshotSource::start(&self.from, &index, &snapshot, earlier.map(|(here, _)| here), &[])?;
+            let source = SnapshotSource::start(&self.from, &index, &snapshot, earlier.map(|(here, _)| here), None)?;
             let parent = earlier.map_or(Parent::Nothing, |(_, copy)| Parent::Snapshot(copy.id));
             let done = self.backup(source, &snapshot, parent, control.clone()).await?;
             report.bytes_new += done.bytes_new;

@@ -17,6 +17,7 @@ mod create;
 #[cfg(test)]
 mod damage;
 mod data_keys;
+mod excluded;
 mod forget;
 #[cfg(test)]
 mod healing;
@@ -95,6 +96,7 @@ pub use repair::SnapshotsRepaired;
 pub use restore::RestoreBuilder;
 pub use rewrite::RewriteBuilder;
 pub use rewrite::RewriteReport;
+pub use rewrite::SnapshotRewritten;
 pub use rotate::RotateOptions;
 pub use rotate::Rotation;
 pub use snapshots::SnapshotFilter;

@@ -1,6 +1,7 @@
 //! A snapshot as a source: its entries and their bytes once more, for another repository or a changed record.
 
 use super::Repository;
+use super::excluded::Excluded;
 use super::repair::Judge;
 use super::repair::told;
 use crate::catalog::ChunkWalk;
@@ -15,7 +16,6 @@ use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
-use crate::restore::Select;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -43,6 +43,7 @@ const LEFT_OUT_NAMED: usize = 2000;
 /// With a judge, what cannot be restored is left out and named in the verdict; without, it is a failure.
 pub(super) struct SnapshotSource {
     snapshot: Snapshot,
+    /// Patterns that were in force, for the record.
     excludes: Vec<String>,
     items: mpsc::Receiver<Item>,
     task: JoinHandle<()>,
@@ -79,7 +80,7 @@ struct Reader {
     /// `None`: every entry is as before.
     before: Option<Before>,
     judge: Option<Arc<Judge>>,
-    excluded: Select,
+    excluded: Option<Arc<Excluded>>,
     pages: Arc<dyn crate::catalog::PageSource>,
     chunks: ChunkReader,
     items: mpsc::Sender<Item>,
@@ -92,17 +93,17 @@ struct Before {
 }
 
 impl SnapshotSource {
-    /// Starts reading. `excludes` are patterns of what to leave out, as `restore --exclude` takes them.
+    /// Starts reading, without what is excluded.
     pub(super) fn start(
         repository: &Repository,
         index: &Arc<LiveIndex>,
         snapshot: &Snapshot,
         earlier: Option<&Snapshot>,
-        excludes: &[String],
+        excluded: Option<Arc<Excluded>>,
     ) -> Result<Self> {
         let earlier = Walk::new(repository.pages(index), earlier.and_then(|earlier| earlier.root));
         let before = Before { walk: earlier, ready: VecDeque::new() };
-        Self::spawn(repository, index, snapshot, excludes, (Some(before), None))
+        Self::spawn(repository, index, snapshot, excluded, (Some(before), None))
     }
 
     /// The same without what cannot be restored. The parent must be this snapshot, or have the same files.
@@ -112,29 +113,31 @@ impl SnapshotSource {
         snapshot: &Snapshot,
         judge: Arc<Judge>,
     ) -> Result<Self> {
-        Self::spawn(repository, index, snapshot, &[], (None, Some(judge)))
+        Self::spawn(repository, index, snapshot, None, (None, Some(judge)))
     }
 
     fn spawn(
         repository: &Repository,
         index: &Arc<LiveIndex>,
         snapshot: &Snapshot,
-        excludes: &[String],
+        excluded: Option<Arc<Excluded>>,
         (before, judge): (Option<Before>, Option<Arc<Judge>>),
     ) -> Result<Self> {
         let pages = repository.pages(index);
+        let excludes =
+            excluded.as_ref().map_or_else(|| snapshot.excludes.clone(), |excluded| excluded.recorded(snapshot));
         let (sender, items) = mpsc::channel(ITEMS_AHEAD);
         let reader = Reader {
             walk: Walk::new(Arc::clone(&pages), snapshot.root),
             before,
             judge,
-            excluded: Select::excluding(excludes)?,
+            excluded,
             chunks: ChunkReader::live(index, Class::Data),
             pages,
             items: sender,
         };
         let task = tokio::spawn(reader.run());
-        Ok(Self { snapshot: snapshot.clone(), excludes: excludes.to_vec(), items, task, left_out: Vec::new() })
+        Ok(Self { snapshot: snapshot.clone(), excludes, items, task, left_out: Vec::new() })
     }
 }
 
@@ -152,7 +155,7 @@ impl Reader {
     async fn entries(&mut self) -> Result<()> {
         while let Some(page) = self.next_page().await? {
             for entry in page {
-                if !self.excluded.wants(&entry.path) {
+                if self.excluded.as_ref().is_some_and(|excluded| excluded.why(&entry).is_some()) {
                     continue;
                 }
                 if let Some(judge) = &self.judge
@@ -246,9 +249,7 @@ impl Source for SnapshotSource {
     }
 
     fn excludes(&self) -> Vec<String> {
-        let mut all = self.snapshot.excludes.clone();
-        all.extend(self.excludes.iter().filter(|new| !self.snapshot.excludes.contains(new)).cloned());
-        all
+        self.excludes.clone()
     }
 
     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> std::result::Result<Verdict, SourceError> {

@@ -1,18 +1,20 @@
 //! Dropping paths from history: snapshots written anew without them.
 
 use super::Repository;
+use super::excluded;
+use super::excluded::Excluded;
 use super::reread::SnapshotSource;
 use crate::backup::Parent;
 use crate::catalog::Walk;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::event::Event;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
-use crate::restore::Select;
 use std::sync::Arc;
 
 /// The tag of a snapshot that was written anew while its origin stays.
@@ -28,33 +30,61 @@ pub struct RewriteBuilder {
     dry_run: bool,
 }
 
+/// A snapshot with entries that fit the patterns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotRewritten {
+    /// Its id.
+    pub old: SnapshotId,
+    /// The one without them; `None` after a dry run that would make it.
+    pub new: Option<SnapshotId>,
+    /// An earlier rewrite has made it.
+    pub was_there: bool,
+    /// How many entries are left out.
+    pub entries_left_out: u64,
+}
+
 /// What a rewrite did.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RewriteReport {
-    /// Old and new id, and how many entries were left out. After a dry run both are the old id.
-    pub rewritten: Vec<(SnapshotId, SnapshotId, u64)>,
+    /// Snapshots with entries that fit the patterns.
+    pub rewritten: Vec<SnapshotRewritten>,
     /// Snapshots in which nothing fits the patterns.
     pub unchanged: Vec<SnapshotId>,
+    /// Snapshots that were to be replaced and are protected: left alone.
+    pub refused: Vec<SnapshotId>,
+}
+
+/// A snapshot to be rewritten, and what comes of it.
+struct Planned {
+    snapshot: Snapshot,
+    excluded: Arc<Excluded>,
+    left_out: u64,
+    /// Entries that stay.
+    kept: u64,
+    /// They are only folders that everything stood in.
+    is_emptied: bool,
 }
 
 impl Repository {
-    /// Prepares to write snapshots anew without the entries that fit one of the patterns. The new ones keep host,
-    /// user, time and label. The old ones stay, and the new ones have the tag `rewrite`, unless
-    /// [`RewriteBuilder::forget`] is asked for. What was left out takes space until a prune.
+    /// Prepares to write snapshots anew without the entries that a backup with these patterns would have left out. The
+    /// new ones keep host, user, time and label. A snapshot that was rewritten so before is not written once more. The
+    /// old ones stay, and the new ones have the tag `rewrite`, unless [`RewriteBuilder::forget`] is asked for. What was
+    /// left out takes space until a prune.
     pub fn rewrite(&self, snapshots: Vec<Snapshot>, excludes: Vec<String>) -> RewriteBuilder {
         RewriteBuilder { repository: self.clone(), snapshots, excludes, forget: false, dry_run: false }
     }
 }
 
 impl RewriteBuilder {
-    /// Removes the old snapshots once the new ones are stored. A protected one is refused.
+    /// Removes the old snapshots once the new ones are stored. A protected one is left alone, and told.
     pub fn forget(mut self, forget: bool) -> Self {
         self.forget = forget;
         self
     }
 
-    /// Only counts what would be left out.
+    /// Only finds out what would be left out.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -66,54 +96,98 @@ impl RewriteBuilder {
     }
 
     async fn run(self, control: Control) -> Result<RewriteReport> {
-        let Self { repository, snapshots, excludes, forget, dry_run } = self;
+        let Self { repository, snapshots, excludes, forget, dry_run } = &self;
         if excludes.is_empty() {
             return Err(Error::new(Kind::Invalid, "rewrite snapshots").because("no pattern says what to leave out"));
         }
-        if let Some(kept) = snapshots.iter().find(|snapshot| forget && snapshot.is_protected) {
-            return Err(Error::new(Kind::Protected, format!("rewrite snapshot {}", kept.id)).because("it is protected"));
-        }
+        let patterns = excluded::understood(excludes)?;
         let index = repository.index().await?;
         let mut report = RewriteReport::default();
+        let mut planned = Vec::new();
+        // Whatever speaks against one of them is known before the first is changed.
         for snapshot in snapshots {
             control.check()?;
-            let left_out = repository.count_left_out(&index, &snapshot, &excludes).await?;
-            if left_out == 0 {
+            let pages = repository.pages(&index);
+            let excluded = Excluded::of(&pages, snapshot, excludes.clone(), Arc::clone(&patterns)).await?;
+            let plan = Planned::new(&control, Walk::new(pages, snapshot.root), snapshot, excluded).await?;
+            if plan.left_out == 0 {
                 report.unchanged.push(snapshot.id);
-                continue;
+            } else if *forget && snapshot.is_protected {
+                report.refused.push(snapshot.id);
+            } else if plan.is_emptied {
+                return Err(Error::new(Kind::Protected, format!("rewrite snapshot {}", snapshot.id))
+                    .because("nothing would be left in it but the folders that everything stood in")
+                    .advise("nothing was changed; 'strongroom forget' removes a snapshot as a whole"));
+            } else {
+                planned.push(plan);
             }
-            if dry_run {
-                report.rewritten.push((snapshot.id, snapshot.id, left_out));
-                continue;
-            }
-            let source = SnapshotSource::start(&repository, &index, &snapshot, Some(&snapshot), &excludes)?;
-            let mut tags = snapshot.tags.clone();
-            if !forget && !tags.iter().any(|tag| tag == TAG) {
-                tags.push(TAG.to_owned());
-            }
-            let again = repository.again(source, &snapshot).tags(tags).parent(Parent::Snapshot(snapshot.id));
-            let Some(new) = again.run(control.clone()).await?.snapshot else {
-                return Err(Error::new(Kind::Bug, "rewrite a snapshot").because("the backup stored none"));
+        }
+        let earlier = repository.list_snapshots().await?.snapshots;
+        for plan in planned {
+            control.check()?;
+            let old = plan.snapshot.id;
+            let there = earlier.iter().find(|other| plan.is_done_by(other)).map(|other| other.id);
+            let new = match there {
+                None if !dry_run => Some(self.write(&control, &index, &plan).await?),
+                there => there,
             };
-            if forget {
-                repository.forget(&[snapshot.id]).await?;
+            if *forget && !dry_run {
+                repository.forget(&[old]).await?;
             }
-            report.rewritten.push((snapshot.id, new.id, left_out));
+            let entries_left_out = plan.left_out;
+            report.rewritten.push(SnapshotRewritten { old, new, was_there: there.is_some(), entries_left_out });
         }
         Ok(report)
     }
+
+    async fn write(&self, control: &Control, index: &Arc<LiveIndex>, plan: &Planned) -> Result<SnapshotId> {
+        let Planned { snapshot, excluded, .. } = plan;
+        let excluded = Some(Arc::clone(excluded));
+        let source = SnapshotSource::start(&self.repository, index, snapshot, Some(snapshot), excluded)?;
+        let mut tags = snapshot.tags.clone();
+        if !self.forget && !tags.iter().any(|tag| tag == TAG) {
+            tags.push(TAG.to_owned());
+        }
+        let again = self.repository.again(source, snapshot).tags(tags).parent(Parent::Snapshot(snapshot.id));
+        // What stays is no news.
+        match again.run(control.unheard()).await?.snapshot {
+            Some(new) => Ok(new.id),
+            None => Err(Error::new(Kind::Bug, "rewrite a snapshot").because("the backup stored none")),
+        }
+    }
 }
 
-impl Repository {
-    /// Entries that fit one of the patterns, with all below them.
-    async fn count_left_out(&self, index: &Arc<LiveIndex>, snapshot: &Snapshot, excludes: &[String]) -> Result<u64> {
-        let excluded = Select::excluding(excludes)?;
-        let mut walk = Walk::new(self.pages(index), snapshot.root);
-        let mut count = 0;
+impl Planned {
+    /// Counts and tells what is left out.
+    async fn new(control: &Control, mut walk: Walk, snapshot: &Snapshot, excluded: Excluded) -> Result<Self> {
+        let (mut left_out, mut kept, mut is_emptied) = (0, 0, true);
         while let Some(page) = walk.next_page().await? {
-            count += page.iter().filter(|entry| !excluded.wants(&entry.path)).map(|_| 1u64).sum::<u64>();
+            control.check()?;
+            for entry in page {
+                let Some((why, is_itself)) = excluded.why(&entry) else {
+                    kept += 1;
+                    is_emptied &= excluded.is_frame(&entry);
+                    continue;
+                };
+                left_out += 1;
+                if is_itself && control.is_watched() {
+                    let reason = format!("from snapshot {:.8}, {why}", snapshot.id.to_string());
+                    control.tell(Event::Skipped { path: entry.path, reason });
+                }
+            }
+            // Whoever listens may keep up: a page has fewer entries than events are kept.
+            tokio::task::yield_now().await;
         }
-        Ok(count)
+        Ok(Self { snapshot: snapshot.clone(), excluded: Arc::new(excluded), left_out, kept, is_emptied })
+    }
+
+    /// Whether an earlier rewrite has made `other` of it, with the same patterns.
+    fn is_done_by(&self, other: &Snapshot) -> bool {
+        other.parent == Some(self.snapshot.id)
+            && other.tags.iter().any(|tag| tag == TAG)
+            && other.started == self.snapshot.started
+            && other.excludes == self.excluded.recorded(&self.snapshot)
+            && other.counts.entries == self.kept
     }
 }
 

@@ -21,7 +21,7 @@ const FETCHES_MAX: usize = 8;
 pub struct SnapshotFilter {
     /// The host is one of these.
     pub hosts: Vec<String>,
-    /// All tags of one of these lists are there.
+    /// All tags of one of these lists are there; an empty list stands for no tags at all.
     pub tags: Vec<Vec<String>>,
     /// Every one of these paths was backed up.
     pub paths: Vec<Vec<u8>>,
@@ -31,9 +31,13 @@ impl SnapshotFilter {
     /// Whether a snapshot passes.
     pub fn matches(&self, snapshot: &Snapshot) -> bool {
         (self.hosts.is_empty() || self.hosts.contains(&snapshot.host))
-            && (self.tags.is_empty() || self.tags.iter().any(|all| all.iter().all(|tag| snapshot.tags.contains(tag))))
+            && (self.tags.is_empty() || self.tags.iter().any(|all| has_tags(snapshot, all)))
             && self.paths.iter().all(|path| snapshot.paths.contains(path))
     }
+}
+
+fn has_tags(snapshot: &Snapshot, all: &[String]) -> bool {
+    if all.is_empty() { snapshot.tags.is_empty() } else { all.iter().all(|tag| snapshot.tags.contains(tag)) }
 }
 
 /// All snapshots of a repository, as far as their records can be read.

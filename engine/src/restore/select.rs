@@ -29,11 +29,6 @@ impl Select {
         })
     }
 
-    /// Everything but what fits one of these patterns.
-    pub(crate) fn excluding(patterns: &[String]) -> Result<Self> {
-        Ok(Self { include: None, exclude: globs(patterns, &[])? })
-    }
-
     /// True when the entry at `path` (as it stands in the snapshot) is to be restored.
     pub(crate) fn wants(&self, path: &EntryPath) -> bool {
         match (&self.include, &self.exclude) {

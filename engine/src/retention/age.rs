@@ -15,7 +15,7 @@ pub struct Age {
 
 /// The text names no age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write numbers with y, m, w, d or h, longest first, as in 1y6m or 30d")]
+#[error("write numbers from 1 to 9999 with y, m, w, d or h, longest first, as in 1y6m or 30d")]
 pub struct AgeError;
 
 impl Age {

@@ -13,6 +13,7 @@ use strongroom::FetchReport;
 use strongroom::IndexRepaired;
 use strongroom::Name;
 use strongroom::PacksRepaired;
+use strongroom::SnapshotRepaired;
 use strongroom::SnapshotsRepaired;
 
 /// Ids as scripts want them.
@@ -180,4 +181,16 @@ pub fn snapshots(context: &Context, report: &SnapshotsRepaired, dry_run: bool, f
     }
     let what = if dry_run { "to be repaired" } else { "repaired" };
     show.say(&format!("snapshots {what}: {repaired}, whole: {whole}, beyond repair: {hopeless}"))
+}
+
+/// Snapshots that have lost data and may not be replaced.
+pub fn refused(context: &Context, refused: &[SnapshotRepaired], dry_run: bool) {
+    let left = if dry_run { "would be left as it is" } else { "was left as it is" };
+    for one in refused {
+        let (id, lost) = (short(&one.old), counted(one.entries_left_out, "entry"));
+        context.show.warn(&format!("snapshot {id} lacks {lost}, is protected and {left}"));
+    }
+    if !refused.is_empty() {
+        context.show.note("hint: 'strongroom unprotect' takes the protection of a snapshot away");
+    }
 }

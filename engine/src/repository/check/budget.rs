@@ -73,7 +73,8 @@ impl ReadBudget {
     }
 
     /// What this run may read: what the time since the last one gives, and what that one left or used too much.
-    fn allowance(&self, bytes: u64, account: Option<Account>, now: i64) -> i64 {
+    /// After a run with another budget it is what this one gives for its time, or a day of it, without what was read then.
+    fn allowance(&self, bytes: u64, account: Option<Account>, now: i64, read_since: impl Fn(i64) -> u64) -> i64 {
         let saved = account.map_or(0, |account| account.saved);
         let Some(time) = self.every else { return signed(bytes.into()).saturating_add(saved.min(0)) };
         let longest = time.as_secs().max(WEEK_SECONDS);
@@ -83,7 +84,22 @@ impl ReadBudget {
             Some(account) => u64::try_from(now.saturating_sub(account.at)).unwrap_or(0).min(longest),
         };
         let earned = |seconds: u64| signed(u128::from(bytes) * u128::from(seconds) / u128::from(time.as_secs().max(1)));
+        if account.is_some_and(|account| account.budget != self.numbers()) {
+            let window = time.as_secs().min(DAY_SECONDS);
+            let read = read_since(now.saturating_sub(signed(window.into())));
+            return earned(window).saturating_sub(signed(read.into())).max(0);
+        }
         saved.saturating_add(earned(since)).min(earned(longest))
+    }
+
+    /// What tells this budget from others.
+    fn numbers(&self) -> (i64, i64) {
+        let share = match self.share {
+            BudgetShare::Percent(percent) => i64::from_le_bytes(percent.to_le_bytes()),
+            // Percentages are above 0, and so are their bits.
+            BudgetShare::Bytes(bytes) => signed(bytes.into()).saturating_neg(),
+        };
+        (share, self.every.map_or(0, |time| signed(time.as_secs().into())))
     }
 
     /// How long so many bytes take.
@@ -171,7 +187,7 @@ impl Ledger {
         if let ReadData::Budget(budget) = read_data {
             let bytes = budget.bytes(total(packs))?;
             let account = ledger.file.as_ref().and_then(Verified::account);
-            let allowed = budget.allowance(bytes, account, now);
+            let allowed = budget.allowance(bytes, account, now, |since| ledger.read_since(packs, since));
             ledger.plan = Some(Plan { budget, bytes, allowed, left: allowed });
             ledger.save();
         }
@@ -233,6 +249,12 @@ impl Ledger {
         });
     }
 
+    /// Bytes of the packs that were read after that time.
+    fn read_since(&self, packs: &[StoredPack], since: i64) -> u64 {
+        let is_read = |pack: &&StoredPack| self.seen.get(&pack.id).is_some_and(|seen| seen.at > since);
+        packs.iter().filter(is_read).map(|pack| pack.length).sum()
+    }
+
     fn is_verified(&self, pack: &StoredPack) -> bool {
         self.seen.get(&pack.id).is_some_and(|seen| seen.is_whole)
     }
@@ -250,8 +272,9 @@ impl Ledger {
 
     /// What is left is written down with every pack: a run that is stopped has used no more than it read.
     fn save(&mut self) {
-        let (now, left) = (self.now, self.plan.as_ref().map_or(0, |plan| plan.left));
-        self.ask(|file| file.set_account(Account { at: now, saved: left }));
+        let Some(Plan { budget, left, .. }) = &self.plan else { return };
+        let account = Account { at: self.now, saved: *left, budget: budget.numbers() };
+        self.ask(|file| file.set_account(account));
     }
 
     /// After the first error the file is left alone.

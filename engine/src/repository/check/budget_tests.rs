@@ -174,6 +174,20 @@ async fn a_budget_for_a_time_gives_what_the_time_since_the_last_run_gives() {
 }
 
 #[tokio::test]
+async fn a_new_budget_counts_what_was_read_as_its_own() {
+    let scene = Scene::new().await;
+    let (read, _) = scene.read(percent(10.0, DAY)).await;
+    assert_eq!(scene.read(percent(10.0, DAY)).await.1.allowed, 0);
+    let (more, all) = scene.read(percent(100.0, DAY)).await;
+    assert_eq!(all.allowed, scene.stored() - read);
+    assert!(read > 0 && read + more >= scene.stored() && all.packs_unverified == 0, "{read} {more}");
+    // The other way round everything was read already, a day long.
+    assert_eq!(scene.read(percent(10.0, DAY)).await.1.allowed, 0);
+    scene.clock.go(DAY);
+    assert!(scene.read(percent(10.0, DAY)).await.1.allowed > 0);
+}
+
+#[tokio::test]
 async fn a_clock_that_jumps_keeps_no_pack_from_its_turn() {
     let scene = Scene::new().await;
     let tenth = percent(10.0, DAY);
@@ -217,7 +231,7 @@ async fn a_damaged_pack_is_told_every_time_and_keeps_nothing_from_being_read() {
         assert_eq!(told, damaged.iter().map(|pack| Name::Pack(*pack).to_string()).collect());
         scene.clock.go(DAY);
         // Debts of whole packs are paid, so that the least budget reads again.
-        scene.sql("DELETE FROM budgets");
+        scene.sql("DELETE FROM accounts");
     }
     let report = scene.check(ReadData::Budget(each_run(1))).await;
     assert_eq!(report.budget.expect("a budget").packs_unverified, 3, "the new packs were read beside the damaged ones");
@@ -261,7 +275,7 @@ async fn a_cache_that_is_lost_or_spoilt_only_starts_over() {
     let spoil: [&dyn Fn(); 4] = [
         &|| std::fs::remove_file(scene.cache.path().join("verified.sqlite")).expect("removed"),
         &|| std::fs::write(scene.cache.path().join("verified.sqlite"), [0x5a; 9_000]).expect("written"),
-        &|| scene.sql("UPDATE packs SET turn = turn + 1; UPDATE budgets SET saved = 'x'"),
+        &|| scene.sql("UPDATE packs SET turn = turn + 1; UPDATE accounts SET saved = 'x'"),
         &|| scene.sql("DROP TABLE packs; CREATE TABLE packs (x)"),
     ];
     for (number, spoil) in spoil.iter().enumerate() {

@@ -30,6 +30,8 @@ pub(crate) use inspect::open_at;
 pub(crate) use inspect::stat_at;
 pub(crate) use listing::Dirents;
 pub(crate) use listing::Listing;
+pub(crate) use patterns::Pattern;
+pub(crate) use patterns::Patterns;
 
 use crate::entry::EntryPath;
 use crate::error::Result;
@@ -38,8 +40,6 @@ use crate::source::Source;
 use crate::source::SourceError;
 use crate::verdict::Verdict;
 use ahead::Ahead;
-use patterns::Pattern;
-use patterns::Patterns;
 use place::Places;
 use rules::Marker;
 use rules::Rules;

@@ -15,10 +15,10 @@ use globset::GlobSetBuilder;
 
 /// A pattern as it was asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
-    pub(super) text: String,
+pub(crate) struct Pattern {
+    pub(crate) text: String,
     /// What is told of the things it leaves out.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 impl From<String> for Pattern {
@@ -29,7 +29,7 @@ impl From<String> for Pattern {
 
 /// A list of patterns, ready to match.
 #[derive(Debug)]
-pub(super) struct Patterns {
+pub(crate) struct Patterns {
     /// What each pattern means, in the order given.
     meanings: Vec<Meaning>,
     /// Patterns of one component, matched against names only: the cheap and common case.
@@ -58,11 +58,11 @@ struct NumberedBuilder {
 }
 
 impl Patterns {
-    /// Understands `patterns`; `Invalid` names the one that makes no sense. Empty ones are ignored.
-    pub(super) fn parse(patterns: &[Pattern], ignore_case: bool) -> Result<Self> {
+    /// Understands `patterns`; `Invalid` names the one that makes no sense.
+    pub(crate) fn parse(patterns: &[Pattern], ignore_case: bool) -> Result<Self> {
         let mut meanings = Vec::new();
         let (mut names, mut paths) = (NumberedBuilder::new(), NumberedBuilder::new());
-        for Pattern { text: pattern, reason } in patterns.iter().filter(|pattern| !pattern.text.is_empty()) {
+        for Pattern { text: pattern, reason } in patterns {
             let (takes_back, text) = match pattern.strip_prefix('!') {
                 Some(rest) => (true, rest),
                 None => (false, pattern.as_str()),
@@ -70,7 +70,8 @@ impl Patterns {
             let reason = reason.clone();
             let (text, directories_only) = simplified(text);
             if text.is_empty() {
-                return Err(Error::new(Kind::Invalid, format!("cannot understand the exclude pattern {pattern:?}")));
+                let error = Error::new(Kind::Invalid, format!("cannot understand the exclude pattern {pattern:?}"));
+                return Err(if pattern.is_empty() { error.because("it is empty") } else { error });
             }
             let number = meanings.len();
             meanings.push(Meaning { takes_back, directories_only, reason });
@@ -92,12 +93,12 @@ impl Patterns {
     }
 
     /// True when there is no pattern.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.meanings.is_empty()
     }
 
     /// Why the item at the absolute path `real` is excluded, if it is; its ancestors are not considered.
-    pub(super) fn why_excluded(&self, real: &[u8], is_directory: bool) -> Option<&str> {
+    pub(crate) fn why_excluded(&self, real: &[u8], is_directory: bool) -> Option<&str> {
         if self.is_empty() {
             return None;
         }
@@ -109,7 +110,7 @@ impl Patterns {
     }
 
     /// The same where `real` or any directory above it is excluded.
-    pub(super) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
+    pub(crate) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
         let above = real.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0).map(|(at, _)| at);
         above
             .filter_map(|end| real.get(..end))
@@ -276,7 +277,6 @@ mod tests {
             (".git", "/x/.git/config", true),
             ("./foo", "/x/foo", true),
             ("Foo", "/foo", false),
-            ("", "/foo", false),
         ] {
             assert_eq!(excluded(patterns, path), expected, "{patterns:?} on {path:?}");
         }
@@ -302,6 +302,8 @@ mod tests {
         let error = Patterns::parse(&["[a".to_string().into()], false).expect_err("an open class");
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.to_string().contains("[a"), "{error}");
-        assert!(Patterns::parse(&["!".to_string().into()], false).is_err());
+        for empty in ["", "!", "!."] {
+            assert!(Patterns::parse(&[empty.to_string().into()], false).is_err(), "{empty:?}");
+        }
     }
 }

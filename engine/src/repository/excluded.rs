@@ -1,0 +1,195 @@
+//! What patterns leave out of a snapshot that is there: what a backup of the same files would have left out.
+
+use crate::catalog;
+use crate::catalog::PageSource;
+use crate::entry::Entry;
+use crate::entry::EntryPath;
+use crate::entry::FileKind;
+use crate::error::Result;
+use crate::format::snapshot::Snapshot;
+use crate::source::Pattern;
+use crate::source::Patterns;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The kind of source that stands below absolute paths.
+const FOLDER: &str = "folder";
+
+/// Patterns, and where the files of one snapshot were.
+///
+/// Patterns mean absolute paths. A snapshot's record has those of what was asked for, and its entries have the end of
+/// them: all of it, or less where a relative path was given.
+pub(super) struct Excluded {
+    texts: Vec<String>,
+    patterns: Arc<Patterns>,
+    /// What was asked for: where it stands in the snapshot (nothing: at the root), and its absolute path (`/` is nothing).
+    places: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// A path that was asked for, and where it may stand in the snapshot: the longest first, the root last.
+struct Asked {
+    real: Vec<u8>,
+    ends: Vec<Vec<u8>>,
+}
+
+/// Understands the patterns; one that makes no sense is `Invalid`.
+pub(super) fn understood(patterns: &[String]) -> Result<Arc<Patterns>> {
+    let patterns: Vec<Pattern> = patterns.iter().cloned().map(Pattern::from).collect();
+    Ok(Arc::new(Patterns::parse(&patterns, false)?))
+}
+
+impl Excluded {
+    /// Finds out where the entries of `snapshot` were.
+    pub(super) async fn of(
+        pages: &Arc<dyn PageSource>,
+        snapshot: &Snapshot,
+        texts: Vec<String>,
+        patterns: Arc<Patterns>,
+    ) -> Result<Self> {
+        let mut this = Self { texts, patterns, places: BTreeMap::new() };
+        if snapshot.source_kind != FOLDER {
+            // The names of other sources stand at the root, and were never anywhere else.
+            this.places.insert(Vec::new(), Vec::new());
+            return Ok(this);
+        }
+        let mut asked: Vec<Asked> = Vec::new();
+        for path in &snapshot.paths {
+            asked.push(Asked::find(pages, snapshot, path).await?);
+        }
+        loop {
+            this.places = placed(&asked);
+            // What nobody has asked for tells that one of the paths stands further above.
+            let Some(stray) = this.stray(pages, snapshot).await? else { return Ok(this) };
+            let mut best: Option<(usize, &mut Asked)> = None;
+            for one in &mut asked {
+                let above = one.ends.iter().skip(1).find(|end| is_within(stray.as_bytes(), end)).map(Vec::len);
+                if let Some(length) = above
+                    && best.as_ref().is_none_or(|(longest, _)| length > *longest)
+                {
+                    best = Some((length, one));
+                }
+            }
+            let Some((length, one)) = best else { return Ok(this) };
+            one.ends.retain(|end| end.len() <= length);
+        }
+    }
+
+    /// The patterns that the record of the snapshot without these entries names.
+    pub(super) fn recorded(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut all = snapshot.excludes.clone();
+        all.extend(self.texts.iter().filter(|new| !snapshot.excludes.contains(new)).cloned());
+        all
+    }
+
+    /// Why the entry is left out, if it is, and whether for its own sake and not with a folder above it.
+    pub(super) fn why(&self, entry: &Entry) -> Option<(&str, bool)> {
+        let bytes = entry.path.as_bytes();
+        let mut real = self.places.get(&b""[..]).cloned();
+        for end in ends(bytes) {
+            let path = bytes.get(..end).unwrap_or(bytes);
+            let is_directory = end < bytes.len() || entry.metadata.kind == FileKind::Directory;
+            let why = match (self.places.get(path), &mut real) {
+                (Some(asked), _) => {
+                    real = Some(asked.clone());
+                    self.patterns.why_excluded_within(asked, is_directory)
+                }
+                (None, Some(real)) => {
+                    real.push(b'/');
+                    real.extend_from_slice(name(path));
+                    self.patterns.why_excluded(real, is_directory)
+                }
+                (None, None) if self.leads(path) => None,
+                // No path tells where it was: then it is taken for where it stands.
+                (None, None) => {
+                    let taken = [b"/", path].concat();
+                    let why = self.patterns.why_excluded_within(&taken, is_directory);
+                    real = Some(taken);
+                    why
+                }
+            };
+            if let Some(why) = why {
+                return Some((why, end == bytes.len()));
+            }
+        }
+        None
+    }
+
+    /// Whether the entry says nothing but where something was asked for: a folder that leads there, or is it.
+    pub(super) fn is_frame(&self, entry: &Entry) -> bool {
+        let path = entry.path.as_bytes();
+        entry.metadata.kind == FileKind::Directory && (self.places.contains_key(path) || self.leads(path))
+    }
+
+    /// Whether something that was asked for stands below.
+    fn leads(&self, path: &[u8]) -> bool {
+        let below = [path, b"/"].concat();
+        self.places.range(below.clone()..).next().is_some_and(|(place, _)| place.starts_with(&below))
+    }
+
+    /// The first entry that neither was asked for, with what is above it, nor leads to what was.
+    async fn stray(&self, pages: &Arc<dyn PageSource>, snapshot: &Snapshot) -> Result<Option<EntryPath>> {
+        let is_covered = |path: &[u8]| self.places.keys().any(|place| is_within(path, place));
+        let above = self.places.keys().flat_map(|place| ends(place).map(|end| place.get(..end).unwrap_or_default()));
+        let leading: BTreeSet<&[u8]> = above.chain([&b""[..]]).filter(|path| !is_covered(path)).collect();
+        for path in leading {
+            let directory = EntryPath::parse(path).ok();
+            let children = catalog::children(Arc::clone(pages), snapshot.root, directory.as_ref()).await?;
+            let mut paths = children.into_iter().map(|child| child.path);
+            if let Some(stray) = paths.find(|path| !is_covered(path.as_bytes()) && !self.leads(path.as_bytes())) {
+                return Ok(Some(stray));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Asked {
+    /// Looks up which ends of the path are entries.
+    async fn find(pages: &Arc<dyn PageSource>, snapshot: &Snapshot, path: &[u8]) -> Result<Self> {
+        let real = path.strip_suffix(b"/").unwrap_or(path).to_vec();
+        let mut ends = Vec::new();
+        for (at, _) in real.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let Some(Ok(end)) = real.get(at + 1..).map(EntryPath::parse) else { continue };
+            if catalog::find(Arc::clone(pages), snapshot.root, &end).await?.is_some() {
+                ends.push(end.as_bytes().to_vec());
+            }
+        }
+        ends.push(Vec::new());
+        Ok(Self { real, ends })
+    }
+}
+
+/// The first choice for each path: where it stands as a part of another one that was asked for, or else its longest end.
+fn placed(asked: &[Asked]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut outermost: Vec<&Asked> = asked.iter().collect();
+    outermost.sort_by_key(|one| one.real.len());
+    let mut places: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for one in outermost {
+        let inside = |(place, real): (&Vec<u8>, &Vec<u8>)| {
+            let rest = one.real.strip_prefix(real.as_slice())?.strip_prefix(b"/")?;
+            Some(if place.is_empty() { rest.to_vec() } else { [place.as_slice(), b"/", rest].concat() })
+        };
+        let inside = places.iter().filter_map(inside).find(|end| one.ends.contains(end));
+        if let Some(end) = inside.or_else(|| one.ends.first().cloned()) {
+            places.insert(end, one.real.clone());
+        }
+    }
+    places
+}
+
+/// Where each part of a path ends.
+fn ends(path: &[u8]) -> impl Iterator<Item = usize> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.chain((!path.is_empty()).then_some(path.len()))
+}
+
+/// The last part of a path.
+fn name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// Whether `path` is `above`, or stands below it; everything stands below the root.
+fn is_within(path: &[u8], above: &[u8]) -> bool {
+    above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
