@@ -17,6 +17,8 @@ mod create;
 #[cfg(test)]
 mod damage;
 mod data_keys;
+#[cfg(test)]
+mod distrusting;
 mod forget;
 #[cfg(test)]
 mod healing;

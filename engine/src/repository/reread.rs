@@ -12,6 +12,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::error::Error;
 use crate::error::Result;
+use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
@@ -44,9 +45,21 @@ const LEFT_OUT_NAMED: usize = 2000;
 pub(super) struct SnapshotSource {
     snapshot: Snapshot,
     excludes: Vec<String>,
+    origin: Origin,
     items: mpsc::Receiver<Item>,
-    task: JoinHandle<()>,
+    /// Reads once the source runs.
+    task: Option<JoinHandle<()>>,
     left_out: Vec<String>,
+}
+
+/// Where a snapshot is read, and what its entries are compared with.
+#[derive(Clone)]
+struct Origin {
+    repository: Repository,
+    index: Arc<LiveIndex>,
+    /// The root of the earlier snapshot; `None`: every entry is as before.
+    before: Option<Option<PageRef>>,
+    judge: Option<Arc<Judge>>,
 }
 
 /// What the task gives the thread.
@@ -92,7 +105,7 @@ struct Before {
 }
 
 impl SnapshotSource {
-    /// Starts reading. `excludes` are patterns of what to leave out, as `restore --exclude` takes them.
+    /// To be read when it runs. `excludes` are patterns of what to leave out, as `restore --exclude` takes them.
     pub(super) fn start(
         repository: &Repository,
         index: &Arc<LiveIndex>,
@@ -100,9 +113,9 @@ impl SnapshotSource {
         earlier: Option<&Snapshot>,
         excludes: &[String],
     ) -> Result<Self> {
-        let earlier = Walk::new(repository.pages(index), earlier.and_then(|earlier| earlier.root));
-        let before = Before { walk: earlier, ready: VecDeque::new() };
-        Self::spawn(repository, index, snapshot, excludes, (Some(before), None))
+        let before = Some(earlier.and_then(|earlier| earlier.root));
+        let (repository, index) = (repository.clone(), Arc::clone(index));
+        Self::new(snapshot, excludes, Origin { repository, index, before, judge: None })
     }
 
     /// The same without what cannot be restored. The parent must be this snapshot, or have the same files.
@@ -112,29 +125,35 @@ impl SnapshotSource {
         snapshot: &Snapshot,
         judge: Arc<Judge>,
     ) -> Result<Self> {
-        Self::spawn(repository, index, snapshot, &[], (None, Some(judge)))
+        let (repository, index) = (repository.clone(), Arc::clone(index));
+        Self::new(snapshot, &[], Origin { repository, index, before: None, judge: Some(judge) })
     }
 
-    fn spawn(
-        repository: &Repository,
-        index: &Arc<LiveIndex>,
-        snapshot: &Snapshot,
-        excludes: &[String],
-        (before, judge): (Option<Before>, Option<Arc<Judge>>),
-    ) -> Result<Self> {
+    fn new(snapshot: &Snapshot, excludes: &[String], origin: Origin) -> Result<Self> {
+        // Patterns that make no sense are found before anything is stored.
+        Select::excluding(excludes)?;
+        let (_, items) = mpsc::channel(1);
+        let (snapshot, excludes) = (snapshot.clone(), excludes.to_vec());
+        Ok(Self { snapshot, excludes, origin, items, task: None, left_out: Vec::new() })
+    }
+
+    fn start_reading(&mut self) -> Result<()> {
+        let Origin { repository, index, before, judge } = &self.origin;
         let pages = repository.pages(index);
         let (sender, items) = mpsc::channel(ITEMS_AHEAD);
+        let before = before.map(|root| Before { walk: Walk::new(Arc::clone(&pages), root), ready: VecDeque::new() });
         let reader = Reader {
-            walk: Walk::new(Arc::clone(&pages), snapshot.root),
+            walk: Walk::new(Arc::clone(&pages), self.snapshot.root),
             before,
-            judge,
-            excluded: Select::excluding(excludes)?,
+            judge: judge.clone(),
+            excluded: Select::excluding(&self.excludes)?,
             chunks: ChunkReader::live(index, Class::Data),
             pages,
             items: sender,
         };
-        let task = tokio::spawn(reader.run());
-        Ok(Self { snapshot: snapshot.clone(), excludes: excludes.to_vec(), items, task, left_out: Vec::new() })
+        self.items = items;
+        self.task = Some(tokio::spawn(reader.run()));
+        Ok(())
     }
 }
 
@@ -251,7 +270,13 @@ impl Source for SnapshotSource {
         all
     }
 
+    fn again(&self) -> Option<Box<dyn Source>> {
+        let again = Self::new(&self.snapshot, &self.excludes, self.origin.clone());
+        again.ok().map(|again| Box::new(again) as Box<dyn Source>)
+    }
+
     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> std::result::Result<Verdict, SourceError> {
+        self.start_reading().map_err(|error| unreadable(Some(error)))?;
         loop {
             match self.items.blocking_recv() {
                 Some(Item::Entry(again)) => self.give(*again, sink)?,
@@ -330,6 +355,8 @@ fn unreadable(error: Option<Error>) -> SourceError {
 
 impl Drop for SnapshotSource {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
