@@ -64,6 +64,7 @@ pub use compare::DiskChange;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
 pub use copy::CopyBuilder;
+pub use copy::CopyFailed;
 pub use copy::CopyReport;
 pub use create::CreateOptions;
 pub use create::Created;

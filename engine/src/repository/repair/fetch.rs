@@ -16,6 +16,8 @@ use crate::repository::copy::has_same_source;
 use crate::repository::copy::is_copy;
 use crate::repository::reread::SnapshotSource;
 use std::cmp::Reverse;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Snapshots of the other repository that are tried for each one here.
@@ -71,9 +73,11 @@ impl FetchBuilder {
 
     async fn run(self, control: Control) -> Result<FetchReport> {
         let Self { repository, other, snapshots, dry_run } = &self;
-        if repository.id() == other.id() {
+        if is_same_place(repository, other) {
             let doing = "fetch lost data from another repository";
-            return Err(Error::new(Kind::Invalid, doing).because("both are the same repository"));
+            return Err(Error::new(Kind::Invalid, doing)
+                .because("both are the same repository, at the same place")
+                .advise("name another one that has the same files, or a copy of this one in another place"));
         }
         let there = other.list_snapshots().await?.snapshots;
         let source = Arc::new(Judge::new(other, false).await?);
@@ -116,6 +120,17 @@ impl FetchBuilder {
         }
         Ok(report)
     }
+}
+
+/// Whether both are one repository. A copy of it that stands elsewhere may have what is lost here.
+fn is_same_place(one: &Repository, other: &Repository) -> bool {
+    let (first, second) = (one.store().backend(), other.store().backend());
+    let place = |folder: PathBuf| std::fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()));
+    one.id() == other.id()
+        && match (first.folder().and_then(place), second.folder().and_then(place)) {
+            (Some(one), Some(other)) => one == other,
+            _ => first.describe() == second.describe(),
+        }
 }
 
 fn count(missing: &Missing) -> u64 {
