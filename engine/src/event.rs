@@ -38,6 +38,13 @@ impl Counters {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 
+    /// For a job that begins again; warnings were given all the same.
+    pub(crate) fn restart(&self) {
+        let counters =
+            [&self.entries_done, &self.entries_total, &self.bytes_done, &self.bytes_total, &self.bytes_stored];
+        counters.into_iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+    }
+
     pub(crate) fn read(&self) -> Progress {
         Progress {
             entries_done: self.entries_done.load(Ordering::Relaxed),

@@ -130,6 +130,7 @@ pub use repository::CompareOptions;
 pub use repository::ConfigView;
 pub use repository::ContentReader;
 pub use repository::CopyBuilder;
+pub use repository::CopyFailed;
 pub use repository::CopyReport;
 pub use repository::CreateOptions;
 pub use repository::Created;

@@ -122,6 +122,9 @@ pub const PENDING_SECONDS_MAX: u64 = 24 * 3600;
 /// Times that a backup validates its snapshot before it gives up.
 pub const VALIDATIONS_MAX: usize = 6;
 
+/// Times that a backup is begun when data that it relied on has gone or is damaged, and its source can be read again.
+pub const BACKUP_ATTEMPTS_MAX: usize = 4;
+
 /// Worker threads of a backup at most: the one thread that reads and cuts feeds no more, and every worker holds
 /// about 20 MiB of segments and two batch buffers.
 pub const BACKUP_THREADS_MAX: usize = 6;

@@ -19,6 +19,7 @@ use strongroom::BudgetReport;
 use strongroom::CheckReport;
 use strongroom::ReadData;
 use strongroom::Repository;
+use strongroom::UnknownKey;
 
 /// Checks the structure, and as much of the data as asked.
 pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
@@ -45,7 +46,10 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
     }
     let problems = counted(report.problems_total, "problem");
     let is_newer = report.problems_newer == report.problems_total;
+    let unknown_key = UnknownKey.to_string();
+    let is_locked = is_newer && report.problems.iter().any(|problem| problem.message.contains(&unknown_key));
     let failure = match is_newer {
+        true if is_locked => Failure::new(Exit::Newer, format!("the key in use does not open everything: {problems}")),
         true => Failure::new(Exit::Newer, format!("a newer program has written to the repository: {problems}")),
         false => Failure::new(Exit::Damaged, format!("the repository is damaged: {problems}")),
     };
@@ -54,7 +58,11 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         Ok(()) => failure,
         Err(why) => failure.because(format!("not all of them could be written: {}", why.because.join(": "))),
     };
-    Err(failure.hint(if is_newer { "check it with that program".to_owned() } else { advice(&report) }))
+    Err(failure.hint(match is_newer {
+        true if is_locked => "unlock with a key that was made when the root key was changed, or later".to_owned(),
+        true => "check it with that program".to_owned(),
+        false => advice(&report),
+    }))
 }
 
 /// What helps, in the order in which it saves most.
@@ -74,20 +82,25 @@ fn advice(report: &CheckReport) -> String {
     // Packs that were dealt with are condemned.
     let is_condemned = |problem: &strongroom::Problem| problem.message.contains("it is condemned");
     let packs = || report.problems.iter().filter(|problem| problem.object.starts_with("packs/"));
-    if packs().any(|problem| !is_condemned(problem)) {
+    let (is_mark_lost, is_data_lost) = (has(&["gc/"]), has(&["chunk ", "catalog page "]));
+    if is_mark_lost {
+        verbs
+            .push("deleting by hand what is damaged under gc/, when no prune runs on any host and before the next one");
+    }
+    // Without it a backup relies on what is damaged in packs that nobody has read, and a prune keeps them.
+    let is_unread = is_data_lost && packs().next().is_none() && report.packs_condemned == 0;
+    if is_mark_lost || is_unread || packs().any(|problem| !is_condemned(problem)) {
         verbs.push("'strongroom repair packs'");
     }
-    if packs().next().is_some() || has(&["chunk ", "catalog page "]) {
+    if packs().next().is_some() || is_data_lost {
         verbs.push("a backup of what is still there");
         verbs.push("'strongroom repair snapshots --all'");
+        verbs.push("'strongroom forget ID' for what is beyond repair");
     }
     if packs().any(is_condemned) {
         verbs.push("'strongroom prune'");
     }
     let look = "look at the disk first";
-    if has(&["gc/"]) {
-        verbs.push("deleting by hand what is damaged under gc/, which is safe when no prune runs on any host");
-    }
     if has(&["pending/"]) {
         verbs.push("deleting by hand what is damaged under pending/, which is safe when no backup runs on any host");
     }
@@ -135,7 +148,8 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     }
     if let (Some(packs @ 1..), Some(size)) = (report.packs_unneeded, report.bytes_unneeded) {
         let (packs, them) = (counted(packs, "pack"), if packs == 1 { "it" } else { "them" });
-        show.say(&format!("no snapshot needs {packs} of {}: a prune removes {them}", bytes(size)))?;
+        let size = bytes(size);
+        show.say(&format!("no snapshot needs {packs} of {size}: a prune removes {them}, young ones after two days"))?;
     }
     if report.packs_condemned > 0 {
         let packs = counted(report.packs_condemned, "pack");

@@ -9,9 +9,11 @@ use crate::show::drive;
 use crate::show::message;
 use crate::show::short;
 use crate::show::told;
+use crate::show::unless_closed;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 use strongroom::CopyReport;
+use strongroom::Name;
 use strongroom::Repository;
 use strongroom::SnapshotId;
 
@@ -34,12 +36,27 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
     copy = args.threads.into_iter().fold(copy, |copy, count| copy.threads(count.into()));
     copy = args.limit_upload.into_iter().fold(copy, |copy, kib| copy.limit_upload(u64::from(kib) * 1024));
     let report = drive(copy.start(), &context.show, &context.interrupt, false).await?;
-    told(tell(context, &report, args.dry_run), || match args.dry_run {
+    let shown = tell(context, &report, args.dry_run);
+    let is_any_there = pairs(&report).next().is_some();
+    if let (Some(failed), false) = (report.failed.first(), is_any_there) {
+        let what = if report.failed.len() == 1 { "the snapshot cannot be copied" } else { "no snapshot can be copied" };
+        unless_closed(shown)?;
+        return Err(Failure::new(Exit::of(failed.kind), what).because(&failed.why).hint(HINT));
+    }
+    told(shown, || match args.dry_run {
         true => "nothing was to be changed".into(),
         false => "the snapshots are copied".into(),
     })?;
-    Ok(if report.lacking.is_empty() { Exit::Done } else { Exit::Partial })
+    if report.failed.is_empty() {
+        return Ok(if report.lacking.is_empty() { Exit::Done } else { Exit::Partial });
+    }
+    context.show.note(&format!("hint: {HINT}"));
+    Ok(Exit::Partial)
 }
+
+/// What helps when a snapshot cannot be read.
+const HINT: &str = "'strongroom check --read-data' of the repository that is copied from says what helps there; then copy again: \
+                    what is copied already stays, and is not copied twice";
 
 fn tell(context: &Context, report: &CopyReport, dry_run: bool) -> Result<(), Failure> {
     let show = &context.show;
@@ -50,12 +67,19 @@ fn tell(context: &Context, report: &CopyReport, dry_run: bool) -> Result<(), Fai
             value.insert("snapshot_id".into(), (!(fate == Fate::Copied && dry_run)).then(|| to.to_string()).into());
             show.json(&Value::Object(value))?;
         }
+        for failed in &report.failed {
+            let mut value = message("problem");
+            value.insert("object".into(), Name::Snapshot(failed.snapshot).to_string().into());
+            value.insert("message".into(), failed.why.clone().into());
+            show.json(&Value::Object(value))?;
+        }
         let mut value = message("summary");
         value.insert("dry_run".into(), dry_run.into());
         value.insert("snapshots_copied".into(), report.copied.len().into());
         value.insert("snapshots_present".into(), report.present.len().into());
         value.insert("snapshots_mended".into(), report.mended.len().into());
         value.insert("snapshots_lacking".into(), report.lacking.len().into());
+        value.insert("snapshots_failed".into(), report.failed.len().into());
         value.insert("data_added".into(), report.bytes_new.into());
         value.insert("data_added_packed".into(), report.bytes_stored.into());
         return show.json(&Value::Object(value));
@@ -71,8 +95,15 @@ fn tell(context: &Context, report: &CopyReport, dry_run: bool) -> Result<(), Fai
             (Fate::Lacking, _) => format!("snapshot {to}, the copy of {from}, has lost data that {from} lacks too"),
         })?;
     }
+    for failed in &report.failed {
+        show.warn(&format!("snapshot {} cannot be copied: {}", short(&failed.snapshot), failed.why));
+    }
     let what = if dry_run { "to be copied" } else { "copied" };
-    show.say(&format!("snapshots {what}: {}, there already: {}", report.copied.len(), report.present.len()))?;
+    let mut line = format!("snapshots {what}: {}, there already: {}", report.copied.len(), report.present.len());
+    if !report.failed.is_empty() {
+        line.push_str(&format!(", that cannot be copied: {}", report.failed.len()));
+    }
+    show.say(&line)?;
     if dry_run {
         return Ok(());
     }

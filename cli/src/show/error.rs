@@ -144,7 +144,7 @@ fn hint(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
         Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
-        Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged",
+        Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged, and says what helps",
         Kind::Unsupported => {
             "a newer strongroom opens what a newer one made; what another program made, only that one does"
         }

@@ -62,7 +62,8 @@ fn a_copy_says_what_is_missing_or_wrong() {
         ["copy", "--all", "--from-repo", &house.text("repository"), "--from-password-file", &house.text("second.pass")];
     second(&house, &wrong).refused(12, &[]);
     second(&house, &["copy", "--all", "--from-repo", &house.text("nowhere")]).refused(10, &["nowhere"]);
-    second(&house, &["copy", "--all", "--from-repo", &house.text("second")]).refused(2, &["the same repository"]);
+    second(&house, &["copy", "--all", "--from-repo", &house.text("second")])
+        .refused(2, &["the same repository", "hint: "]);
 }
 
 #[test]
@@ -129,4 +130,26 @@ fn no_rewrite_empties_a_snapshot() {
         refused.refused(1, &["nothing would be left in it", "hint: nothing was changed"]);
     }
     assert_eq!(house.snapshots(), before);
+}
+
+#[test]
+fn a_copy_goes_on_behind_a_damaged_snapshot() {
+    let house = house();
+    let newest = house.snapshots()[1]["id"].as_str().expect("an ID").to_owned();
+    house.write("in/file", "a third content, in a pack of its own");
+    let before: Vec<_> = house.area("packs");
+    house.backup(&[&house.text("in")]);
+    for (path, _) in house.area("packs").into_iter().filter(|pack| !before.contains(pack)) {
+        std::fs::remove_file(path).expect("removed");
+    }
+    let lost = house.snapshots()[2]["id"].as_str().expect("an ID").to_owned();
+    for dry_run in [true, false] {
+        let words: &[&str] = if dry_run { &["--all", "--dry-run"] } else { &["--all"] };
+        let told = copy(&house, words).ended(3).says("copied: 2, there already: 0, that cannot be copied: 1");
+        assert!(told.err.contains(&format!("snapshot {} cannot be copied", &lost[..8])), "{told}");
+        assert!(told.err.contains("copied already stays"), "{told}");
+    }
+    assert!(second(&house, &["snapshots"]).done().out.lines().count() > 2);
+    copy(&house, &[&lost]).refused(13, &["the snapshot cannot be copied", "hint: "]);
+    copy(&house, &[&newest]).done().says("there already: 1");
 }

@@ -180,9 +180,12 @@ fn a_damaged_mark_or_tomb_names_the_way_out() {
         let path = house.repository().join(area).join("a".repeat(32));
         std::fs::write(&path, "torn").expect("written");
         for arguments in [["backup", &house.text("in")].as_slice(), &["prune"], &["tag", "--add", "a", &ids[0]]] {
-            house.run(arguments).refused(13, &["aaaaaaaa", "no prune runs on any host", "by hand"]);
+            let way_out = ["aaaaaaaa", "no prune runs on any host", "by hand", "repair packs' before the next prune"];
+            house.run(arguments).refused(13, &way_out);
         }
-        house.run(["check"]).refused(13, &["no prune runs on any host", "by hand"]);
+        let advised = house.run(["check"]).refused(13, &["no prune runs on any host", "by hand"]);
+        let at = |words: &str| advised.err.find(words).expect("it is in the advice");
+        assert!(at("by hand") < at("repair packs"), "{advised}");
         std::fs::remove_file(&path).expect("removed");
         house.run(["tag", "--add", "a", &ids[0]]).done();
         house.run(["prune"]).done();
@@ -260,4 +263,56 @@ fn of_two_with_one_time_the_original_is_the_latest() {
         assert_eq!(backup["parent"], newest.as_str(), "{round}");
         newest = backup["snapshot_id"].as_str().expect("an ID").to_owned();
     }
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).expect("written");
+}
+
+/// The packs, the smallest of which holds the only page of the catalog.
+fn packs(house: &House) -> Vec<PathBuf> {
+    let mut packs = house.area("packs");
+    packs.sort_by_key(|(_, length)| *length);
+    packs.into_iter().map(|(path, _)| path).collect()
+}
+
+#[test]
+fn a_backup_over_a_damaged_catalog_can_be_restored() {
+    let house = House::new();
+    house.write("in/file", "content ".repeat(100_000));
+    house.write("in/other", (0..60_000u32).flat_map(|number| (number * number).to_le_bytes()).collect::<Vec<u8>>());
+    house.backup(&[&house.text("in")]);
+    // All but its frame: where in it the segment lies nobody knows.
+    let pages = packs(&house).remove(0);
+    let mut bytes = std::fs::read(&pages).expect("read");
+    let end = bytes.len() - 16;
+    bytes[64..end].iter_mut().for_each(|byte| *byte ^= 1);
+    std::fs::write(&pages, bytes).expect("written");
+    // Who follows the advice of a check that has read no data marks the pack before anything relies on it.
+    let advised = house.run(["check"]).ended(13);
+    let at = |words: &str| advised.err.find(words).expect("it is in the advice");
+    assert!(at("repair packs") < at("a backup of"), "{advised}");
+    house.run(["backup", &house.text("in")]).done();
+    house.run(["restore", "latest", "--target", &house.text("out")]).done();
+    let again = house.run(["backup", &house.text("in")]).done();
+    assert!(!again.err.contains("cannot be read"), "{again}");
+}
+
+#[test]
+fn a_damaged_config_or_slot_names_a_way_in() {
+    let house = House::new();
+    house.write("in/file", "content");
+    house.backup(&[&house.text("in")]);
+    let config = house.repository().join("config");
+    flip(&config);
+    house.run(["check"]).refused(13, &["hint: bring the file 'config' back"]);
+    flip(&config);
+    for slot in house.area("keys/slot") {
+        flip(&slot.0);
+    }
+    house.run(["check"]).refused(13, &["hint: bring that file back", "--use-recovery-code"]);
 }

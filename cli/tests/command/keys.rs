@@ -202,6 +202,7 @@ fn what_a_newer_root_key_has_sealed_is_not_called_damaged() {
     let advice = "hint: unlock with a key that was made";
     house.run(["cat", "snapshot", &newest]).refused(14, &["the root key was changed", advice]);
     house.run(["key", "rotate"]).refused(14, &["the root key was changed", advice]);
+    house.run(["check"]).refused(14, &["the key in use does not open everything", advice]);
 }
 
 #[test]

@@ -167,5 +167,41 @@ fn another_repository_gives_back_what_is_lost() {
     house.run(["repair", "snapshots", "--all"]).done().says("whole: 2");
     let wrong = ["repair", "fetch", "--all", "--from-repo", &house.text("nowhere")];
     house.run(wrong).refused(10, &["nowhere"]);
-    house.run(["repair", "fetch", "--all", "--from-repo", &house.text("repository")]).refused(2, &["the same"]);
+    house
+        .run(["repair", "fetch", "--all", "--from-repo", &house.text("repository")])
+        .refused(2, &["the same", "hint: "]);
+}
+
+#[test]
+fn a_copy_of_the_repository_made_by_tools_for_files_gives_back_what_is_lost() {
+    let house = house();
+    let (clone, from) = (house.path("clone"), house.repository());
+    for (path, _) in house.objects() {
+        let to = clone.join(path.strip_prefix(&from).expect("in the repository"));
+        std::fs::create_dir_all(to.parent().expect("a folder")).expect("created");
+        std::fs::copy(&path, to).expect("copied");
+    }
+    std::fs::remove_file(pack(&house).0).expect("removed");
+    let words =
+        ["repair", "fetch", "--all", "--from-repo", &house.text("clone"), "--from-key-file", &house.text("key")];
+    house.run(words).done().says("is whole again").says("that are whole: 2, that lack something: 0");
+    house.run(["repair", "snapshots", "--all"]).done().says("whole: 2");
+    std::os::unix::fs::symlink(&from, house.path("link")).expect("linked");
+    let words = ["repair", "fetch", "--all", "--from-repo", &house.text("link"), "--from-key-file", &house.text("key")];
+    house.run(words).refused(2, &["the same", "hint: "]);
+}
+
+#[test]
+fn what_is_beyond_repair_says_how_it_is_given_up() {
+    let house = house();
+    for (path, length) in house.area("packs") {
+        let mut bytes = bytes(&path);
+        let end = usize::try_from(length).expect("small") - 16;
+        bytes[64..end].iter_mut().for_each(|byte| *byte ^= 1);
+        std::fs::write(&path, bytes).expect("written");
+    }
+    let told = house.run(["repair", "snapshots", "--all", "--read-data"]).ended(3).says("beyond repair: ");
+    assert!(told.err.contains("forget ID"), "{told}");
+    hinted(house.run(["prune"]), "says what helps");
+    hinted(house.run(["check", "--read-data"]), "forget ID");
 }

@@ -23,6 +23,48 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What a commit came to, unless the store failed.
+#[must_use = "a snapshot may not have been stored"]
+pub(crate) enum Committed {
+    /// The snapshot is there.
+    Yes,
+    /// It is not. Who has its source can store again what is lacking.
+    Lacking(Lack),
+}
+
+/// Why a snapshot cannot be stored: data that it needs is in no pack that may be relied on.
+pub(crate) struct Lack {
+    why: Footing,
+    chunks: usize,
+}
+
+impl Lack {
+    /// That no snapshot is stored.
+    pub(crate) fn into_error(self) -> Error {
+        refusal(self.why, &self.what())
+    }
+
+    /// In words, for those who go on.
+    pub(crate) fn describe(&self) -> String {
+        format!("{}, and {}", in_words(self.why), self.what())
+    }
+
+    fn what(&self) -> String {
+        let chunks = if self.chunks == 1 { "chunk that it needs is" } else { "chunks that it needs are" };
+        format!("{} {chunks} in no other pack", self.chunks)
+    }
+}
+
+impl Committed {
+    /// For those who have no source to read again.
+    pub(crate) fn or_fail(self) -> Result<()> {
+        match self {
+            Self::Yes => Ok(()),
+            Self::Lacking(lack) => Err(lack.into_error()),
+        }
+    }
+}
+
 /// Stores the snapshot. It takes what the snapshot needs, which is proof that all packs are indexed, and the record
 /// carries the source's verdict: neither can be forgotten.
 pub(crate) async fn commit(
@@ -31,7 +73,7 @@ pub(crate) async fn commit(
     mut needs: Needs,
     snapshot: &mut Snapshot,
     verdict: Verdict,
-) -> Result<()> {
+) -> Result<Committed> {
     snapshot.verdict = verdict;
     let mut intent = Intent::declare(store, snapshot).await?;
     let validated = match validate(store, control, snapshot, Some(&mut intent), &mut needs).await {
@@ -39,7 +81,7 @@ pub(crate) async fn commit(
         // Nothing is committed: the intent protects nothing any more.
         Ok(Validated::Lost(lost, why)) => {
             intent.withdraw().await;
-            return Err(refusal(why, &format!("{} chunks that it needs are in no other pack", lost.len())));
+            return Ok(Committed::Lacking(Lack { why, chunks: lost.len() }));
         }
         Err(error) => {
             intent.withdraw().await;
@@ -55,7 +97,7 @@ pub(crate) async fn commit(
     if store.backend().lists_at_once() {
         intent.withdraw().await;
     }
-    outcome
+    outcome.map(|()| Committed::Yes)
 }
 
 /// After a late commit: what it needs is validated once more and copied where it must be, or the loss is told.
@@ -91,12 +133,20 @@ async fn is_damaged(store: &Arc<Store>, twin: Option<SnapshotId>) -> Result<bool
 
 /// No snapshot is stored. Whether a prune is to blame decides what is said.
 fn refusal(why: Footing, what: &str) -> Error {
-    let (kind, why) = match why {
-        Footing::Missing => (Kind::Damaged, "packs or index objects are gone that no prune says it took"),
-        Footing::Condemned => (Kind::Conflict, "packs that the snapshot needs are condemned"),
-        Footing::Usable => (Kind::Conflict, "the clocks jumped each time that everything had been validated"),
+    let kind = match why {
+        Footing::Missing | Footing::Damaged => Kind::Damaged,
+        Footing::Condemned | Footing::Usable => Kind::Conflict,
     };
-    Error::new(kind, "commit the snapshot").because(format!("{why}, and {what}; try again"))
+    Error::new(kind, "commit the snapshot").because(format!("{}, and {what}; try again", in_words(why)))
+}
+
+fn in_words(why: Footing) -> &'static str {
+    match why {
+        Footing::Missing => "packs or index objects are gone that no prune says it took",
+        Footing::Condemned => "packs that the snapshot needs are condemned",
+        Footing::Damaged => "packs that the snapshot needs turned out to be damaged",
+        Footing::Usable => "the clocks jumped each time that everything had been validated",
+    }
 }
 
 /// Sees to it that everything the snapshot needs is usable (docs/FORMAT.md, order of writing, steps 4 and 5). Without an
@@ -128,7 +178,8 @@ async fn validate(
             }
             continue;
         }
-        match rescue::rescue(store, control, snapshot.session, snapshot.root, &needs.packs).await? {
+        let Needs { packs, distrust, .. } = &*needs;
+        match rescue::rescue(store, control, snapshot.session, snapshot.root, packs, distrust).await? {
             Rescued::All(found) => *needs = found,
             // No change of its record makes it worse, and who could not change it could never unprotect and forget it.
             Rescued::Lost(_, rest) if is_damaged(store, twin).await? => *needs = rest,

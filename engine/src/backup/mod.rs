@@ -47,4 +47,5 @@ pub use options::Cipher;
 pub(crate) use options::Fill;
 pub(crate) use options::Options;
 pub use options::Parent;
+pub(crate) use options::Run;
 pub(crate) use run::run;

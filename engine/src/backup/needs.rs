@@ -8,6 +8,7 @@ use crate::id::IndexId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::claim::Claims;
+use crate::index::distrust::Distrust;
 use crate::index::load;
 use crate::store::Condemned;
 use crate::store::Store;
@@ -21,6 +22,8 @@ pub(crate) struct Needs {
     pub(super) objects: HashSet<IndexId>,
     /// A stored snapshot with the same catalog: all that it needs, whatever packs these are.
     pub(super) twin: Option<SnapshotId>,
+    /// Packs that the job has found damaged.
+    pub(super) distrust: Arc<Distrust>,
 }
 
 /// What the store says of the packs that a snapshot needs.
@@ -30,6 +33,8 @@ pub(super) enum Footing {
     Usable,
     /// A mark or tomb names one of them.
     Condemned,
+    /// One of them was found damaged.
+    Damaged,
     /// One is not listed or not in the index, and no prune says why; or nothing vouches for them.
     Missing,
 }
@@ -41,7 +46,7 @@ impl Needs {
         packs.extend(own.packs());
         let mut objects = claims.index().objects().clone();
         objects.extend(own.objects());
-        Self { packs, objects, twin: None }
+        Self { packs, objects, twin: None, distrust: Arc::clone(claims.index().distrust()) }
     }
 
     /// What a stored snapshot with the same catalog needs.
@@ -64,6 +69,9 @@ impl Needs {
         }
         if self.packs.iter().any(|pack| condemned.is_condemned(pack)) {
             return Ok(Footing::Condemned);
+        }
+        if self.packs.iter().any(|pack| self.distrust.has(pack)) {
+            return Ok(Footing::Damaged);
         }
         if !load::still_hold(store, &self.objects).await? {
             // Index objects were merged: what counts is whether the ones there now name the packs.

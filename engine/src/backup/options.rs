@@ -1,5 +1,6 @@
 //! What can be asked of a backup, and what it reports.
 
+use super::commit::Lack;
 use crate::crypto::seal::Suite;
 use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
@@ -80,6 +81,15 @@ pub(crate) struct Options {
     pub(crate) fill: Option<Fill>,
     /// Warnings from before the backup began.
     pub(crate) remarks: Vec<Warning>,
+}
+
+/// What one run came to.
+pub(crate) enum Run {
+    /// It did what was asked for.
+    Done(Box<BackupReport>),
+    /// No snapshot is stored: data that it relied on is in the repository no more, or has turned out to be damaged. A
+    /// run that begins again, with the same [`Distrust`](crate::index::distrust::Distrust), does not rely on that.
+    Lacking(Lack),
 }
 
 /// What a backup did.

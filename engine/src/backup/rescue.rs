@@ -20,6 +20,7 @@ use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::chunks::ChunkReader;
+use crate::index::distrust::Distrust;
 use crate::index::load;
 use crate::index::table::Index;
 use crate::job::Control;
@@ -47,8 +48,10 @@ pub(super) async fn rescue(
     session: SnapshotId,
     root: Option<PageRef>,
     needed: &HashSet<PackId>,
+    distrust: &Arc<Distrust>,
 ) -> Result<Rescued> {
     let mut index = load::load_what_is_stored(store).await?.index;
+    index.share(distrust);
     // In the order of names here and below, so that one seed replays a failure.
     for pack in needed.iter().collect::<BTreeSet<_>>() {
         if !index.has_pack(pack)
@@ -69,7 +72,9 @@ pub(super) async fn rescue(
     let mut copier = Copier { store, control, session, index: &index, homeless, lost, tried: HashSet::new() };
     let copied = copier.run().await?;
     let lost = copier.lost;
-    let mut needs = Needs { packs, objects: index.objects().clone(), twin: None };
+    // The walk may have found more damage behind what it has counted as usable: the next validation sees that.
+    let objects = index.objects().clone();
+    let mut needs = Needs { packs, objects, twin: None, distrust: Arc::clone(distrust) };
     if !copied.is_empty() {
         needs.packs.extend(copied.iter().map(|pack| pack.pack));
         store.backend().barrier().await?;

@@ -5,6 +5,7 @@ use super::assemble::Assembler;
 use super::assemble::Pages;
 use super::batch::BufferPool;
 use super::commit;
+use super::commit::Committed;
 use super::cut::Cutter;
 use super::draft;
 use super::group::Group;
@@ -17,6 +18,7 @@ use super::needs::Needs;
 use super::options::BackupReport;
 use super::options::Fill;
 use super::options::Options;
+use super::options::Run;
 use super::pack::Packer;
 use super::parent;
 use super::parent::Cursor;
@@ -83,7 +85,7 @@ pub(crate) async fn run(
     source: Box<dyn Source>,
     config: PrivateConfig,
     options: Options,
-) -> Result<BackupReport> {
+) -> Result<Run> {
     let started = Instant::now();
     let session = SnapshotId::from_bytes(random::array(store.rng())?);
     let mut snapshot = draft::draft(&store, session, earlier.as_ref(), source.as_ref(), &options)?;
@@ -106,7 +108,10 @@ pub(crate) async fn run(
     snapshot.root = assembled.root;
     snapshot.seal = said.seal;
     snapshot.counts = counts(&assembled, &tally, packs.bytes());
-    let skip = job.options.skip_if_unchanged && is_unchanged(earlier.as_ref(), &assembled, &verdict);
+    // What leans on damage is not as good as its parent was: the commit finds out.
+    let skip = job.options.skip_if_unchanged
+        && is_unchanged(earlier.as_ref(), &assembled, &verdict)
+        && !job.claims.leans_on_damage();
     let dry_run = job.options.dry_run;
     let keep = !dry_run && !skip && job.options.fill.is_none();
     let report = report(&assembled, &snapshot, &tally, &packs);
@@ -116,13 +121,16 @@ pub(crate) async fn run(
         // A rescue loads the index anew: two of them need not be in memory.
         drop((index, claims));
         control.check()?;
-        commit::commit(&store, &control, needs, &mut snapshot, verdict.clone()).await?;
+        match commit::commit(&store, &control, needs, &mut snapshot, verdict.clone()).await? {
+            Committed::Yes => {}
+            Committed::Lacking(why) => return Ok(Run::Lacking(why)),
+        }
     }
     if !dry_run && let Some(cache) = cache.open() {
         // What cannot be forgotten is checked again next time.
         let _ = cache.clear();
     }
-    Ok(BackupReport {
+    Ok(Run::Done(Box::new(BackupReport {
         snapshot: keep.then_some(snapshot),
         parent: earlier.map(|earlier| earlier.id),
         verdict,
@@ -130,7 +138,7 @@ pub(crate) async fn run(
         warnings_total: said.warnings_total,
         seconds: started.elapsed().as_secs_f64(),
         ..report
-    })
+    })))
 }
 
 /// This session's data keys.
@@ -385,6 +393,8 @@ impl Stages {
         let (root, id, claims, control) = (earlier.root, earlier.id, Arc::clone(&self.claims), self.control.clone());
         let said = Arc::clone(said);
         tokio::spawn(async move {
+            // The cursor ends, and with it the run, only once all is said.
+            let open = sender.clone();
             if let Err(error) = parent::feed(pages, root, claims, sender).await {
                 let message =
                     format!("a part of the parent snapshot {id} cannot be read, so files are read again: {error}");
@@ -392,6 +402,7 @@ impl Stages {
                 said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
                 control.tell(Event::Warning(warning));
             }
+            drop(open);
         });
         cursor
     }

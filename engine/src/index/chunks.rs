@@ -47,11 +47,25 @@ impl ChunkReader {
         while let Some(place) = self.index.find_all(id)?.into_iter().find(|place| !tried.contains(place)) {
             match self.copy(id, &place).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    if error.is_local() {
+                        self.distrust(place.pack);
+                    }
+                    last = Some(error);
+                }
             }
             tried.push(place);
         }
         Err(last.unwrap_or_else(|| Error::damaged(format!("chunk {id}"), "no index object names it")))
+    }
+
+    /// Nothing that this run commits may rely on the pack any more.
+    fn distrust(&self, pack: u32) {
+        if let Some((index, number)) = self.index.with_pack(pack)
+            && let Some(id) = index.pack_id(number)
+        {
+            index.distrust().add(id);
+        }
     }
 
     async fn copy(&self, id: &ChunkId, place: &ChunkPlace) -> Result<Bytes> {

@@ -169,6 +169,12 @@ impl Claims {
         self.maps.iter().map(|map| count(locked(map))).sum()
     }
 
+    /// Whether a pack that this job's snapshot needs was found damaged meanwhile.
+    pub(crate) fn leans_on_damage(&self) -> bool {
+        let distrust = self.index.distrust();
+        distrust.has_any() && self.leaned_on().iter().any(|pack| distrust.has(pack))
+    }
+
     /// The index behind.
     pub(crate) fn index(&self) -> &Arc<Index> {
         &self.index

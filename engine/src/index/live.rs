@@ -123,7 +123,8 @@ impl LiveIndex {
             let objects = listed.into_iter().map(|object| object.name).collect();
             // The same objects say the same.
             if renewals.objects.as_ref() != Some(&objects) {
-                let (fresh, _) = load::load_what_opens(&self.store, Read::New).await?;
+                let (mut fresh, _) = load::load_what_opens(&self.store, Read::New).await?;
+                fresh.share(self.current().distrust());
                 self.replace(fresh);
                 renewals.objects = Some(objects);
             }

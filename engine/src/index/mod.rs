@@ -17,6 +17,7 @@
 
 pub(crate) mod chunks;
 pub(crate) mod claim;
+pub(crate) mod distrust;
 pub(crate) mod gather;
 pub(crate) mod keys;
 pub(crate) mod live;

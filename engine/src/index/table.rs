@@ -1,5 +1,6 @@
 //! The chunk index: which chunk is where. A small one is in memory, a large one in shards beside it.
 
+use super::distrust::Distrust;
 use super::packs::Packs;
 pub(crate) use super::parts::Copy;
 use super::parts::Parts;
@@ -28,6 +29,8 @@ pub(crate) struct Index {
     standings: Vec<Standing>,
     objects: HashSet<IndexId>,
     records: Parts,
+    /// Packs that are not usable whatever their standing.
+    distrust: Arc<Distrust>,
 }
 
 /// How far a pack may be relied on, by what prunes have said of it.
@@ -143,7 +146,7 @@ impl Index {
     pub(crate) fn usable(&self, id: &ChunkId, length: u32) -> Result<Option<ChunkPlace>> {
         let mut usable = None;
         self.records.find(id, |(_, record)| {
-            if record.length == length && self.standing(record.pack) == Standing::Usable {
+            if record.length == length && self.is_usable(record.pack) {
                 usable.get_or_insert_with(|| ChunkPlace::from(&record));
             }
         })?;
@@ -182,6 +185,21 @@ impl Index {
     /// Notes that it was made from these index objects.
     pub(crate) fn made_from(&mut self, objects: HashSet<IndexId>) {
         self.objects = objects;
+    }
+
+    /// What this run has found damaged.
+    pub(crate) fn distrust(&self) -> &Arc<Distrust> {
+        &self.distrust
+    }
+
+    /// Shares what an index read earlier in this run has found damaged, and is to find.
+    pub(crate) fn share(&mut self, distrust: &Arc<Distrust>) {
+        self.distrust = Arc::clone(distrust);
+    }
+
+    fn is_usable(&self, pack: u32) -> bool {
+        let is_distrusted = || self.pack_id(pack).is_some_and(|pack| self.distrust.has(&pack));
+        self.standing(pack) == Standing::Usable && !(self.distrust.has_any() && is_distrusted())
     }
 
     fn standing(&self, pack: u32) -> Standing {
@@ -243,7 +261,7 @@ impl Index {
 
     /// The packs under their numbers, without the chunks.
     pub(crate) fn packs_only(&self) -> Self {
-        Self { packs: self.packs.clone(), ..Self::empty() }
+        Self { packs: self.packs.clone(), distrust: Arc::clone(&self.distrust), ..Self::empty() }
     }
 
     /// Bytes that records and the names of packs take in memory.

@@ -9,15 +9,18 @@ use crate::backup::Cipher;
 use crate::backup::Fill;
 use crate::backup::Options;
 use crate::backup::Parent;
+use crate::backup::Run;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::index::distrust::Distrust;
 use crate::index::load;
 use crate::job::Control;
 use crate::job::Job;
+use crate::limits::BACKUP_ATTEMPTS_MAX;
 use crate::source::Source;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
@@ -171,15 +174,44 @@ impl BackupBuilder {
     }
 
     pub(super) async fn run(self, control: Control) -> Result<BackupReport> {
-        let Self { repository, source, mut options } = self;
-        let store = Arc::clone(repository.store());
+        let Self { repository, mut source, mut options } = self;
         if !options.dry_run {
             repository.check_writable().await?;
         }
+        let distrust = Arc::default();
+        for left in (0..BACKUP_ATTEMPTS_MAX).rev() {
+            let again = source.again().filter(|_| left > 0);
+            let run = repository.back_up_once(control.clone(), source, options.clone(), &distrust).await?;
+            match (run, again) {
+                (Run::Done(report), _) => return Ok(*report),
+                (Run::Lacking(why), None) => return Err(why.into_error()),
+                (Run::Lacking(why), Some(again)) => {
+                    // What was stored is known to the next attempt, and stays.
+                    control.counters().restart();
+                    remark(&mut options, format!("the source is read again: {}", why.describe()));
+                    source = again;
+                }
+            }
+        }
+        Err(Error::new(Kind::Bug, "a backup came to no end"))
+    }
+}
+
+impl Repository {
+    /// One attempt at a backup, with the index as it is now.
+    async fn back_up_once(
+        &self,
+        control: Control,
+        source: Box<dyn Source>,
+        mut options: Options,
+        distrust: &Arc<Distrust>,
+    ) -> Result<Run> {
+        let store = Arc::clone(self.store());
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
-        let earlier = repository.choose_parent(&mut options, &paths).await?;
-        let load::Stored { index, damaged, lost, found, warning } = load::load_what_is_stored(&store).await?;
+        let earlier = self.choose_parent(&mut options, &paths).await?;
+        let load::Stored { mut index, damaged, lost, found, warning } = load::load_what_is_stored(&store).await?;
+        index.share(distrust);
         if let Some(message) = warning {
             remark(&mut options, message);
         }
@@ -197,12 +229,10 @@ impl BackupBuilder {
             remark(&mut options, format!("index object {id} cannot be read, so its data is stored again: {error}"));
         }
         let index = Arc::new(index);
-        let config = repository.inner.private.clone();
+        let config = self.inner.private.clone();
         backup::run(control, store, index, earlier, source, config, options).await
     }
-}
 
-impl Repository {
     /// A backup whose record says what that of `snapshot` says about who, when and what.
     pub(super) fn again(&self, source: impl Source, snapshot: &Snapshot) -> BackupBuilder {
         let mut builder = self.backup(source);

@@ -1,6 +1,7 @@
 //! Copying snapshots into another repository: decrypted, cut and sealed anew under its keys.
 
 use super::Repository;
+use super::repair::Judge;
 use super::reread::SnapshotSource;
 use crate::backup::BackupReport;
 use crate::backup::Parent;
@@ -9,16 +10,18 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::index::live::LiveIndex;
 use crate::index::load;
 use crate::index::load::Stored;
 use crate::job::Control;
 use crate::job::Job;
 use crate::squeeze::Compression;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What helps where one repository was named twice.
-pub(super) const TWO_REPOSITORIES: &str = "-r names the repository that is written to, and --from-repo the other one; a copy \
-    of its files is the same repository still";
+const ONE_REPOSITORY: &str = "-r names the repository that is written to, and --from-repo the other one; tools for files \
+    bring a copy of a repository up to date, and 'strongroom repair fetch' gets from one what is lost here";
 
 /// A copy about to start.
 #[must_use = "nothing happens before `start`"]
@@ -45,6 +48,8 @@ pub struct CopyReport {
     pub mended: Vec<(SnapshotId, SnapshotId)>,
     /// Snapshots that are there and have lost data which cannot be had from here either.
     pub lacking: Vec<(SnapshotId, SnapshotId)>,
+    /// Snapshots that cannot be read to their end: nothing of them was stored as a snapshot.
+    pub failed: Vec<CopyFailed>,
     /// Plaintext bytes of chunks the other repository did not have.
     pub bytes_new: u64,
     /// Bytes added to the other repository's packs.
@@ -56,6 +61,18 @@ impl CopyReport {
     fn holds(&self, copy: &Snapshot) -> bool {
         self.present.iter().any(|(_, there)| *there == copy.id)
     }
+}
+
+/// A snapshot that could not be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyFailed {
+    /// Its id here.
+    pub snapshot: SnapshotId,
+    /// What sort of failure it was.
+    pub kind: Kind,
+    /// Why, in one line.
+    pub why: String,
 }
 
 impl Repository {
@@ -76,7 +93,7 @@ impl Repository {
 }
 
 impl CopyBuilder {
-    /// Only finds out what would be copied.
+    /// Only finds out what would be copied: what is missing is found, data that is damaged is not.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -109,7 +126,7 @@ impl CopyBuilder {
         if self.from.id() == self.to.id() {
             return Err(Error::new(Kind::Invalid, "copy a repository's snapshots")
                 .because("both are the same repository")
-                .advise(TWO_REPOSITORIES));
+                .advise(ONE_REPOSITORY));
         }
         // Oldest first: the copy of each is the parent of the next one's.
         self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
@@ -119,6 +136,7 @@ impl CopyBuilder {
             let doing = format!("cannot list the snapshots of {}, which is copied to", self.to.describe());
             Error::new(cause.kind(), doing).because(cause)
         })?;
+        let judge = if self.dry_run { Some(Judge::new(&self.from, false).await?) } else { None };
         let mut report = CopyReport::default();
         let mut copies: Vec<(Snapshot, Snapshot)> = Vec::new();
         for snapshot in std::mem::take(&mut self.snapshots) {
@@ -129,14 +147,28 @@ impl CopyBuilder {
                 copies.push((snapshot, copy));
                 continue;
             }
-            if self.dry_run {
-                report.copied.push((snapshot.id, snapshot.id));
+            if let Some(judge) = &judge {
+                match judge.obstacle(&control, &snapshot).await? {
+                    None => report.copied.push((snapshot.id, snapshot.id)),
+                    Some(why) => report.failed.push(CopyFailed { snapshot: snapshot.id, kind: Kind::Damaged, why }),
+                }
                 continue;
             }
             let earlier = copies.iter().rev().find(|(earlier, _)| has_same_source(earlier, &snapshot));
-            let source = SnapshotSource::start(&self.from, &index, &snapshot, earlier.map(|(here, _)| here), None)?;
-            let parent = earlier.map_or(Parent::Nothing, |(_, copy)| Parent::Snapshot(copy.id));
-            let done = self.backup(source, &snapshot, parent, control.clone()).await?;
+            let mut done = self.copy_one(&index, &snapshot, earlier, &control).await;
+            if earlier.is_some() && done.as_ref().is_err_and(|error| unreadable(error).is_some()) {
+                // It may be the earlier one that cannot be read any more.
+                done = self.copy_one(&index, &snapshot, None, &control).await;
+            }
+            let done = match done {
+                Ok(done) => done,
+                Err(error) => {
+                    let Some(why) = unreadable(&error) else { return Err(error) };
+                    let (kind, why) = (why.kind(), why.in_one_line());
+                    report.failed.push(CopyFailed { snapshot: snapshot.id, kind, why });
+                    continue;
+                }
+            };
             report.bytes_new += done.bytes_new;
             report.bytes_stored += done.bytes_stored;
             let Some(copy) = done.snapshot else {
@@ -176,6 +208,19 @@ impl CopyBuilder {
         Ok(())
     }
 
+    /// Copies a snapshot; what it has in common with an `earlier` one is taken over from the copy of that.
+    async fn copy_one(
+        &self,
+        index: &Arc<LiveIndex>,
+        snapshot: &Snapshot,
+        earlier: Option<&(Snapshot, Snapshot)>,
+        control: &Control,
+    ) -> Result<BackupReport> {
+        let source = SnapshotSource::start(&self.from, index, snapshot, earlier.map(|(here, _)| here), None);
+        let parent = earlier.map_or(Parent::Nothing, |(_, copy)| Parent::Snapshot(copy.id));
+        self.backup(source, snapshot, parent, control.clone()).await
+    }
+
     async fn backup(
         &self,
         source: SnapshotSource,
@@ -194,6 +239,18 @@ impl CopyBuilder {
             None => builder.run(control).await,
         }
     }
+}
+
+/// Why the snapshot that was to be copied cannot be read, when that is why the copy failed and others may be sound.
+fn unreadable(error: &Error) -> Option<&Error> {
+    let mut cause = (error.kind() == Kind::SourceFailed).then(|| std::error::Error::source(error)).flatten();
+    while let Some(why) = cause {
+        match why.downcast_ref::<Error>() {
+            Some(why) if why.is_local() => return Some(why),
+            _ => cause = why.source(),
+        }
+    }
+    None
 }
 
 /// Whether one is the other's copy. Ids, sessions, tags and roots differ between repositories, what was backed up when

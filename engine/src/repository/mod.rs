@@ -17,6 +17,8 @@ mod create;
 #[cfg(test)]
 mod damage;
 mod data_keys;
+#[cfg(test)]
+mod distrusting;
 mod excluded;
 mod forget;
 #[cfg(test)]
@@ -66,6 +68,7 @@ pub use compare::DiskChange;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
 pub use copy::CopyBuilder;
+pub use copy::CopyFailed;
 pub use copy::CopyReport;
 pub use create::CreateOptions;
 pub use create::Created;

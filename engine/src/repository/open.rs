@@ -118,7 +118,8 @@ impl Repository {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let bytes = read_config(backend.as_ref()).await?;
-        let parts = PublicConfig::decode(&bytes).map_err(|cause| cause.while_reading("the repository's config"))?;
+        let parts = PublicConfig::decode(&bytes)
+            .map_err(|cause| advised(cause.while_reading("the repository's config"), CONFIG_DAMAGED))?;
         let public = parts.public;
         if let Some(feature) = public.missing_to_read() {
             return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
@@ -126,7 +127,8 @@ impl Repository {
         }
         let (slot, ring) = unlock(backend.as_ref(), public.repository, key).await?;
         let keys = ring.derive(&public.repository);
-        let private = open_private(&keys, public.repository, parts.public_bytes, parts.envelope)?;
+        let private = open_private(&keys, public.repository, parts.public_bytes, parts.envelope)
+            .map_err(|error| advised(error, CONFIG_DAMAGED))?;
         if private.chunker.id != CHUNKER_FASTCDC {
             return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
                 .because(format!("its chunker {} is not known to this program", private.chunker.id)));
@@ -251,6 +253,17 @@ pub(super) async fn open_slot(id: SlotId, bytes: &[u8], secret: &Arc<Secret>) ->
     Ok(Some(Keyring::new(RootKey::from_bytes(*present), earlier)))
 }
 
+/// The way out of damage to what is read before anything else.
+const CONFIG_DAMAGED: &str = "bring the file 'config' back from a copy of the repository: it is written once and never \
+                              changes, so that of any copy will do";
+const SLOT_DAMAGED: &str = "bring that file back from a copy of the repository, or unlock it with another key: a password, \
+                            a key file or '--use-recovery-code'";
+
+/// The same with what helps against damage, if it is that.
+fn advised(error: Error, advice: &'static str) -> Error {
+    if error.kind() == Kind::Damaged { error.advise(advice) } else { error }
+}
+
 fn refusal(kind: SlotKind, of_kind: usize, damaged: Option<Error>) -> Error {
     let what = match kind {
         SlotKind::KeyFile => "the key file",
@@ -258,7 +271,7 @@ fn refusal(kind: SlotKind, of_kind: usize, damaged: Option<Error>) -> Error {
         _ => "the password",
     };
     match (of_kind, damaged) {
-        (_, Some(damaged)) => damaged,
+        (_, Some(damaged)) => advised(damaged, SLOT_DAMAGED),
         (0, None) => Error::new(Kind::WrongKey, format!("{what} does not open this repository"))
             .because("the repository has no key slot of that kind"),
         (_, None) => Error::new(Kind::WrongKey, format!("{what} does not open this repository"))

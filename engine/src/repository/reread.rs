@@ -13,6 +13,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::error::Error;
 use crate::error::Result;
+use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
@@ -45,9 +46,22 @@ pub(super) struct SnapshotSource {
     snapshot: Snapshot,
     /// Patterns that were in force, for the record.
     excludes: Vec<String>,
+    origin: Origin,
     items: mpsc::Receiver<Item>,
-    task: JoinHandle<()>,
+    /// Reads once the source runs.
+    task: Option<JoinHandle<()>>,
     left_out: Vec<String>,
+}
+
+/// Where a snapshot is read, and what its entries are compared with.
+#[derive(Clone)]
+struct Origin {
+    repository: Repository,
+    index: Arc<LiveIndex>,
+    /// The root of the earlier snapshot; `None`: every entry is as before.
+    before: Option<Option<PageRef>>,
+    judge: Option<Arc<Judge>>,
+    excluded: Option<Arc<Excluded>>,
 }
 
 /// What the task gives the thread.
@@ -93,17 +107,17 @@ struct Before {
 }
 
 impl SnapshotSource {
-    /// Starts reading, without what is excluded.
+    /// To be read when it runs, without what is excluded.
     pub(super) fn start(
         repository: &Repository,
         index: &Arc<LiveIndex>,
         snapshot: &Snapshot,
         earlier: Option<&Snapshot>,
         excluded: Option<Arc<Excluded>>,
-    ) -> Result<Self> {
-        let earlier = Walk::new(repository.pages(index), earlier.and_then(|earlier| earlier.root));
-        let before = Before { walk: earlier, ready: VecDeque::new() };
-        Self::spawn(repository, index, snapshot, excluded, (Some(before), None))
+    ) -> Self {
+        let before = Some(earlier.and_then(|earlier| earlier.root));
+        let (repository, index) = (repository.clone(), Arc::clone(index));
+        Self::new(snapshot, Origin { repository, index, before, judge: None, excluded })
     }
 
     /// The same without what cannot be restored. The parent must be this snapshot, or have the same files.
@@ -112,32 +126,35 @@ impl SnapshotSource {
         index: &Arc<LiveIndex>,
         snapshot: &Snapshot,
         judge: Arc<Judge>,
-    ) -> Result<Self> {
-        Self::spawn(repository, index, snapshot, None, (None, Some(judge)))
+    ) -> Self {
+        let (repository, index) = (repository.clone(), Arc::clone(index));
+        let origin = Origin { repository, index, before: None, judge: Some(judge), excluded: None };
+        Self::new(snapshot, origin)
     }
 
-    fn spawn(
-        repository: &Repository,
-        index: &Arc<LiveIndex>,
-        snapshot: &Snapshot,
-        excluded: Option<Arc<Excluded>>,
-        (before, judge): (Option<Before>, Option<Arc<Judge>>),
-    ) -> Result<Self> {
+    fn new(snapshot: &Snapshot, origin: Origin) -> Self {
+        let (_, items) = mpsc::channel(1);
+        let excluded = origin.excluded.as_ref();
+        let excludes = excluded.map_or_else(|| snapshot.excludes.clone(), |excluded| excluded.recorded(snapshot));
+        Self { snapshot: snapshot.clone(), excludes, origin, items, task: None, left_out: Vec::new() }
+    }
+
+    fn start_reading(&mut self) {
+        let Origin { repository, index, before, judge, excluded } = &self.origin;
         let pages = repository.pages(index);
-        let excludes =
-            excluded.as_ref().map_or_else(|| snapshot.excludes.clone(), |excluded| excluded.recorded(snapshot));
         let (sender, items) = mpsc::channel(ITEMS_AHEAD);
+        let before = before.map(|root| Before { walk: Walk::new(Arc::clone(&pages), root), ready: VecDeque::new() });
         let reader = Reader {
-            walk: Walk::new(Arc::clone(&pages), snapshot.root),
+            walk: Walk::new(Arc::clone(&pages), self.snapshot.root),
             before,
-            judge,
-            excluded,
+            judge: judge.clone(),
+            excluded: excluded.clone(),
             chunks: ChunkReader::live(index, Class::Data),
             pages,
             items: sender,
         };
-        let task = tokio::spawn(reader.run());
-        Ok(Self { snapshot: snapshot.clone(), excludes, items, task, left_out: Vec::new() })
+        self.items = items;
+        self.task = Some(tokio::spawn(reader.run()));
     }
 }
 
@@ -252,7 +269,12 @@ impl Source for SnapshotSource {
         self.excludes.clone()
     }
 
+    fn again(&self) -> Option<Box<dyn Source>> {
+        Some(Box::new(Self::new(&self.snapshot, self.origin.clone())))
+    }
+
     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> std::result::Result<Verdict, SourceError> {
+        self.start_reading();
         loop {
             match self.items.blocking_recv() {
                 Some(Item::Entry(again)) => self.give(*again, sink)?,
@@ -331,6 +353,8 @@ fn unreadable(error: Option<Error>) -> SourceError {
 
 impl Drop for SnapshotSource {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }

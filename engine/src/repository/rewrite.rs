@@ -143,7 +143,7 @@ impl RewriteBuilder {
     async fn write(&self, control: &Control, index: &Arc<LiveIndex>, plan: &Planned) -> Result<SnapshotId> {
         let Planned { snapshot, excluded, .. } = plan;
         let excluded = Some(Arc::clone(excluded));
-        let source = SnapshotSource::start(&self.repository, index, snapshot, Some(snapshot), excluded)?;
+        let source = SnapshotSource::start(&self.repository, index, snapshot, Some(snapshot), excluded);
         let mut tags = snapshot.tags.clone();
         if !self.forget && !tags.iter().any(|tag| tag == TAG) {
             tags.push(TAG.to_owned());

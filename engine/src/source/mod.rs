@@ -48,6 +48,12 @@ pub trait Source: Send + 'static {
         Vec::new()
     }
 
+    /// The same once more, for a source that can be read twice. A backup that relied on data which goes away while it
+    /// runs, or turns out to be damaged, then begins again; one of a source that is gone when it was read fails.
+    fn again(&self) -> Option<Box<dyn Source>> {
+        None
+    }
+
     /// Gives all entries in [`EntryPath`] order, then the verdict. An error leaves no snapshot.
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError>;
 }

@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 /// The way out where one cannot be read. Without prunes no pack is about to go, and those that are gone are missed in
-/// the list of packs, which everybody reads who commits.
-const BY_HAND: &str = "when no prune runs on any host, it is safe to delete that file from the repository by hand: packs \
-                       that are gone are found out by their listing; then run the same command again";
+/// the list of packs, which everybody reads who commits. Damaged packs that it named are found only by reading: to a
+/// prune that does not know of them they are as good as the sound copies of what they hold.
+const BY_HAND: &str = "when no prune runs on any host, delete that file from the repository by hand, and then run \
+                       'strongroom repair packs' before the next prune: the file may have told it which packs are damaged";
 
 /// The marks and tombs of a repository. A pack in any of them is not to be relied on.
 #[derive(Debug, Default)]

@@ -180,7 +180,14 @@ pub fn snapshots(context: &Context, report: &SnapshotsRepaired, dry_run: bool, f
         return summary(context, dry_run, what);
     }
     let what = if dry_run { "to be repaired" } else { "repaired" };
-    show.say(&format!("snapshots {what}: {repaired}, whole: {whole}, beyond repair: {hopeless}"))
+    show.say(&format!("snapshots {what}: {repaired}, whole: {whole}, beyond repair: {hopeless}"))?;
+    if hopeless > 0 {
+        show.note(
+            "hint: 'strongroom repair fetch' may get back from a copy what is beyond repair; 'strongroom forget ID' gives \
+             it up, and until then a prune stops there",
+        );
+    }
+    Ok(())
 }
 
 /// Snapshots that have lost data and may not be replaced.

@@ -108,7 +108,8 @@ impl Pruner {
                 let body = self.store.get_small(&listed.name).await.expect("a record");
                 let root = Snapshot::decode(&body).expect("a record").root;
                 let control = Control::new();
-                let rescued = rescue::rescue(&self.store, &control, self.run, root, &self.victims()).await;
+                let rescued =
+                    rescue::rescue(&self.store, &control, self.run, root, &self.victims(), &Arc::default()).await;
                 let lost = matches!(rescued.expect("a rescue"), rescue::Rescued::Lost(..));
                 // What a pending record has lost before it was validated is its writer's affair.
                 assert!(!lost || area == Area::Pending, "{} has lost data", listed.name);

@@ -8,6 +8,7 @@ use super::pruner::STEPS;
 use super::pruner::Step;
 use super::scene::Others;
 use super::scene::play;
+use super::scene::play_again;
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::error::Kind;
@@ -74,6 +75,35 @@ async fn a_prune_that_forgets_the_parent_leaves_a_whole_snapshot_or_none() {
         // that it leans on nothing of the kind, and after it the prune has seen the intent.
         assert_eq!(committed, !matches!(point, BEFORE_W1 | INSIDE_W1 | BEFORE_W2), "{point:?}");
     }
+}
+
+#[tokio::test]
+async fn a_source_that_can_be_read_again_is_when_a_prune_has_taken_what_its_backup_relied_on() {
+    for point in POINTS {
+        let played = play_again(|others| {
+            let pruner = Pruner::new(&others.store, 1);
+            vec![(point, others.forget()), (point, others.prune(&pruner, &STEPS))]
+        });
+        let played = played.await;
+        let report = played.outcome.as_ref().expect("a backup");
+        let began_again = report.warnings.iter().filter(|said| said.message.contains("source is read again")).count();
+        let is_taken = matches!(point, BEFORE_W1 | INSIDE_W1 | BEFORE_W2);
+        assert_eq!(began_again, usize::from(is_taken), "{point:?}: {:?}", report.warnings);
+        assert!(played.verified().await, "{point:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_prunes_stop_each_time_gives_up_in_the_end() {
+    let played = play_again(|others| {
+        let pruners: Vec<_> = (1..=9).map(|number| Pruner::new(&others.store, number)).collect();
+        // Whatever it has stored and not yet declared is nobody's.
+        let before = |nth| When::Before(Call::Put, Area::Pending, nth);
+        (1..).zip(&pruners).map(|(nth, pruner)| (before(nth), others.prune(pruner, &STEPS))).collect()
+    });
+    let played = played.await;
+    assert_eq!(played.acts_after, 5, "four attempts");
+    assert!(!played.verified().await);
 }
 
 #[tokio::test]

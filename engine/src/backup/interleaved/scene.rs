@@ -54,7 +54,10 @@ fn content(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-struct Files(Tree);
+struct Files {
+    tree: Tree,
+    is_there_again: bool,
+}
 
 impl Source for Files {
     fn kind(&self) -> &str {
@@ -65,8 +68,12 @@ impl Source for Files {
         vec![b"/numbers".to_vec()]
     }
 
+    fn again(&self) -> Option<Box<dyn Source>> {
+        self.is_there_again.then(|| Box::new(Self { tree: self.tree.clone(), ..*self }) as Box<dyn Source>)
+    }
+
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
-        for (name, seed, length) in self.0 {
+        for (name, seed, length) in self.tree {
             let mut metadata = Metadata::new(FileKind::File);
             metadata.size = length as u64;
             metadata.modified = Timestamp { seconds: i64::try_from(seed).expect("small"), nanoseconds: 1 };
@@ -118,8 +125,8 @@ async fn open(backend: Arc<dyn Backend>, clock: Arc<Hands>) -> Repository {
     Repository::open_with(backend, key(), Arc::new(SystemRng), clock).await.expect("a repository")
 }
 
-async fn back_up(repository: &Repository, label: &str) -> Result<BackupReport> {
-    repository.backup(Files(tree(label))).label(label.to_owned()).threads(1).start().await
+async fn back_up(repository: &Repository, label: &str, is_there_again: bool) -> Result<BackupReport> {
+    repository.backup(Files { tree: tree(label), is_there_again }).label(label.to_owned()).threads(1).start().await
 }
 
 /// The repository that every case begins with, made once.
@@ -132,7 +139,7 @@ async fn base() -> &'static MemoryBackend {
         let made = Repository::create_with(Arc::new(backend.clone()), key(), options, rng, clock).await;
         let repository = made.expect("a repository").repository;
         for label in ["first", "second"] {
-            back_up(&repository, label).await.expect("a backup");
+            back_up(&repository, label, false).await.expect("a backup");
         }
         backend
     })
@@ -203,10 +210,19 @@ pub(super) struct Played {
 
 /// Backs up for the third time while `script` acts.
 pub(super) async fn play(script: impl FnOnce(&Others) -> Vec<(When, Act)>) -> Played {
+    play_from(false, script).await
+}
+
+/// The same with a source that can be read again.
+pub(super) async fn play_again(script: impl FnOnce(&Others) -> Vec<(When, Act)>) -> Played {
+    play_from(true, script).await
+}
+
+async fn play_from(is_there_again: bool, script: impl FnOnce(&Others) -> Vec<(When, Act)>) -> Played {
     let others = others().await;
     let hooked = Hooked::new(&others.backend, script(&others));
     let repository = open(Arc::new(hooked.clone()), Arc::clone(&others.host)).await;
-    let outcome = back_up(&repository, "third").await;
+    let outcome = back_up(&repository, "third", is_there_again).await;
     let acts_after = hooked.finish().await;
     Played { others, hooked, outcome, acts_after }
 }

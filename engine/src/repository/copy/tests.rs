@@ -157,7 +157,7 @@ async fn what_was_copied_before_is_not_copied_again() {
 async fn a_repository_is_not_copied_into_itself() {
     let (_, here) = repository().await;
     let error = here.copy_to(&here.clone(), Vec::new()).start().await.expect_err("the same");
-    assert_eq!((error.kind(), error.advice()), (Kind::Invalid, Some(TWO_REPOSITORIES)));
+    assert_eq!((error.kind(), error.advice()), (Kind::Invalid, Some(ONE_REPOSITORY)));
 }
 
 #[tokio::test]
@@ -168,8 +168,11 @@ async fn a_copy_of_what_cannot_be_read_leaves_no_snapshot() {
     let data = packs.iter().max_by_key(|pack| pack.length).expect("a pack");
     crate::backend::Backend::delete(backend.as_ref(), &data.name).await.expect("gone");
     let snapshots = here.snapshots().await.expect("snapshots");
-    let error = here.copy_to(&there, snapshots).start().await.expect_err("it cannot be read");
-    assert_eq!(error.kind(), Kind::SourceFailed);
+    for dry_run in [true, false] {
+        let report = here.copy_to(&there, snapshots.clone()).dry_run(dry_run).start().await.expect("a report");
+        let failed: Vec<_> = report.failed.iter().map(|failed| (failed.snapshot, failed.kind)).collect();
+        assert_eq!((report.copied.len(), failed), (0, vec![(snapshots[0].id, Kind::Damaged)]), "{report:?}");
+    }
     assert!(there.snapshots().await.expect("snapshots").is_empty());
 }
 
@@ -216,4 +219,40 @@ async fn what_is_copied_leans_on_nothing_that_the_other_repository_has_lost() {
     assert!(report.bytes_new > 0, "what the pack held is stored again");
     let copy = there.snapshot(&report.copied[0].1).await.expect("the copy");
     assert!(all(&here, &second).await == all(&there, &copy).await);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_keeps_no_other_snapshot_from_being_copied() {
+    let ((backend, here), (_, there)) = (repository().await, repository().await);
+    let (lost, kept) = (("a", noise(1, 500_000)), ("b", noise(2, 9)));
+    backup(&here, 2_000, Parent::Nothing, Files(vec![lost.clone()], Verdict::Whole)).await;
+    let packs = crate::backend::Backend::list(backend.as_ref(), Area::Packs).await.expect("packs");
+    let data = packs.iter().max_by_key(|pack| pack.length).expect("a pack").name;
+    for (seconds, files) in [(3_000, vec![lost, kept.clone()]), (4_000, vec![kept.clone()]), (5_000, vec![kept])] {
+        backup(&here, seconds, Parent::Nothing, Files(files, Verdict::Whole)).await;
+    }
+    crate::backend::Backend::delete(backend.as_ref(), &data).await.expect("gone");
+    let snapshots = here.snapshots().await.expect("snapshots");
+    for dry_run in [true, false] {
+        let report = here.copy_to(&there, snapshots.clone()).dry_run(dry_run).start().await.expect("a report");
+        let failed: Vec<_> = report.failed.iter().map(|failed| failed.snapshot).collect();
+        assert_eq!((report.copied.len(), failed), (2, vec![snapshots[0].id, snapshots[1].id]), "{report:?}");
+    }
+    assert_eq!(there.snapshots().await.expect("snapshots").len(), 2);
+    is_sound(&there).await;
+}
+
+#[tokio::test]
+async fn a_copy_of_before_its_origin_was_damaged_stands_in_no_later_ones_way() {
+    let ((backend, here), (_, there)) = (repository().await, repository().await);
+    backup(&here, 2_000, Parent::Nothing, Files(vec![("a", noise(1, 500_000))], Verdict::Whole)).await;
+    let pages = crate::backend::Backend::list(backend.as_ref(), Area::Packs).await.expect("packs");
+    let pages = pages.iter().min_by_key(|pack| pack.length).expect("a pack").name;
+    here.copy_to(&there, here.snapshots().await.expect("snapshots")).start().await.expect("a copy");
+    backup(&here, 3_000, Parent::Nothing, Files(vec![("b", noise(2, 9))], Verdict::Whole)).await;
+    crate::backend::Backend::delete(backend.as_ref(), &pages).await.expect("gone");
+    let snapshots = here.snapshots().await.expect("snapshots");
+    let report = here.copy_to(&there, snapshots).start().await.expect("a copy");
+    assert_eq!((report.copied.len(), report.present.len(), report.failed.len()), (1, 1, 0), "{report:?}");
+    is_sound(&there).await;
 }

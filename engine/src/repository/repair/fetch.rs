@@ -12,11 +12,12 @@ use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::job::Job;
 use crate::repository::Repository;
-use crate::repository::copy::TWO_REPOSITORIES;
 use crate::repository::copy::has_same_source;
 use crate::repository::copy::is_copy;
 use crate::repository::reread::SnapshotSource;
 use std::cmp::Reverse;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Snapshots of the other repository that are tried for each one here.
@@ -72,11 +73,11 @@ impl FetchBuilder {
 
     pub(in crate::repository) async fn run(self, control: Control) -> Result<FetchReport> {
         let Self { repository, other, snapshots, dry_run } = &self;
-        if repository.id() == other.id() {
+        if is_same_place(repository, other) {
             let doing = "fetch lost data from another repository";
             return Err(Error::new(Kind::Invalid, doing)
-                .because("both are the same repository")
-                .advise(TWO_REPOSITORIES));
+                .because("both are the same repository, at the same place")
+                .advise("name another one that has the same files, or a copy of this one in another place"));
         }
         let there = other.list_snapshots().await?.snapshots;
         let source = Arc::new(Judge::new(other, false).await?);
@@ -100,7 +101,7 @@ impl FetchBuilder {
                     Missing { pages: true, .. } if is_copy(snapshot, candidate) => Fill::All,
                     Missing { ids, .. } => Fill::Only(Arc::new(ids)),
                 };
-                let reread = SnapshotSource::judged(other, source.index(), candidate, Arc::clone(&source))?;
+                let reread = SnapshotSource::judged(other, source.index(), candidate, Arc::clone(&source));
                 // What this repository has of the snapshot is taken over unread.
                 let again = repository.again(reread, snapshot).parent(Parent::Snapshot(snapshot.id));
                 let done = again.filling(fill).run(control.clone()).await?;
@@ -119,6 +120,17 @@ impl FetchBuilder {
         }
         Ok(report)
     }
+}
+
+/// Whether both are one repository. A copy of it that stands elsewhere may have what is lost here.
+fn is_same_place(one: &Repository, other: &Repository) -> bool {
+    let (first, second) = (one.store().backend(), other.store().backend());
+    let place = |folder: PathBuf| std::fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()));
+    one.id() == other.id()
+        && match (first.folder().and_then(place), second.folder().and_then(place)) {
+            (Some(one), Some(other)) => one == other,
+            _ => first.describe() == second.describe(),
+        }
 }
 
 fn count(missing: &Missing) -> u64 {

@@ -62,7 +62,7 @@ pub(super) struct Missing {
 impl Judge {
     /// Judges by what is there now. With `read_data` every chunk is read; without, only those that no usable pack
     /// should have.
-    pub(super) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
+    pub(in crate::repository) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
         let look = Look::take(repository.store()).await?;
         let (pages, chunks) = (repository.pages(&look.live), ChunkReader::live(&look.live, Class::Data));
         Ok(Self { look, pages, chunks, read_data })
@@ -137,6 +137,20 @@ impl Judge {
                 },
             }
         }
+    }
+
+    /// The first thing that keeps a snapshot from being read to its end; `None` when nothing is known to.
+    pub(in crate::repository) async fn obstacle(
+        &self,
+        control: &Control,
+        snapshot: &Snapshot,
+    ) -> Result<Option<String>> {
+        let Judgement { named, hopeless, .. } = self.judge(control, snapshot).await?;
+        let first = named.into_iter().next().map(|Warning { path, message, .. }| match path {
+            Some(path) => format!("{path}: {message}"),
+            None => message,
+        });
+        Ok(hopeless.or(first))
     }
 
     /// The chunks and pages of a snapshot that cannot be read.

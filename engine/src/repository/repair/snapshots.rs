@@ -143,7 +143,7 @@ impl RepairSnapshotsBuilder {
     }
 
     async fn write(&self, judge: &Arc<Judge>, snapshot: &Snapshot, control: &Control) -> Result<Snapshot> {
-        let source = SnapshotSource::judged(&self.repository, judge.index(), snapshot, Arc::clone(judge))?;
+        let source = SnapshotSource::judged(&self.repository, judge.index(), snapshot, Arc::clone(judge));
         let mut tags = snapshot.tags.clone();
         if !tags.iter().any(|tag| tag == TAG) {
             tags.push(TAG.to_owned());

@@ -222,6 +222,10 @@ impl Source for FolderSource {
         Places::plan(&self.paths, self.current.as_deref()).map_or_else(|_| Vec::new(), |places| places.leading())
     }
 
+    fn again(&self) -> Option<Box<dyn Source>> {
+        Some(Box::new(self.clone()))
+    }
+
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
         let (places, rules) = self
             .plan()
