@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::source::Pattern;
 use crate::source::Patterns;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,16 +62,7 @@ impl Excluded {
             this.places = placed(&asked);
             // What nobody has asked for tells that one of the paths stands further above.
             let Some(stray) = this.stray(pages, snapshot).await? else { return Ok(this) };
-            let mut best: Option<(usize, &mut Asked)> = None;
-            for one in &mut asked {
-                let above = one.ends.iter().skip(1).find(|end| is_within(stray.as_bytes(), end)).map(Vec::len);
-                if let Some(length) = above
-                    && best.as_ref().is_none_or(|(longest, _)| length > *longest)
-                {
-                    best = Some((length, one));
-                }
-            }
-            let Some((length, one)) = best else { return Ok(this) };
+            let Some((length, one)) = moved(&mut asked, stray.as_bytes()) else { return Ok(this) };
             one.ends.retain(|end| end.len() <= length);
         }
     }
@@ -158,6 +150,20 @@ impl Asked {
         ends.push(Vec::new());
         Ok(Self { real, ends })
     }
+}
+
+/// The path that stands further above, and how long the end is that explains the stray entry: it is above it or below it.
+/// The one that is now taken to stand beside the stray does it before others, then the longest, then the outermost path,
+/// for others follow it.
+fn moved<'a>(asked: &'a mut [Asked], stray: &[u8]) -> Option<(usize, &'a mut Asked)> {
+    let beside = stray.strip_suffix(name(stray)).and_then(|above| above.strip_suffix(b"/")).unwrap_or_default();
+    let explained = asked.iter_mut().filter_map(|one| {
+        let mut shorter = one.ends.iter().skip(1);
+        let end = shorter.find(|end| is_within(stray, end) || is_within(end, stray))?.len();
+        let is_beside = one.ends.first().is_some_and(|now| is_within(now, beside));
+        Some(((is_beside, end, Reverse(one.real.len())), one))
+    });
+    explained.max_by_key(|(key, _)| *key).map(|((_, length, _), one)| (length, one))
 }
 
 /// The first choice for each path: where it stands as a part of another one that was asked for, or else its longest end.
