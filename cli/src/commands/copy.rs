@@ -54,8 +54,8 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
 }
 
 /// What helps when a snapshot cannot be read.
-const HINT: &str = "'strongroom check --read-data' of the repository that is copied from says what helps there; then copy again: \
-                    what is copied already stays, and is not copied twice";
+const HINT: &str = "'strongroom check --read-data' of the repository that is copied from says what helps there; then copy \
+                    again: what is copied already stays, and is not copied twice";
 
 fn tell(context: &Context, report: &CopyReport, dry_run: bool) -> Result<(), Failure> {
     let show = &context.show;
