@@ -229,6 +229,6 @@ impl Seat {
         let rewrite = repository.rewrite(vec![snapshot.clone()], vec![exclude]).forget(replaces);
         let report = rewrite.start().await?;
         self.deeds.count("snapshots rewritten", report.rewritten.len() as u64);
-        Ok(report.rewritten.first().map_or(Outcome::Done, |(_, new, _)| Outcome::Stored(*new)))
+        Ok(report.rewritten.first().and_then(|rewritten| rewritten.new).map_or(Outcome::Done, Outcome::Stored))
     }
 }
