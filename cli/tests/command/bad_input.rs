@@ -229,5 +229,5 @@ fn what_was_misnamed_comes_with_a_hint() {
     let own = house.text("repository");
     let both = "both are the same repository";
     house.run(["copy", "--from-repo", &own, "--all"]).refused(2, &[both, "hint: -r names the repository"]);
-    house.run(["repair", "fetch", "--from-repo", &own, "--all"]).refused(2, &[both, "hint: -r names the repository"]);
+    house.run(["repair", "fetch", "--from-repo", &own, "--all"]).refused(2, &[both, "hint: name another one"]);
 }

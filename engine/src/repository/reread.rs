@@ -48,7 +48,7 @@ pub(super) struct SnapshotSource {
     excludes: Vec<String>,
     origin: Origin,
     items: mpsc::Receiver<Item>,
-    /// Reads once the source runs.
+    /// What reads: from the beginning, but for a source that may not be needed.
     task: Option<JoinHandle<()>>,
     left_out: Vec<String>,
 }
@@ -107,7 +107,7 @@ struct Before {
 }
 
 impl SnapshotSource {
-    /// To be read when it runs, without what is excluded.
+    /// Starts reading, without what is excluded.
     pub(super) fn start(
         repository: &Repository,
         index: &Arc<LiveIndex>,
@@ -117,7 +117,7 @@ impl SnapshotSource {
     ) -> Self {
         let before = Some(earlier.and_then(|earlier| earlier.root));
         let (repository, index) = (repository.clone(), Arc::clone(index));
-        Self::new(snapshot, Origin { repository, index, before, judge: None, excluded })
+        Self::reading(snapshot, Origin { repository, index, before, judge: None, excluded })
     }
 
     /// The same without what cannot be restored. The parent must be this snapshot, or have the same files.
@@ -129,7 +129,14 @@ impl SnapshotSource {
     ) -> Self {
         let (repository, index) = (repository.clone(), Arc::clone(index));
         let origin = Origin { repository, index, before: None, judge: Some(judge), excluded: None };
-        Self::new(snapshot, origin)
+        Self::reading(snapshot, origin)
+    }
+
+    /// Reads ahead of its run.
+    fn reading(snapshot: &Snapshot, origin: Origin) -> Self {
+        let mut this = Self::new(snapshot, origin);
+        this.start_reading();
+        this
     }
 
     fn new(snapshot: &Snapshot, origin: Origin) -> Self {
@@ -274,7 +281,9 @@ impl Source for SnapshotSource {
     }
 
     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> std::result::Result<Verdict, SourceError> {
-        self.start_reading();
+        if self.task.is_none() {
+            self.start_reading();
+        }
         loop {
             match self.items.blocking_recv() {
                 Some(Item::Entry(again)) => self.give(*again, sink)?,
