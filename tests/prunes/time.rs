@@ -6,13 +6,16 @@ use super::is_sound;
 use super::names;
 use super::stored;
 use super::tree;
+use crate::support::between::Between;
 use crate::support::crash::Crash;
 use crate::support::crash::Event;
 use crate::support::crash::Mode;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
+use crate::support::scene::in_time;
 use crate::support::scene::shared;
 use crate::support::scene::store;
+use crate::support::scene::told;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
@@ -109,6 +112,36 @@ async fn tombs_stay_for_thirty_days() {
     assert_eq!(report.tombs_removed as usize, tombs.len());
     assert!(names(&memory, Area::Tombs).await.is_empty() && names(&memory, Area::Marks).await.is_empty());
     is_sound(&repository, &Trees(vec![two]), 1).await;
+}
+
+#[tokio::test]
+async fn a_prune_may_sleep_for_months_between_any_two_of_its_operations() {
+    let (_, hands, memory, repository) = made(36).await;
+    let first = stored(&repository, &tree("one", &[(1, 300_000), (2, 200_000)])).await;
+    let two = tree("two", &[(2, 200_000), (3, 1000)]);
+    stored(&repository, &two).await;
+    repository.forget(&[first]).await.expect("forgotten");
+    let mut at = 1;
+    loop {
+        let memory = memory.fork();
+        let (other, clock) = (memory.clone(), hands.clone());
+        let between = Between::new(&memory, at, async move {
+            let repository = Scene::new(37).open(shared(other)).await.expect("opened");
+            for _ in 0..3 {
+                super::prune(&repository).await.expect("the others work");
+                clock.pass(31 * DAY);
+            }
+        });
+        let repository = Scene::new(38).open(shared(between.clone())).await.expect("opened");
+        in_time(super::prune(&repository)).await.unwrap_or_else(|error| panic!("{at}: {}", told(&error)));
+        let repository = Scene::new(39).open(shared(memory.clone())).await.expect("opened");
+        is_sound(&repository, &Trees(vec![two.clone()]), 1).await;
+        if !between.happened() {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 30, "{at} operations");
 }
 
 /// The repository as a backup leaves it that dies between its pending record and its commit.

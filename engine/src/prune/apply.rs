@@ -333,7 +333,11 @@ impl Run {
         for some in all.chunks(MARK_PACKS_MAX) {
             let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
             let body = Tomb { packs: some.to_vec() }.encode();
-            self.put_in_need(&Name::Tomb(id), &body).await?;
+            match self.put_in_need(&Name::Tomb(id), &body).await {
+                // Others have finished it, so long before it was read back here that the tomb is gone again.
+                Err(error) if error.kind() == Kind::NotFound && self.is_over(some, Condemned::is_deleted).await? => {}
+                outcome => outcome?,
+            }
         }
         for some in all.chunks(DELETIONS) {
             self.control.check()?;
@@ -374,6 +378,17 @@ impl Run {
         }
     }
 
+    /// Whether all these packs are gone, or what is stored now says `enough` of them.
+    async fn is_over(&self, packs: &[PackId], enough: impl Fn(&Condemned, &PackId) -> bool) -> Result<bool> {
+        let condemned = Condemned::read(&self.view.store).await?;
+        for pack in packs.iter().filter(|pack| !enough(&condemned, pack)) {
+            if self.view.store.backend().stat(&Name::Pack(*pack)).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     async fn put_mark(&mut self, packs: &[PackId]) -> Result<()> {
         let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
         let body = Mark { packs: packs.to_vec() }.encode();
@@ -381,9 +396,8 @@ impl Run {
         self.own.push(id);
         match outcome {
             // Another run has found it, finished it and taken it away before it was read back here.
-            Err(error) if error.kind() == Kind::NotFound => {
-                let condemned = Condemned::read(&self.view.store).await?;
-                if packs.iter().all(|pack| condemned.is_condemned(pack)) { Ok(()) } else { Err(error) }
+            Err(error) if error.kind() == Kind::NotFound && self.is_over(packs, Condemned::is_condemned).await? => {
+                Ok(())
             }
             other => other,
         }
