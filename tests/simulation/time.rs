@@ -1,6 +1,5 @@
 //! Virtual time, what each machine's clocks make of it, and randomness that does not depend on threads.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +10,6 @@ use strongroom::Clock;
 use strongroom::Rng;
 use strongroom::SeededRng;
 use strongroom::Timestamp;
-use tokio::task::Id;
 
 pub const SECOND: u64 = 1000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -100,17 +98,11 @@ impl Clock for Hands {
     }
 }
 
-thread_local! {
-    /// From which generator the task of this thread has drawn in which step, and how often.
-    static DRAWN: Cell<(u64, u64, Option<Id>, u64)> = const { Cell::new((0, 0, None, 0)) };
-}
-
 /// Random bytes of one session. The thread of the world draws from one stream. Threads that work for it at the same time
-/// cannot do that and be repeatable: what they draw depends on the step of the world and on the draws of their own task in
-/// it, so that two of them may draw the same. Nothing that the engine does depends on that; an attacker would be glad of it.
+/// cannot do that and be repeatable, for which of them closes a pack is chance: what they draw depends on the step of the
+/// world and on how much is drawn, so that two of them draw the same. Nothing that the engine does depends on that; an
+/// attacker would be glad of it.
 pub struct Draws {
-    /// Told apart from all others of the process, which may have had its seed.
-    number: u64,
     seed: u64,
     step: Time,
     home: ThreadId,
@@ -120,9 +112,7 @@ pub struct Draws {
 impl Draws {
     /// `step` counts the steps of the world.
     pub fn new(seed: u64, step: &Time) -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBER.fetch_add(1, SeqCst);
-        Self { number, seed, step: step.clone(), home: std::thread::current().id(), stream: SeededRng::new(seed) }
+        Self { seed, step: step.clone(), home: std::thread::current().id(), stream: SeededRng::new(seed) }
     }
 }
 
@@ -132,15 +122,7 @@ impl Rng for Draws {
             return self.stream.fill(into);
         }
         let step = self.step.now();
-        let count = DRAWN.with(|drawn| {
-            // Which thread a task is given is chance.
-            let task = tokio::task::try_id();
-            let (from, last, before, count) = drawn.get();
-            let count = if (from, last, before) == (self.number, step, task) { count + 1 } else { 0 };
-            drawn.set((self.number, step, task, count));
-            count
-        });
-        let mixed = [step, count].iter().fold(self.seed, |mixed, part| {
+        let mixed = [step, into.len() as u64].iter().fold(self.seed, |mixed, part| {
             (mixed ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
         });
         SeededRng::new(mixed).fill(into)
