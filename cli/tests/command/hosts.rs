@@ -320,9 +320,11 @@ fn assert_nothing_is_wasted(house: &House) {
     age(house, "pending", 15);
     house.run(prune).done();
     age(house, "gc/mark", 2);
-    // This one takes the records away, the next one what only they needed, and the last one has nothing left to do.
-    house.run(prune).done();
-    house.run(prune).done();
+    // This one takes the records away, the next one what only they needed; it may leave one small pack more than stay
+    // for good, which another one puts together; and the last one has nothing left to do.
+    for _ in 0..3 {
+        house.run(prune).done();
+    }
     age(house, "gc/tomb", 31);
     let plan = house.run(prune).done().message("prune_plan");
     for unused in ["bytes_unused", "packs_removed", "packs_repacked", "packs_waiting"] {
