@@ -118,7 +118,7 @@ impl Feeder<'_> {
             let lot =
                 Lot { victim: Arc::clone(&victim), takes: some, start, bytes, spares: self.scanner.spares.clone() };
             let [one, other] = &self.to;
-            let to = if self.lots % 2 == 0 { one } else { other };
+            let to = if self.lots.is_multiple_of(2) { one } else { other };
             self.lots += 1;
             if to.send(lot).await.is_err() {
                 return Ok(false);
