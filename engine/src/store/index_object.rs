@@ -110,7 +110,7 @@ impl Store {
         }
         let key = self.opening_key(Purpose::Index, &head.key_id, what())?.for_object(KEY_CONTEXT, &head.salt);
         let head_bytes = object.get(..index_parts::HEAD_BYTES).unwrap_or_default();
-        let mut body = Vec::with_capacity(usize::try_from(head.plain_length).unwrap_or_default().min(INDEX_BYTES_MAX));
+        let mut body = Vec::new();
         let mut plain = Vec::new();
         let mut unsqueezer = Unsqueezer::new();
         for (number, part) in
@@ -118,6 +118,10 @@ impl Store {
         {
             let opened = seal::open_object(&key, &part_aad(head_bytes, part.head), &part_nonce(number), part.sealed)
                 .map_err(|cause| Error::damaged(what(), cause))?;
+            if number == 0 {
+                // The head is sealed with every part: its length is to be believed only now.
+                body.reserve_exact(usize::try_from(head.plain_length).unwrap_or_default().min(INDEX_BYTES_MAX));
+            }
             if part.squeezed {
                 unsqueezer
                     .unsqueeze(&opened, part.plain_length, &mut plain)
