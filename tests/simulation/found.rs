@@ -34,6 +34,9 @@ const BUSY: Options = Options {
     broken: None,
 };
 
+/// Nothing goes wrong, but whoever has something to do may take days.
+const SLOW: Options = Options { pace: 100, interval: 5 * DAY, pauses: 0, lingers: 4, ..BUSY };
+
 fn is_sound(seed: u64, options: Options) {
     let (outcome, tally) = play(&runtime(), seed, options, false);
     assert_eq!(outcome, Ok(()), "{tally:?}");
@@ -51,4 +54,13 @@ fn what_was_forgotten_and_pruned_during_a_prune_is_no_damage() {
 fn what_one_prune_has_merged_another_may_merge_before_it_is_read_back() {
     let world = Options { writers: 3, readers: 1, files: 10, chunk: 512, copies: 6, interval: 5 * DAY, ..BUSY };
     is_sound(654, Options { pauses: 0, lingers: 5, steady: false, skew: 3650 * DAY, ..world });
+}
+
+/// A rewrite slept while it wrote; meanwhile its snapshot was forgotten, and a prune took what only that needed.
+#[test]
+fn what_is_forgotten_and_pruned_while_it_is_rewritten_is_no_damage() {
+    is_sound(
+        20_779_010_491,
+        Options { pruners: 2, readers: 2, keepers: 2, runs: 2, files: 10, cares: 6, copies: 6, ..SLOW },
+    );
 }

@@ -3,6 +3,7 @@
 use super::Repository;
 use super::repair::Judge;
 use super::reread::SnapshotSource;
+use super::reread::unreadable;
 use crate::backup::BackupReport;
 use crate::backup::Parent;
 use crate::error::Error;
@@ -163,7 +164,11 @@ impl CopyBuilder {
             let done = match done {
                 Ok(done) => done,
                 Err(error) => {
-                    let Some(why) = unreadable(&error) else { return Err(error) };
+                    if unreadable(&error).is_none() {
+                        return Err(error);
+                    }
+                    let error = self.from.unless_forgotten(snapshot.id, error).await;
+                    let why = unreadable(&error).unwrap_or(&error);
                     let (kind, why) = (why.kind(), why.in_one_line());
                     report.failed.push(CopyFailed { snapshot: snapshot.id, kind, why });
                     continue;
@@ -239,18 +244,6 @@ impl CopyBuilder {
             None => builder.run(control).await,
         }
     }
-}
-
-/// Why the snapshot that was to be copied cannot be read, when that is why the copy failed and others may be sound.
-fn unreadable(error: &Error) -> Option<&Error> {
-    let mut cause = (error.kind() == Kind::SourceFailed).then(|| std::error::Error::source(error)).flatten();
-    while let Some(why) = cause {
-        match why.downcast_ref::<Error>() {
-            Some(why) if why.is_local() => return Some(why),
-            _ => cause = why.source(),
-        }
-    }
-    None
 }
 
 /// Whether one is the other's copy. Ids, sessions, tags and roots differ between repositories, what was backed up when

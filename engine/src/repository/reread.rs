@@ -4,6 +4,7 @@ use super::Repository;
 use super::excluded::Excluded;
 use super::repair::Judge;
 use super::repair::told;
+use crate::backend::Name;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Walk;
 use crate::class::Class;
@@ -12,9 +13,11 @@ use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
 use crate::source::Sink;
@@ -289,8 +292,8 @@ impl Source for SnapshotSource {
                 Some(Item::Entry(again)) => self.give(*again, sink)?,
                 Some(Item::End) => break,
                 Some(Item::Lost(path, why)) => self.leave_out(path.as_ref(), why, sink),
-                Some(Item::Failed(error)) => return Err(unreadable(Some(error))),
-                Some(Item::Bytes(_) | Item::EndOfBytes | Item::Broken(_)) | None => return Err(unreadable(None)),
+                Some(Item::Failed(error)) => return Err(failed(Some(error))),
+                Some(Item::Bytes(_) | Item::EndOfBytes | Item::Broken(_)) | None => return Err(failed(None)),
             }
         }
         if let Some(seal) = self.snapshot.seal.take() {
@@ -340,8 +343,8 @@ impl SnapshotSource {
                 Some(Item::Bytes(bytes)) => crate::source::give(&bytes, sink)?,
                 Some(Item::EndOfBytes) => return Ok(None),
                 Some(Item::Broken(why)) => return Ok(Some(why)),
-                Some(Item::Failed(error)) => return Err(unreadable(Some(error))),
-                Some(Item::Entry(_) | Item::Lost(..) | Item::End) | None => return Err(unreadable(None)),
+                Some(Item::Failed(error)) => return Err(failed(Some(error))),
+                Some(Item::Entry(_) | Item::Lost(..) | Item::End) | None => return Err(failed(None)),
             }
         }
     }
@@ -355,9 +358,36 @@ impl SnapshotSource {
     }
 }
 
-fn unreadable(error: Option<Error>) -> SourceError {
+fn failed(error: Option<Error>) -> SourceError {
     let cause = error.map(|error| Box::new(error) as Box<dyn std::error::Error + Send + Sync>);
     SourceError::Failed { message: "cannot read the snapshot to its end".to_owned(), cause }
+}
+
+/// Why the snapshot that was given once more cannot be read, when that is why a backup failed and others may be sound.
+pub(super) fn unreadable(error: &Error) -> Option<&Error> {
+    let mut cause = (error.kind() == Kind::SourceFailed).then(|| std::error::Error::source(error)).flatten();
+    while let Some(why) = cause {
+        match why.downcast_ref::<Error>() {
+            Some(why) if why.is_local() => return Some(why),
+            _ => cause = why.source(),
+        }
+    }
+    None
+}
+
+impl Repository {
+    /// What reading a snapshot failed with: of one that was forgotten meanwhile a prune may have taken everything,
+    /// which is no damage.
+    pub(super) async fn unless_forgotten(&self, snapshot: SnapshotId, error: Error) -> Error {
+        let is_there = self.store().backend().stat(&Name::Snapshot(snapshot)).await;
+        match is_there {
+            Ok(None) if error.is_local() || unreadable(&error).is_some() => {
+                Error::new(Kind::NotFound, format!("cannot read snapshot {snapshot}"))
+                    .because("it was forgotten meanwhile, and what only it needed was pruned")
+            }
+            _ => error,
+        }
+    }
 }
 
 impl Drop for SnapshotSource {

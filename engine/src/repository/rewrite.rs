@@ -5,6 +5,7 @@ use super::excluded;
 use super::excluded::Excluded;
 use super::reread::SnapshotSource;
 use crate::backup::Parent;
+use crate::catalog::PageSource;
 use crate::catalog::Walk;
 use crate::error::Error;
 use crate::error::Kind;
@@ -15,6 +16,7 @@ use crate::id::SnapshotId;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
+use crate::source::Patterns;
 use std::sync::Arc;
 
 /// The tag of a snapshot that was written anew while its origin stays.
@@ -107,9 +109,10 @@ impl RewriteBuilder {
         // Whatever speaks against one of them is known before the first is changed.
         for snapshot in snapshots {
             control.check()?;
-            let pages = repository.pages(&index);
-            let excluded = Excluded::of(&pages, snapshot, excludes.clone(), Arc::clone(&patterns)).await?;
-            let plan = Planned::new(&control, Walk::new(pages, snapshot.root), snapshot, excluded).await?;
+            let plan = match Planned::new(&control, repository.pages(&index), snapshot, excludes, &patterns).await {
+                Ok(plan) => plan,
+                Err(error) => return Err(repository.unless_forgotten(snapshot.id, error).await),
+            };
             if plan.left_out == 0 {
                 report.unchanged.push(snapshot.id);
             } else if *forget && snapshot.is_protected {
@@ -150,7 +153,11 @@ impl RewriteBuilder {
         }
         let again = self.repository.again(source, snapshot).tags(tags).parent(Parent::Snapshot(snapshot.id));
         // What stays is no news.
-        match again.run(control.unheard()).await?.snapshot {
+        let done = match again.run(control.unheard()).await {
+            Ok(done) => done,
+            Err(error) => return Err(self.repository.unless_forgotten(snapshot.id, error).await),
+        };
+        match done.snapshot {
             Some(new) => Ok(new.id),
             None => Err(Error::new(Kind::Bug, "rewrite a snapshot").because("the backup stored none")),
         }
@@ -159,7 +166,15 @@ impl RewriteBuilder {
 
 impl Planned {
     /// Counts and tells what is left out.
-    async fn new(control: &Control, mut walk: Walk, snapshot: &Snapshot, excluded: Excluded) -> Result<Self> {
+    async fn new(
+        control: &Control,
+        pages: Arc<dyn PageSource>,
+        snapshot: &Snapshot,
+        excludes: &[String],
+        patterns: &Arc<Patterns>,
+    ) -> Result<Self> {
+        let excluded = Excluded::of(&pages, snapshot, excludes.to_vec(), Arc::clone(patterns)).await?;
+        let mut walk = Walk::new(pages, snapshot.root);
         let (mut left_out, mut kept, mut is_emptied) = (0, 0, true);
         while let Some(page) = walk.next_page().await? {
             control.check()?;
