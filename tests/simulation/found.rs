@@ -64,3 +64,11 @@ fn what_is_forgotten_and_pruned_while_it_is_rewritten_is_no_damage() {
         Options { pruners: 2, readers: 2, keepers: 2, runs: 2, files: 10, cares: 6, copies: 6, ..SLOW },
     );
 }
+
+/// A prune slept while it left its word that a pending record is old; its writer came back, and another prune took the
+/// word away before it was read back.
+#[test]
+fn the_word_that_a_pending_record_is_old_may_go_before_it_is_read_back() {
+    let world = Options { writers: 3, pruners: 2, readers: 2, runs: 2, chunk: 512, pace: 100, ..BUSY };
+    is_sound(20_779_013_819, Options { sticky: 90, steady: false, skew: HOUR, ..world });
+}

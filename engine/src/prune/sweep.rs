@@ -4,6 +4,7 @@ use super::options::GRACE;
 use super::roots::Roots;
 use super::view::View;
 use crate::backend::Name;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::gc::Mark;
 use crate::id::PackId;
@@ -69,7 +70,11 @@ pub(super) async fn pending(view: &View, roots: &Roots, grace_seconds: u64) -> R
         }
         let is_old = view.age_seconds(root.stored).is_some_and(|age| age >= PENDING_SECONDS);
         match view.gc_stored.get(&note) {
-            None if is_old => view.store.put_small(&note, &Mark { packs: Vec::new() }.encode()).await?,
+            None if is_old => match view.store.put_small(&note, &Mark { packs: Vec::new() }.encode()).await {
+                // Taken away before it was read back here: the record has gone meanwhile.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                outcome => outcome?,
+            },
             // Stored again since the note was left.
             Some(_) if !is_old => view.store.backend().delete(&note).await?,
             Some(noted) if view.age_seconds(*noted).is_some_and(|age| age >= GRACE.as_secs()) => {
