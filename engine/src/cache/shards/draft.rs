@@ -8,6 +8,9 @@ use crate::format::wire::length_u32;
 use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::IndexId;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 /// The form of the files written here, and the only one read.
 pub(super) const VERSION: u32 = 1;
@@ -43,13 +46,14 @@ pub(crate) struct Draft {
     pub(super) covered: Vec<Covered>,
     /// With the chunks of each.
     pub(super) packs: Vec<(u32, PackInfo)>,
-    pub(super) rows: Vec<ChunkRecord>,
+    /// The rows of one object after another, those of each sorted.
+    runs: Vec<Vec<ChunkRecord>>,
 }
 
 impl Draft {
-    /// All that some index objects say. They are taken apart: a large one must not be in memory twice.
+    /// All that some index objects say. Their rows stay where they are: large ones must not be in memory twice.
     pub(crate) fn of_objects(objects: Vec<ReadObject>) -> Self {
-        let mut draft = Self { covered: Vec::new(), packs: Vec::new(), rows: Vec::new() };
+        let mut draft = Self { covered: Vec::new(), packs: Vec::new(), runs: Vec::new() };
         for ReadObject { id, length, records } in objects {
             let first = length_u32(draft.packs.len());
             let IndexRecords { supersedes, packs, mut chunks } = records;
@@ -67,37 +71,24 @@ impl Draft {
                     *count += 1;
                 }
             }
-            if draft.rows.is_empty() {
-                draft.rows = chunks;
-            } else {
-                draft.rows.reserve_exact(chunks.len());
-                draft.rows.extend(chunks);
-            }
+            draft.runs.push(chunks);
         }
-        draft.rows.sort_unstable();
         draft
     }
 
     /// The objects that it was made of.
     pub(crate) fn into_objects(self) -> Vec<ReadObject> {
-        let Self { covered, packs, rows } = self;
+        let Self { covered, packs, runs } = self;
         let mut packs = packs.into_iter().map(|(_, pack)| pack);
-        let (mut objects, mut firsts, mut first) = (Vec::with_capacity(covered.len()), Vec::new(), 0u32);
-        for Covered { id, length, packs: count, chunks, supersedes } in covered {
-            firsts.push(first);
+        let mut first = 0u32;
+        let back = |(object, mut chunks): (Covered, Vec<ChunkRecord>)| {
+            let Covered { id, length, packs: count, supersedes, .. } = object;
+            chunks.iter_mut().for_each(|record| record.pack = record.pack.saturating_sub(first));
             first = first.saturating_add(count);
             let packs = packs.by_ref().take(size(count)).collect();
-            let records = IndexRecords { supersedes, packs, chunks: Vec::with_capacity(size(chunks)) };
-            objects.push(ReadObject { id, length, records });
-        }
-        for row in rows {
-            // The last that begins no later: one without packs has no rows.
-            let Some(at) = firsts.partition_point(|first| *first <= row.pack).checked_sub(1) else { continue };
-            if let Some((object, first)) = objects.get_mut(at).zip(firsts.get(at)) {
-                object.records.chunks.push(ChunkRecord { pack: row.pack.saturating_sub(*first), ..row });
-            }
-        }
-        objects
+            ReadObject { id, length, records: IndexRecords { supersedes, packs, chunks } }
+        };
+        covered.into_iter().zip(runs).map(back).collect()
     }
 
     /// Ids with the lengths of their chunks, of which nothing else is known.
@@ -105,7 +96,19 @@ impl Draft {
         let row = |(id, length)| ChunkRecord { id, pack: 0, segment: 0, offset: 0, length };
         let mut rows: Vec<ChunkRecord> = ids.map(row).collect();
         rows.sort_unstable();
-        Self { covered: Vec::new(), packs: Vec::new(), rows }
+        Self { covered: Vec::new(), packs: Vec::new(), runs: vec![rows] }
+    }
+
+    /// All rows in order.
+    pub(super) fn rows(&self) -> Merged<'_> {
+        let left = self.runs.iter().map(Vec::len).sum();
+        let mut merged = Merged { runs: Vec::new(), heads: BinaryHeap::with_capacity(self.runs.len()), left };
+        for (run, rows) in self.runs.iter().enumerate() {
+            let mut rows = rows.iter();
+            merged.heads.extend(rows.next().map(|row| Reverse((row, run))));
+            merged.runs.push(rows);
+        }
+        merged
     }
 
     /// The name that follows from what it covers: whoever reads the same index objects makes the same file.
@@ -118,3 +121,32 @@ impl Draft {
         *key.name(&bytes).as_bytes()
     }
 }
+
+/// The rows of sorted runs in the order of all of them.
+pub(super) struct Merged<'a> {
+    runs: Vec<std::slice::Iter<'a, ChunkRecord>>,
+    /// The first row of every run that is left, with the number of the run.
+    heads: BinaryHeap<Reverse<(&'a ChunkRecord, usize)>>,
+    left: usize,
+}
+
+impl<'a> Iterator for Merged<'a> {
+    type Item = &'a ChunkRecord;
+
+    fn next(&mut self) -> Option<&'a ChunkRecord> {
+        let mut head = self.heads.peek_mut()?;
+        let Reverse((row, run)) = *head;
+        match self.runs.get_mut(run).and_then(Iterator::next) {
+            Some(next) => *head = Reverse((next, run)),
+            None => drop(PeekMut::pop(head)),
+        }
+        self.left -= 1;
+        Some(row)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Merged<'_> {}

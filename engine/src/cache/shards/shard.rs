@@ -24,6 +24,7 @@ use crate::format::index;
 use crate::format::index::ChunkRecord;
 use crate::format::index::PackInfo;
 use crate::format::index::RECORD_BYTES;
+use crate::format::index_reader::pack_decode;
 use crate::format::wire::Reader;
 use crate::format::wire::length_u32;
 use crate::format::wire::size;
@@ -77,7 +78,7 @@ impl PackShelf {
         let bytes = self.file.read(Part::Pack(number), self.packs_at.saturating_add(start.into()), size(length))?;
         let mut reader = Reader::new(&bytes);
         let chunks = reader.u32().map_err(|cause| self.file.broken(cause))?;
-        let pack = reader.whole(index::pack_decode).map_err(|cause| self.file.broken(cause))?;
+        let pack = reader.whole(pack_decode).map_err(|cause| self.file.broken(cause))?;
         Ok((chunks, pack))
     }
 }
@@ -85,14 +86,16 @@ impl PackShelf {
 impl Shard {
     /// Writes a shard into an empty file. `None` when its ids do not spread like hashes.
     pub(super) fn write(draft: &Draft, file: ShardFile) -> io::Result<Option<Self>> {
-        let Draft { covered, packs, rows } = draft;
-        let Some(ranks) = Ranks::of(rows.iter().map(|row| &row.id)) else { return Ok(None) };
+        let Draft { covered, packs, .. } = draft;
+        let mut rows = draft.rows();
+        let count = rows.len();
+        let Some(ranks) = Ranks::of(draft.rows().map(|row| &row.id)) else { return Ok(None) };
         let mut out = BufWriter::with_capacity(WRITE_BYTES, &file.file);
         let mut at = PAGES_AT;
         out.write_all(&[0; PAGE_BYTES])?;
-        for (number, some) in (0u32..).zip(rows.chunks(PAGE_ROWS)) {
+        for number in 0..length_u32(count.div_ceil(PAGE_ROWS)) {
             let mut page = Vec::with_capacity(PAGE_BYTES);
-            some.iter().for_each(|row| page.extend_from_slice(&index::record_encode(row)));
+            rows.by_ref().take(PAGE_ROWS).for_each(|row| page.extend_from_slice(&index::record_encode(row)));
             page.resize(PAGE_BYTES - MAC_BYTES, 0);
             at += put(&mut out, &file, Part::Page(number), page)?;
         }
@@ -110,7 +113,7 @@ impl Shard {
         let resident_bytes = put(&mut out, &file, Part::Resident, resident.encode())?;
         out.flush()?;
         drop(out);
-        let front = Front { rows: length_u32(rows.len()), packs_at, resident_at, resident_bytes, name: file.name };
+        let front = Front { rows: length_u32(count), packs_at, resident_at, resident_bytes, name: file.name };
         let mut bytes = front.encode();
         bytes.extend_from_slice(&file.mac(Part::Front, &bytes));
         file.file.write_all_at(&bytes, 0)?;
