@@ -61,7 +61,7 @@ pub const INDEX_PART_BYTES: usize = MIB;
 /// Largest index object; readers refuse larger ones.
 pub const INDEX_BYTES_MAX: usize = 256 * MIB;
 /// Chunks at which merging makes an index object no larger.
-pub const INDEX_MERGED_CHUNKS: usize = 512 * 1024;
+pub const INDEX_MERGED_CHUNKS: usize = 128 * 1024;
 
 /// Chunks that index objects name, and chunks that a backup takes on, which are kept in memory before they go to a
 /// local file: smaller repositories need none.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// Index objects of one level that are merged into one of the next.
 const LEVEL_OBJECTS: usize = 8;
 /// Most chunks of an index object of the lowest level; each further level has eight times as many.
-const LEVEL_CHUNKS: usize = 4096;
+const LEVEL_CHUNKS: usize = 1024;
 
 /// Chunks counted, and their ids folded into one: what goes in must come out (I-11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn levels_grow_by_eight_until_an_object_is_full() {
-        assert_eq!([0, 4095, 4096, 32_767, 32_768].map(level), [0, 0, 1, 1, 2]);
+        assert_eq!([0, 1023, 1024, 8191, 8192].map(level), [0, 0, 1, 1, 2]);
         assert_eq!(level(INDEX_MERGED_CHUNKS), full_level());
         assert_eq!(level(usize::MAX), full_level());
     }
