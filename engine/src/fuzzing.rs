@@ -13,6 +13,7 @@ use crate::format::gc::Mark;
 use crate::format::gc::Tomb;
 use crate::format::index;
 use crate::format::index_parts;
+use crate::format::index_reader;
 use crate::format::keyslot::SlotHead;
 use crate::format::pack;
 use crate::format::page::Page;
@@ -84,7 +85,7 @@ pub fn index_parts(bytes: &[u8]) {
 
 /// The body of an index object, unsealed and unsqueezed.
 pub fn index_body(bytes: &[u8]) {
-    if let Ok(records) = index::records_decode(bytes) {
+    if let Ok(records) = index_reader::records_decode(bytes) {
         let mut table = crate::index::table::Index::empty();
         table.add_records(records.clone(), &std::collections::HashSet::new());
         assert!(records.chunks.iter().all(|chunk| matches!(table.find(&chunk.id), Ok(Some(_)))));

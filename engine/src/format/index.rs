@@ -9,15 +9,15 @@
 use crate::class::Class;
 use crate::entry::ChunkRef;
 use crate::format::FormatError;
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::format::index_reader;
 use crate::format::pack;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentInfo;
 use crate::format::segment;
 use crate::format::segment::SegmentTable;
 use crate::format::segment::TableParts;
-use crate::format::segment::column;
 use crate::format::segment::too_large;
-use crate::format::wire::Reader;
 use crate::format::wire::Writer;
 use crate::format::wire::size;
 use crate::id::ChunkId;
@@ -29,8 +29,6 @@ use crate::limits::INDEX_BYTES_MAX;
 
 /// Bytes of one stored chunk record.
 pub(crate) const RECORD_BYTES: usize = 48;
-/// Least bytes of one pack: id, length, start, class, session, three counts, and a segment.
-const PACK_BYTES_MIN: usize = 32 + 4 + 4 + 1 + 16 + 6 + 17;
 
 /// What an index object says, pack by pack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -233,75 +231,10 @@ pub(crate) fn pack_encode(pack: &PackInfo) -> Result<Vec<u8>, FormatError> {
     Ok(writer.finish())
 }
 
-/// Reads a body as stored: sorted records, every number in range.
-pub(crate) fn records_decode(bytes: &[u8]) -> Result<IndexRecords, FormatError> {
-    if bytes.len() > INDEX_BYTES_MAX {
-        return Err(too_large("the length of an index object", bytes.len(), INDEX_BYTES_MAX));
-    }
-    let mut reader = Reader::new(bytes);
-    let (superseded, packs) = (size(reader.u32()?), size(reader.u32()?));
-    let (chunks, reserved) = (size(reader.u32()?), reader.u32()?);
-    if reserved != 0 {
-        return Err(FormatError::Unsupported("flags of an index object".to_owned()));
-    }
-    let ids = column::<{ IndexId::BYTES }>(&mut reader, superseded)?;
-    if !ids.is_sorted_by(|a, b| a < b) {
-        return Err(FormatError::Invalid("superseded index objects are out of order"));
-    }
-    let supersedes = ids.iter().copied().map(IndexId::from_bytes).collect();
-    if packs.saturating_mul(PACK_BYTES_MIN) > reader.remaining() {
-        return Err(FormatError::Truncated { missing: packs.saturating_mul(PACK_BYTES_MIN) - reader.remaining() });
-    }
-    let packs = (0..packs).map(|_| pack_decode(&mut reader)).collect::<Result<Vec<_>, _>>()?;
-    if !packs.is_sorted_by(|a, b| a.id < b.id) {
-        return Err(FormatError::Invalid("the packs of an index object are out of order"));
-    }
-    let chunks = decode_records(column::<RECORD_BYTES>(&mut reader, chunks)?, &packs)?;
-    reader.finish()?;
-    Ok(IndexRecords { supersedes, packs, chunks })
-}
-
-/// Reads one pack as stored.
-pub(crate) fn pack_decode(reader: &mut Reader<'_>) -> Result<PackInfo, FormatError> {
-    let id = PackId::from_bytes(reader.array()?);
-    let length = reader.u32()?;
-    let start = reader.u32()?;
-    if size(start) < pack::HEAD_BYTES {
-        return Err(FormatError::Invalid("the first segment of a pack begins inside the head"));
-    }
-    let table = segment::decode(reader, start, pack::segments_end(length)?)?;
-    Ok(PackInfo::new(id, length, table))
-}
-
-fn decode_records(rows: &[[u8; RECORD_BYTES]], packs: &[PackInfo]) -> Result<Vec<ChunkRecord>, FormatError> {
-    let mut records: Vec<ChunkRecord> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let mut reader = Reader::new(row);
-        let id = ChunkId::from_bytes(reader.array()?);
-        let (pack, segment, flags) = (reader.u32()?, reader.u16()?, reader.u16()?);
-        let (offset, length) = (reader.u32()?, reader.u32()?);
-        if flags != 0 {
-            return Err(FormatError::Unsupported(format!("chunk record flags {flags:#06x}")));
-        }
-        pack::check_chunk_length(length)?;
-        let place = packs.get(size(pack)).and_then(|pack| pack.segments.get(usize::from(segment)));
-        let place = place.ok_or(FormatError::Invalid("a chunk stands in a segment that does not exist"))?;
-        if u64::from(offset) + u64::from(length) > u64::from(place.plain_length) {
-            return Err(FormatError::Invalid("a chunk ends behind its segment"));
-        }
-        let record = ChunkRecord { id, pack, segment, offset, length };
-        if records.last().is_some_and(|last| *last >= record) {
-            return Err(FormatError::Invalid("the chunk records are out of order or doubled"));
-        }
-        records.push(record);
-    }
-    Ok(records)
-}
-
 /// Reads a body and gives each segment its chunks back; they must fill it exactly.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn body_decode(bytes: &[u8]) -> Result<IndexBody, FormatError> {
-    records_decode(bytes)?.into_body()
+    index_reader::records_decode(bytes)?.into_body()
 }
 
 impl IndexRecords {
@@ -345,7 +278,7 @@ fn segment_chunks(segment: &SegmentInfo, records: &[ChunkRecord]) -> Result<Vec<
 }
 
 impl PackInfo {
-    fn new(id: PackId, length: u32, table: SegmentTable) -> Self {
+    pub(super) fn new(id: PackId, length: u32, table: SegmentTable) -> Self {
         let SegmentTable { class, session, data_keys, salts, segments } = table;
         Self { id, length, class, session, data_keys, salts, segments }
     }
@@ -372,6 +305,7 @@ impl From<IndexedPack> for PackInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::index_reader::records_decode;
     use crate::format::vectors;
 
     /// The sample's bytes and where its chunk records begin.

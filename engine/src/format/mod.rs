@@ -18,6 +18,7 @@ pub(crate) mod envelope;
 pub(crate) mod gc;
 pub(crate) mod index;
 pub(crate) mod index_parts;
+pub(crate) mod index_reader;
 pub(crate) mod keyslot;
 pub(crate) mod pack;
 pub(crate) mod page;

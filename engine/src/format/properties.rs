@@ -13,6 +13,7 @@ use crate::format::index;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::index_parts;
+use crate::format::index_reader;
 use crate::format::pack;
 use crate::format::page::Page;
 use crate::format::page::PageWriter;
@@ -210,7 +211,7 @@ fn an_index_of_a_hundred_thousand_chunks_reads_back() {
     let start = std::time::Instant::now();
     let bytes = index::body_encode(&body).expect("valid");
     let written = start.elapsed();
-    let records = index::records_decode(&bytes).expect("valid");
+    let records = index_reader::records_decode(&bytes).expect("valid");
     let read = start.elapsed() - written;
     let mut index = crate::index::table::Index::empty();
     index.add_records(records, &std::collections::HashSet::new());

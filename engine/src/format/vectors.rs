@@ -17,6 +17,7 @@ use crate::format::index::IndexRecords;
 use crate::format::index::IndexedPack;
 use crate::format::index_parts;
 use crate::format::index_parts::IndexHead;
+use crate::format::index_reader;
 use crate::format::pack;
 use crate::format::pack::NO_SALT;
 use crate::format::pack::OwnTable;
@@ -92,7 +93,7 @@ pub(crate) fn records_with(chunks: &[(ChunkId, u32)]) -> IndexRecords {
     let table = PackTable { segments: vec![segment(56, 20, NO_SALT, &chunks)], ..table() };
     let packs = vec![IndexedPack { pack: PackId::from_bytes([0x41; 32]), length: 4096, table }];
     let bytes = index::body_encode(&IndexBody { supersedes: vec![], packs }).expect("a valid body");
-    index::records_decode(&bytes).expect("the body just encoded")
+    index_reader::records_decode(&bytes).expect("the body just encoded")
 }
 
 pub(crate) fn path(text: &str) -> EntryPath {

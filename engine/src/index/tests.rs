@@ -11,7 +11,7 @@ use crate::entry::ChunkRef;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::index::body_encode;
-use crate::format::index::records_decode;
+use crate::format::index_reader::records_decode;
 use crate::format::pack::NO_SALT;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;

@@ -19,6 +19,7 @@ use crate::format::index::RECORD_BYTES;
 use crate::format::index_parts;
 use crate::format::index_parts::IndexHead;
 use crate::format::index_parts::PART_HEAD_BYTES;
+use crate::format::index_reader::IndexReader;
 use crate::format::wire::length_u32;
 use crate::id::IndexId;
 use crate::limits::INDEX_BYTES_MAX;
@@ -110,7 +111,8 @@ impl Store {
         }
         let key = self.opening_key(Purpose::Index, &head.key_id, what())?.for_object(KEY_CONTEXT, &head.salt);
         let head_bytes = object.get(..index_parts::HEAD_BYTES).unwrap_or_default();
-        let mut body = Vec::new();
+        let mut body = IndexReader::new(usize::try_from(head.plain_length).unwrap_or(usize::MAX))
+            .map_err(|cause| cause.while_reading(what()))?;
         let mut plain = Vec::new();
         let mut unsqueezer = Unsqueezer::new();
         for (number, part) in
@@ -118,22 +120,18 @@ impl Store {
         {
             let opened = seal::open_object(&key, &part_aad(head_bytes, part.head), &part_nonce(number), part.sealed)
                 .map_err(|cause| Error::damaged(what(), cause))?;
-            if number == 0 {
-                // The head is sealed with every part: its length is to be believed only now.
-                body.reserve_exact(usize::try_from(head.plain_length).unwrap_or_default().min(INDEX_BYTES_MAX));
-            }
-            if part.squeezed {
+            let piece = if part.squeezed {
                 unsqueezer
                     .unsqueeze(&opened, part.plain_length, &mut plain)
                     .map_err(|cause| Error::damaged(what(), cause))?;
-                body.extend_from_slice(&plain);
+                plain.as_slice()
             } else {
-                body.extend_from_slice(&opened);
-            }
+                opened.as_slice()
+            };
+            // The head is sealed with every part: only now are its length, and what the body counts, to be believed.
+            body.add(piece).map_err(|cause| cause.while_reading(what()))?;
         }
-        // Neither is needed beside what is decoded now, and a large object takes tens of MiB in each form.
-        drop((object, plain));
-        index::records_decode(&body).map_err(|cause| cause.while_reading(what()))
+        body.finish().map_err(|cause| cause.while_reading(what()))
     }
 }
 
