@@ -7,6 +7,9 @@ pub const MIB: usize = 1024 * KIB;
 
 /// Smallest chunk the default chunker cuts (the end of an entry may be smaller).
 pub const CHUNK_BYTES_MIN: usize = 256 * KIB;
+/// Least smallest chunk that a repository may ask for: with less the chunker has no mask, and every chunk costs more
+/// than it holds.
+pub const CHUNK_BYTES_LEAST: usize = 64;
 /// Nominal chunk size of the default chunker.
 pub const CHUNK_BYTES_NOMINAL: usize = 512 * KIB;
 /// Largest chunk of any chunker; readers refuse larger ones.

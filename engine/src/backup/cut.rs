@@ -75,6 +75,15 @@ mod tests {
         Cutter::new(&keys.chunker, standard())
     }
 
+    #[test]
+    fn the_least_sizes_that_a_config_may_have_can_be_cut_by() {
+        let least = ChunkerConfig { id: 1, min: 64, nominal: 66, max: 68 };
+        let config = PrivateConfig { chunker: least, ..PrivateConfig::standard(String::new()) };
+        assert_eq!(PrivateConfig::decode(&config.encode()), Ok(config));
+        let keys = RootKey::from_bytes([7; 32]).derive(&RepositoryId::from_bytes([9; 16]));
+        assert!((64..=68).contains(&Cutter::new(&keys.chunker, least).cut(&random_bytes(1000))));
+    }
+
     fn random_bytes(length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         SeededRng::new(1).fill(&mut bytes).expect("seeded bytes");

@@ -6,6 +6,7 @@ use crate::format::wire::Fields;
 use crate::format::wire::Reader;
 use crate::format::wire::Writer;
 use crate::format::wire::required;
+use crate::format::wire::size;
 use crate::format::wire::unknown_field;
 use crate::id::RepositoryId;
 use crate::limits;
@@ -207,8 +208,14 @@ fn chunker_config(value: &mut Reader<'_>) -> Result<ChunkerConfig, FormatError> 
     if config.id != CHUNKER_FASTCDC {
         return Err(FormatError::Unsupported(format!("chunker {}", config.id)));
     }
-    let ordered = 0 < config.min && config.min < config.nominal && config.nominal < config.max;
-    if !ordered || usize::try_from(config.max).unwrap_or(usize::MAX) > limits::CHUNK_BYTES_MAX {
+    let is_ordered = config.min < config.nominal && config.nominal < config.max;
+    // The chunker looks at two bytes at a time.
+    let is_even = [config.min, config.nominal, config.max].iter().all(|size| size.is_multiple_of(2));
+    if !is_ordered
+        || !is_even
+        || size(config.min) < limits::CHUNK_BYTES_LEAST
+        || size(config.max) > limits::CHUNK_BYTES_MAX
+    {
         return Err(FormatError::Invalid("the config has impossible chunk sizes"));
     }
     Ok(config)
@@ -300,7 +307,14 @@ mod tests {
             assert!(matches!(PublicConfig::decode(&bytes), Err(FormatError::Invalid(_))));
         }
         let good = PrivateConfig::standard(String::new());
-        for (min, nominal, max) in [(0, 1, 2), (2, 2, 3), (1, 3, 3), (1, 2, u32::MAX)] {
+        for (min, nominal, max) in [
+            (0, 100, 200),
+            (63, 100, 200),
+            (100, 100, 200),
+            (64, 200, 200),
+            (64, 100, (2 << 20) + 1),
+            (64, 100, u32::MAX),
+        ] {
             let chunker = ChunkerConfig { id: 1, min, nominal, max };
             let bytes = PrivateConfig { chunker, ..good.clone() }.encode();
             assert!(matches!(PrivateConfig::decode(&bytes), Err(FormatError::Invalid(_))));
