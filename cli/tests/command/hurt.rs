@@ -28,6 +28,15 @@ fn damage(house: &House, id: &str) {
     std::fs::write(&path, bytes).expect("written");
 }
 
+/// Makes a snapshot's record one that a newer program wrote.
+fn renew(house: &House, id: &str) {
+    let path = record(house, id);
+    let mut bytes = std::fs::read(&path).expect("read");
+    // Magic, type, then the version of the envelope.
+    bytes[4] = 9;
+    std::fs::write(&path, bytes).expect("written");
+}
+
 /// Ended with 3, and standard error names the snapshot that could not be read.
 #[track_caller]
 fn warned(outcome: Outcome, id: &str) -> Outcome {
@@ -116,10 +125,7 @@ fn a_record_of_a_newer_program_is_not_taken_for_a_damaged_one() {
     let house = House::new();
     let ids = three(&house);
     let path = record(&house, &ids[1]);
-    let mut bytes = std::fs::read(&path).expect("read");
-    // Magic, type, then the version of the envelope.
-    bytes[4] = 9;
-    std::fs::write(&path, bytes).expect("written");
+    renew(&house, &ids[1]);
     warned(house.run(["snapshots"]), &ids[1]);
     house.run(["forget", &ids[1]]).refused(14, &[&ids[1]]);
     assert!(path.exists());
@@ -225,10 +231,7 @@ fn verbs_that_need_every_snapshot_say_how_a_damaged_record_goes() {
 fn objects_of_a_newer_program_are_called_newer() {
     let house = House::new();
     let ids = three(&house);
-    let path = record(&house, &ids[1]);
-    let mut bytes = std::fs::read(&path).expect("read");
-    bytes[4] = 9;
-    std::fs::write(&path, bytes).expect("written");
+    renew(&house, &ids[1]);
     house.run(["check"]).refused(14, &["a newer program"]);
     damage(&house, &ids[2]);
     house.run(["check"]).refused(13, &["is damaged"]);

@@ -4,16 +4,12 @@ use super::pack::Parcel;
 use super::spare::Spares;
 use crate::class::Class;
 use crate::crypto::seal::DataKey;
-use crate::crypto::seal::SealedSegment;
 use crate::crypto::seal::Sealer;
 use crate::crypto::seal::SegmentHead;
 use crate::entry::ChunkRef;
-use crate::error::Error;
-use crate::error::Kind;
 use crate::error::Result;
 use crate::format::segment::SEAL_BYTES_MAX;
 use crate::format::wire::length_u32;
-use crate::id::PackId;
 use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_CHUNKS_MAX;
@@ -21,7 +17,6 @@ use crate::limits::segment_goal;
 use crate::squeeze::Squeezer;
 use crate::store::SegmentDecoder;
 use crate::store::Store;
-use crate::store::StoredSegment;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -119,7 +114,7 @@ impl Regroup {
         let spare = self.spares.take(bytes.len() + SEAL_BYTES_MAX);
         let sealed = self.sealer.seal_into(spare, self.store.rng(), head, bytes)?;
         self.squeezed = squeezed;
-        self.verify(&sealed, &plain)?;
+        self.decoder.verify(&sealed, &plain, &self.key)?;
         // The next one of its kind grows in the same memory.
         plain.clear();
         (if squeezable { &mut self.squeezable } else { &mut self.stored }).plain = plain;
@@ -132,24 +127,5 @@ impl Regroup {
             stored: Bytes::from(sealed.into_bytes()),
             chunks,
         }))
-    }
-
-    /// Opens the final bytes again and compares (I-9).
-    fn verify(&mut self, sealed: &SealedSegment, plain: &[u8]) -> Result<()> {
-        let head = sealed.head();
-        let stored = StoredSegment {
-            pack: PackId::from_bytes([0; 32]),
-            number: 0,
-            class: head.class,
-            compression: head.compression,
-            plain_length: head.plain_length,
-            place: sealed.place(),
-            stored: sealed.bytes(),
-        };
-        if self.decoder.decode(&stored, &self.key)? == plain {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Bug, "a sealed segment does not open to what was put in")
-            .because("memory or the compressor is faulty; nothing of it was stored"))
     }
 }

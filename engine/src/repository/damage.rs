@@ -20,7 +20,7 @@ use std::sync::Arc;
 const CONTENT: &[u8] = b"a line of a file\na line of a file\na line of a file\n";
 
 /// A key file rather than a passphrase: damage to a slot's cost must not make the test dear.
-fn key() -> Key {
+pub(super) fn key() -> Key {
     Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")))
 }
 
@@ -35,8 +35,8 @@ async fn small(cipher: Cipher) -> MemoryBackend {
     backend.fork()
 }
 
-/// Everything a reader can come by: the first snapshot's only file.
-async fn read_all(backend: MemoryBackend) -> Result<Vec<u8>> {
+/// Every byte of every snapshot that a reader can come by.
+pub(super) async fn read_all(backend: MemoryBackend) -> Result<Vec<u8>> {
     let repository = Repository::open(Arc::new(backend), key()).await?;
     let mut bytes = Vec::new();
     for snapshot in repository.snapshots().await? {

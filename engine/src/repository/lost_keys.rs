@@ -4,16 +4,15 @@ use super::Repository;
 use super::check::CheckReport;
 use super::check::ReadData;
 use super::create::CreateOptions;
-use super::open::Key;
+use super::damage::key;
+use super::damage::read_all;
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
 use crate::backup::BackupReport;
 use crate::backup::Cipher;
-use crate::crypto::secret::Secret;
 use crate::entry::EntryPath;
-use crate::error::Result;
 use crate::id::DataKeyId;
 use crate::random::Rng;
 use crate::random::SeededRng;
@@ -24,10 +23,6 @@ use std::sync::Arc;
 
 /// Enough for segments in both packs that are open at a time.
 const CONTENT_BYTES: usize = 20 << 20;
-
-fn key() -> Key {
-    Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")))
-}
 
 fn content() -> Vec<u8> {
     let mut content = vec![0; CONTENT_BYTES];
@@ -58,22 +53,6 @@ async fn opened(backend: &MemoryBackend) -> Repository {
     Repository::open(Arc::new(backend.clone()), key()).await.expect("opens")
 }
 
-/// Every byte of every snapshot.
-async fn read_all(backend: &MemoryBackend) -> Result<Vec<u8>> {
-    let repository = opened(backend).await;
-    let mut bytes = Vec::new();
-    for snapshot in repository.snapshots().await? {
-        let mut entries = repository.entries(&snapshot, None).await?;
-        while let Some(entry) = entries.next().await? {
-            let mut content = entries.content(&entry);
-            while let Some(part) = content.next().await? {
-                bytes.extend_from_slice(&part);
-            }
-        }
-    }
-    Ok(bytes)
-}
-
 async fn check(backend: &MemoryBackend, read_data: ReadData) -> CheckReport {
     opened(backend).await.check().read_data(read_data).threads(1).start().await.expect("a check")
 }
@@ -93,7 +72,7 @@ async fn without_any_data_key_every_byte_is_restored_and_the_check_says_what_hel
     for cipher in [Cipher::XChaCha20Poly1305, Cipher::Aes256Gcm] {
         let (backend, keys) = made(cipher).await;
         delete(&backend, Area::DataKeys).await;
-        assert!(read_all(&backend).await.expect("the packs are enough") == content());
+        assert!(read_all(backend.clone()).await.expect("the packs are enough") == content());
         for read_data in [ReadData::Nothing, ReadData::All] {
             let report = check(&backend, read_data).await;
             let named: Vec<_> = report.problems.iter().map(|problem| problem.object.clone()).collect();
@@ -141,7 +120,7 @@ async fn a_damaged_data_key_costs_nothing_and_is_left_as_evidence() {
     for (name, bytes) in &keys {
         backend.replace(*name, bytes.slice(..bytes.len() - 1));
     }
-    assert!(read_all(&backend).await.expect("the packs are enough") == content());
+    assert!(read_all(backend.clone()).await.expect("the packs are enough") == content());
     let found = check(&backend, ReadData::All).await.problems;
     assert_eq!(found.len(), 2);
     assert!(
@@ -167,12 +146,12 @@ async fn a_key_is_taken_from_any_pack_whose_table_opens() {
         hurt[60] ^= 1;
         backend.replace(*name, hurt);
     }
-    assert!(read_all(&backend).await.expect("one table is enough") == content());
+    assert!(read_all(backend.clone()).await.expect("one table is enough") == content());
     let (name, bytes) = &packs[0];
     let mut hurt = bytes.to_vec();
     hurt[60] ^= 1;
     backend.replace(*name, hurt);
-    assert!(read_all(&backend).await.is_err(), "the key is nowhere");
+    assert!(read_all(backend.clone()).await.is_err(), "the key is nowhere");
     let report = opened(&backend).await.put_back_data_keys().await.expect("looked at");
     assert_eq!((report.put_back.len(), report.in_the_way, report.lost.len()), (1, vec![], 1));
     let found = check(&backend, ReadData::Nothing).await.problems;

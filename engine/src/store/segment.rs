@@ -5,8 +5,10 @@ use crate::class::Class;
 use crate::crypto::seal::DataKey;
 use crate::crypto::seal::Opener;
 use crate::crypto::seal::Place;
+use crate::crypto::seal::SealedSegment;
 use crate::crypto::seal::SegmentHead;
 use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::segment::NO_SALT;
 use crate::format::segment::SegmentInfo;
@@ -101,5 +103,25 @@ impl SegmentDecoder {
             }
             other => Err(damaged(&format!("compression {other} is not known"))),
         }
+    }
+
+    /// Opens the final bytes of a segment and compares them with what was put in (I-9): what was sealed wrong must never
+    /// leave memory.
+    pub(crate) fn verify(&mut self, sealed: &SealedSegment, plain: &[u8], key: &DataKey) -> Result<()> {
+        let head = sealed.head();
+        let stored = StoredSegment {
+            pack: PackId::from_bytes([0; 32]),
+            number: 0,
+            class: head.class,
+            compression: head.compression,
+            plain_length: head.plain_length,
+            place: sealed.place(),
+            stored: sealed.bytes(),
+        };
+        if self.decode(&stored, key)? == plain {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Bug, "a sealed segment does not open to what was put in")
+            .because("memory or the compressor is faulty; nothing of it was stored"))
     }
 }
