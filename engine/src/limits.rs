@@ -63,7 +63,7 @@ pub const BATCH_ITEMS_MAX: usize = 2048;
 pub const INDEX_PART_BYTES: usize = MIB;
 /// Largest index object; readers refuse larger ones.
 pub const INDEX_BYTES_MAX: usize = 256 * MIB;
-/// Chunks at which merging makes an index object no larger.
+/// Chunks at which merging makes an index object no larger: readers and prunes hold that many at a time, 6 MiB.
 pub const INDEX_MERGED_CHUNKS: usize = 128 * 1024;
 
 /// Chunks that index objects name, and chunks that a backup takes on, which are kept in memory before they go to a

@@ -68,7 +68,7 @@ impl Store {
         self.open_index(id, bytes)
     }
 
-    /// The object of a body whose chunk records are encoded part by part: there may be half a million of them.
+    /// The object of a body whose chunk records are encoded part by part: there may be very many of them.
     fn seal_index(&self, front: &[u8], rows: &[ChunkRecord]) -> Result<Vec<u8>> {
         let plain_length = front.len() + rows.len() * RECORD_BYTES;
         let index_key = self.keys.sealing(Purpose::Index);
