@@ -59,6 +59,11 @@ impl ChunkReader {
         Err(last.unwrap_or_else(|| Error::damaged(format!("chunk {id}"), "no index object names it")))
     }
 
+    /// Reads the segment that a copy stands in and opens it; nothing of it is kept.
+    pub(crate) async fn open_segment(&self, place: &ChunkPlace) -> Result<()> {
+        self.read_segment(place).await.map(drop)
+    }
+
     /// Nothing that this run commits may rely on the pack any more.
     fn distrust(&self, pack: u32) {
         if let Some((index, number)) = self.index.with_pack(pack)

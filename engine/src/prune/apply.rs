@@ -9,6 +9,7 @@ use super::merge;
 use super::options::GRACE;
 use super::options::MaxUnused;
 use super::options::PruneOptions;
+use super::proof::Proof;
 use super::roots::Roots;
 use super::sweep;
 use super::trace::Trace;
@@ -45,6 +46,7 @@ const DELETIONS: usize = 64;
 pub(super) struct Run {
     pub(super) view: View,
     pub(super) trace: Trace,
+    proof: Proof,
     pub(super) roots: Roots,
     pub(super) options: PruneOptions,
     pub(super) control: Control,
@@ -58,6 +60,7 @@ impl Run {
         Self {
             view,
             trace: Trace::default(),
+            proof: Proof::default(),
             roots: Roots::default(),
             options,
             control,
@@ -91,6 +94,17 @@ impl Run {
             }
         }
         self.look_once(victims).await
+    }
+
+    /// Looks again, and reads what stays of chunks that victims have as well: only what cannot be read elsewhere, and
+    /// what has no other copy, is needed of them.
+    async fn needed(&mut self, victims: &HashSet<PackId>) -> Result<Bits> {
+        let mut needed = self.look(victims).await?;
+        let numbers = self.numbers(victims);
+        while !self.proof.complete(&self.view, &self.trace, &numbers, &self.control).await? {
+            needed = count::needed(&self.view, &self.trace, &numbers)?;
+        }
+        Ok(needed)
     }
 
     async fn look_once(&mut self, victims: &HashSet<PackId>) -> Result<Bits> {
@@ -181,7 +195,7 @@ impl Run {
 
     /// From P2 on.
     async fn finish(&mut self, victims: &HashSet<PackId>, going: HashSet<PackId>) -> Result<()> {
-        let needed = self.look(victims).await?;
+        let needed = self.needed(victims).await?;
         let rest = self.delete_free(victims, &needed, going).await?;
         let rest = match self.settle(victims, needed).await {
             Err(full) if full.kind() == Kind::NoSpace => self.settle_by_parts(victims, rest, full).await?,
@@ -254,7 +268,7 @@ impl Run {
     /// P2: copies until every live chunk of a victim has a copy in a usable pack that is no victim; after each copy
     /// everything is looked at again, because the copy itself may have been condemned.
     async fn settle(&mut self, victims: &HashSet<PackId>, mut needed: Bits) -> Result<()> {
-        let session = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+        let session = self.new_session()?;
         for _ in 0..ROUNDS_MAX {
             if needed.is_empty() {
                 return Ok(());
@@ -267,7 +281,7 @@ impl Run {
                 Err(error) if error.kind() == Kind::Damaged => {}
                 Err(_) => return copied.map(|_| ()),
             }
-            needed = self.look(victims).await?;
+            needed = self.needed(victims).await?;
             if self.view.names() == seen {
                 copied?;
             }
@@ -285,11 +299,11 @@ impl Run {
         full: Error,
     ) -> Result<HashSet<PackId>> {
         let narrow = PruneOptions { max_unused: MaxUnused::Bytes(0), ..self.options.clone() };
-        let session = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+        let session = self.new_session()?;
         let mut at_once = 1;
         // Every part takes a pack away, or finds that it was too large.
         for _ in 0..2 * victims.len() + ROUNDS_MAX {
-            let needed = self.look(victims).await?;
+            let needed = self.needed(victims).await?;
             going = self.delete_free(victims, &needed, going).await?;
             if needed.is_empty() {
                 return Ok(going);
@@ -310,6 +324,13 @@ impl Run {
             }
         }
         Err(full.advise(FULL))
+    }
+
+    /// A name for the packs that are about to be stored.
+    fn new_session(&mut self) -> Result<SnapshotId> {
+        let session = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
+        self.proof.trust(session);
+        Ok(session)
     }
 
     fn count_copies(&mut self, tally: &copy::Tally) {

@@ -62,7 +62,7 @@ fn add_up(view: &View, trace: &Trace, segments: &Segments, uses: &mut [PackUse])
             let rank = |(position, rival): &&Copy| {
                 let state = view.state(rival.pack);
                 let only_here = uses.get(size(rival.pack)).map_or(0, |pack| pack.only_here);
-                (state.usable(), state.whole, only_here, Reverse(rival.pack), Reverse(*position))
+                (view.is_reliable(rival.pack), state.whole, only_here, Reverse(rival.pack), Reverse(*position))
             };
             let is_live = trace.is_live(*position);
             let is_kept = is_live && rivals(copies, record).max_by_key(rank).is_some_and(|(kept, _)| kept == position);
@@ -113,9 +113,8 @@ pub(super) fn for_each_of(view: &View, positions: &Bits, mut visit: impl FnMut(&
     })
 }
 
-/// Calls `visit` with each copy in a victim of a live chunk that has no copy in a usable pack that is no victim, and
-/// with all copies of that chunk.
-fn for_each_homeless(
+/// Calls `visit` with each copy in a victim of a live chunk, and with all copies of that chunk.
+pub(super) fn for_each_live(
     view: &View,
     trace: &Trace,
     victims: &HashSet<u32>,
@@ -124,16 +123,32 @@ fn for_each_homeless(
     if victims.is_empty() {
         return Ok(());
     }
-    let is_home = |pack: u32| !victims.contains(&pack) && view.state(pack).usable();
     view.index.for_each_chunk(|copies| {
-        for copy in copies {
-            let (position, record) = copy;
-            let is_needed = victims.contains(&record.pack) && trace.is_live(*position);
-            if is_needed && !rivals(copies, record).any(|(_, rival)| is_home(rival.pack)) {
-                visit(copy, copies)?;
-            }
-        }
-        Ok(())
+        let live = |(position, record): &&Copy| victims.contains(&record.pack) && trace.is_live(*position);
+        copies.iter().filter(live).try_for_each(|copy| visit(copy, copies))
+    })
+}
+
+/// The copies that stand for this one once the victims are gone.
+pub(super) fn homes<'a>(
+    view: &'a View,
+    victims: &'a HashSet<u32>,
+    copies: &'a [Copy],
+    record: &ChunkRecord,
+) -> impl Iterator<Item = &'a Copy> + use<'a> {
+    rivals(copies, record).filter(|(_, rival)| !victims.contains(&rival.pack) && view.is_reliable(rival.pack))
+}
+
+/// The same for copies that nothing stands for.
+fn for_each_homeless(
+    view: &View,
+    trace: &Trace,
+    victims: &HashSet<u32>,
+    mut visit: impl FnMut(&Copy, &[Copy]) -> Result<()>,
+) -> Result<()> {
+    for_each_live(view, trace, victims, |copy, copies| match homes(view, victims, copies, &copy.1).next() {
+        Some(_) => Ok(()),
+        None => visit(copy, copies),
     })
 }
 
@@ -154,9 +169,10 @@ pub(super) fn needed(view: &View, trace: &Trace, victims: &HashSet<u32>) -> Resu
     let mut needed = Bits::new(size(view.index.end()));
     for_each_homeless(view, trace, victims, |(position, record), copies| {
         let there = || rivals(copies, record).filter(|(_, rival)| view.state(rival.pack).whole);
-        // Of several copies in victims the first one that is there is copied.
-        match there().filter(|(_, rival)| victims.contains(&rival.pack)).map(|(other, _)| other).min() {
-            Some(first) if first == position => drop(needed.set(*position)),
+        // Of several copies in victims the first one that is there is copied, of a sound pack if there is one.
+        let there_too = there().filter(|(_, rival)| victims.contains(&rival.pack));
+        match there_too.min_by_key(|(other, rival)| (view.is_damaged(rival.pack), *other)) {
+            Some((first, _)) if first == position => drop(needed.set(*position)),
             Some(_) => {}
             // Another run has condemned that copy and answers for it.
             None if there().next().is_some() => {}

@@ -10,7 +10,7 @@
 //! (`view`), and follows every root (`trace`). `count` tells how much of each pack is needed, `plan` chooses, and
 //! `apply` runs the protocol: the mark is visible before the roots are read, so that a writer either shows its intent
 //! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, `regroup`,
-//! `pack`, in memory from `spare`) before the index is merged without the victims (`merge`); the tomb is visible before
+//! `pack`, in memory from `spare`), and of a chunk that has other copies one that stays was read (`proof`), before the index is merged without the victims (`merge`); the tomb is visible before
 //! the first pack is gone. A run that dies anywhere leaves marks, tombs and copies, which the next run of anybody
 //! finishes (`sweep` takes them away when their time has come). Marks are terminal: nothing is ever un-condemned. One
 //! that seals anew also takes what earlier root keys open (`earlier`).
@@ -29,6 +29,7 @@ mod merge;
 mod options;
 mod pack;
 mod plan;
+mod proof;
 mod regroup;
 mod roots;
 mod scan;

@@ -50,13 +50,6 @@ pub(super) struct PackState {
     pub(super) stored: Option<Timestamp>,
 }
 
-impl PackState {
-    /// A snapshot may come to rely on it.
-    pub(super) fn usable(self) -> bool {
-        self.current && self.whole && !self.marked && !self.tombed
-    }
-}
-
 /// A pack that no index object names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unindexed {
@@ -113,6 +106,18 @@ impl View {
     /// What is known of a pack, by its number in the index.
     pub(super) fn state(&self, number: u32) -> PackState {
         self.states.get(size(number)).copied().unwrap_or_default()
+    }
+
+    /// Whether a snapshot may come to rely on a pack, as far as this run has seen it.
+    pub(super) fn is_reliable(&self, number: u32) -> bool {
+        let PackState { current, whole, marked, tombed, .. } = self.state(number);
+        current && whole && !marked && !tombed && !self.is_damaged(number)
+    }
+
+    /// Whether this run has found a pack damaged.
+    pub(super) fn is_damaged(&self, number: u32) -> bool {
+        let distrust = self.index.distrust();
+        distrust.has_any() && self.index.pack_id(number).is_some_and(|pack| distrust.has(&pack))
     }
 
     /// Whether a pack is listed.

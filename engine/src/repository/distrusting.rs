@@ -1,4 +1,4 @@
-//! Promises about backups that come across damage: no snapshot relies on a pack that was found damaged before it.
+//! Promises about backups and prunes that come across damage: no snapshot relies on a pack that was found damaged.
 
 use crate::backend::Area;
 use crate::backend::Backend;
@@ -13,6 +13,7 @@ use crate::entry::Metadata;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::wire::size;
+use crate::prune::MaxUnused;
 use crate::random::SeededRng;
 use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
@@ -25,6 +26,7 @@ use crate::time::SystemClock;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Empty files with long names: the catalog is all there is, and takes several segments.
 #[derive(Clone, Copy)]
@@ -64,11 +66,16 @@ const LARGE: Names = Names { count: 60_000, is_there_again: false };
 
 /// A repository with one snapshot.
 async fn made(source: Names) -> (MemoryBackend, Repository) {
+    made_with(2, source).await
+}
+
+/// The same, with ids and keys of its own for every seed.
+async fn made_with(seed: u64, source: Names) -> (MemoryBackend, Repository) {
     let backend = MemoryBackend::new();
     let options = CreateOptions { kdf: KdfChoice::Minimal, recovery: false, ..CreateOptions::default() };
     let key = Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")));
     // Where pages end follows from the keys.
-    let (rng, clock) = (Arc::new(SeededRng::new(2)), Arc::new(SystemClock));
+    let (rng, clock) = (Arc::new(SeededRng::new(seed)), Arc::new(SystemClock));
     let created = Repository::create_with(Arc::new(backend.clone()), key, options, rng, clock).await;
     let created = created.expect("a repository");
     back_up(&created.repository, source).await.expect("a backup");
@@ -148,4 +155,23 @@ async fn a_backup_that_is_to_be_skipped_heals_its_parent_first() {
         count += 1;
     }
     assert_eq!(count, LARGE.count);
+}
+
+#[tokio::test]
+async fn a_prune_keeps_the_copy_that_can_be_read() {
+    // Which of the two packs has the lower number is chance.
+    for seed in 0..8 {
+        let (backend, repository) = made_with(seed, SMALL).await;
+        flip(&backend, &repository, 0, 1).await;
+        let healed = back_up(&repository, SMALL).await.expect("a backup");
+        // Opened anew: nobody remembers what was found damaged.
+        let key = Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")));
+        let repository = Repository::open(Arc::new(backend), key).await.expect("opens");
+        for max_unused in [MaxUnused::Unlimited, MaxUnused::Bytes(0)] {
+            let prune = repository.prune().min_age(Duration::ZERO).grace(Duration::ZERO).max_unused(max_unused);
+            let plan = prune.plan().await.expect("a plan");
+            plan.apply().await.expect("pruned");
+        }
+        assert_eq!(entries(&repository, healed).await, SMALL.count, "seed {seed}");
+    }
 }
