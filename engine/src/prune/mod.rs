@@ -241,7 +241,7 @@ impl Run {
             grace_seconds: self.grace_seconds(),
             ..PruneSummary::default()
         };
-        let due = self.ripe();
+        let due = self.ripe(|then| then.map(|_| self.view.rough_age_seconds(then)));
         let mut add = |id: &PackId, length: u64, is_condemned: bool| {
             summary.packs += 1;
             summary.bytes += length;
