@@ -16,7 +16,10 @@ mod index;
 mod judge;
 mod look;
 mod packs;
+#[cfg(test)]
+mod packs_tests;
 mod salvage;
+mod saving;
 mod snapshots;
 
 pub use fetch::FetchBuilder;
