@@ -12,6 +12,8 @@
 
 mod additions;
 mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 mod index;
 mod judge;
 mod look;
