@@ -76,6 +76,30 @@ async fn packs(objects: &MemoryBackend) -> Vec<PackId> {
 }
 
 #[tokio::test]
+async fn many_marks_are_read_several_at_once_and_not_all() {
+    let (backend, repository, _) = made().await;
+    for number in 100..130 {
+        let name = Name::Mark(SnapshotId::from_bytes([number; 16]));
+        repository.store().put_small(&name, &Mark { packs: Vec::new() }.encode()).await.expect("a mark");
+    }
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let hooked = Hooked::new(backend, move |step, _| {
+        let (running, seen) = (Arc::clone(&running), Arc::clone(&seen));
+        async move {
+            if matches!(step, Step::Get(Name::Mark(_))) {
+                seen.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                running.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let _ = open(&hooked).await.prune().plan().await.expect("a plan");
+    let most = most.load(Ordering::Relaxed);
+    assert!((2..=8).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
 async fn a_snapshot_forgotten_and_pruned_at_any_step_of_its_tagging_is_whole_or_gone() {
     let (mut whole, mut gone) = (0, 0);
     for due in 0.. {
