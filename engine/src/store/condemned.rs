@@ -12,6 +12,7 @@ use crate::format::gc::Mark;
 use crate::format::gc::Tomb;
 use crate::id::PackId;
 use crate::id::SnapshotId;
+use crate::limits::INDEX_FETCH_BYTES;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
@@ -23,6 +24,8 @@ const BY_HAND: &str = "when no prune runs on any host, delete that file from the
 
 /// Marks or tombs read at once.
 const READS_MAX: usize = 8;
+/// Their stored bytes, unless one alone has more.
+const READ_BYTES_MAX: u64 = INDEX_FETCH_BYTES;
 
 /// The marks and tombs of a repository. A pack in any of them is not to be relied on.
 #[derive(Debug, Default)]
@@ -109,14 +112,18 @@ async fn sets(
 ) -> Result<Named> {
     let (mut found, mut missing) = (Named::default(), Vec::new());
     let listed = store.list(area).await?;
-    let (mut left, mut reads) = (listed.iter().map(|object| object.name), Ahead::new());
+    let (mut left, mut reads, mut bytes) = (listed.iter().peekable(), Ahead::new(), 0u64);
     loop {
         while reads.len() < READS_MAX
-            && let Some(name) = left.next()
+            && let Some(object) =
+                left.next_if(|object| reads.len() == 0 || bytes.saturating_add(object.length) <= READ_BYTES_MAX)
         {
-            reads.push(async move { (name, store.get_small(&name).await) });
+            bytes = bytes.saturating_add(object.length);
+            reads.push(async move { (object, store.get_small(&object.name).await) });
         }
-        let Some((name, body)) = reads.next().await else { break };
+        let Some((object, body)) = reads.next().await else { break };
+        bytes = bytes.saturating_sub(object.length);
+        let name = object.name;
         let (Name::Mark(id) | Name::Tomb(id)) = name else { continue };
         match body.and_then(|body| decode(&body).map_err(|cause| cause.while_reading(name))) {
             Ok(packs) => found.add(id, packs),
