@@ -100,6 +100,32 @@ async fn many_marks_are_read_several_at_once_and_not_all() {
 }
 
 #[tokio::test]
+async fn objects_that_differ_about_a_pack_are_not_merged_and_all_of_them_stay() {
+    let (backend, repository, _) = made().await;
+    for _ in 0..6 {
+        let name = backend.list(Area::Index).await.expect("a list")[0].name;
+        let Name::Index(id) = name else { panic!("{name}") };
+        // The same once more: no reason to refuse anything.
+        let records = repository.store().get_index(id).await.expect("an index object");
+        repository.store().put_index_records(&records).await.expect("another one");
+    }
+    let twice = backend.fork();
+    let name = backend.list(Area::Index).await.expect("a list")[0].name;
+    let Name::Index(id) = name else { panic!("{name}") };
+    let mut records = repository.store().get_index(id).await.expect("an index object");
+    records.chunks[0].offset += 1;
+    repository.store().put_index_records(&records).await.expect("another one");
+    let before = backend.contents();
+    let failed = repository.prune().plan().await.expect("a plan").apply().await.expect_err("which one is right?");
+    assert_eq!(failed.kind(), Kind::Damaged, "{failed}");
+    assert!(before.iter().all(|object| backend.contents().contains(object)), "something is gone");
+    let repository = open(&Hooked::new(twice.clone(), |_, _| async {})).await;
+    repository.prune().plan().await.expect("a plan").apply().await.expect("pruned");
+    assert_eq!(twice.list(Area::Index).await.expect("a list").len(), 1);
+    assert_eq!(checked(&repository).await.problems, []);
+}
+
+#[tokio::test]
 async fn a_snapshot_forgotten_and_pruned_at_any_step_of_its_tagging_is_whole_or_gone() {
     let (mut whole, mut gone) = (0, 0);
     for due in 0.. {
