@@ -113,11 +113,11 @@ async fn objects_that_differ_about_a_pack_are_not_merged_and_all_of_them_stay() 
     let name = backend.list(Area::Index).await.expect("a list")[0].name;
     let Name::Index(id) = name else { panic!("{name}") };
     let mut records = repository.store().get_index(id).await.expect("an index object");
-    records.chunks[0].offset += 1;
+    records.packs[0].session = RUN;
     repository.store().put_index_records(&records).await.expect("another one");
     let before = backend.contents();
     let failed = repository.prune().plan().await.expect("a plan").apply().await.expect_err("which one is right?");
-    assert_eq!(failed.kind(), Kind::Damaged, "{failed}");
+    assert!(failed.kind() == Kind::Damaged && format!("{failed:?}").contains("differ"), "{failed:?}");
     assert!(before.iter().all(|object| backend.contents().contains(object)), "something is gone");
     let repository = open(&Hooked::new(twice.clone(), |_, _| async {})).await;
     repository.prune().plan().await.expect("a plan").apply().await.expect("pruned");
