@@ -6,6 +6,7 @@ use super::copy;
 use super::count;
 use super::earlier;
 use super::merge;
+use super::need;
 use super::options::GRACE;
 use super::options::MaxUnused;
 use super::options::PruneOptions;
@@ -385,18 +386,11 @@ impl Run {
 
     /// Stores a small object; on a full store in what room there is, else in the room that was set aside.
     async fn put_in_need(&self, name: &Name, body: &[u8]) -> Result<()> {
-        let (store, backend) = (&self.view.store, self.view.store.backend());
-        match store.put_small(name, body).await {
-            Err(error) if error.kind() == Kind::NoSpace => {
-                let stored =
-                    if backend.spend_reserve().await? { store.put_small(name, body).await } else { Err(error) };
-                stored.map_err(|error| match error.kind() {
-                    Kind::NoSpace => error.advise(FULL),
-                    _ => error,
-                })
-            }
-            other => other,
-        }
+        let store = &self.view.store;
+        need::put(store, || store.put_small(name, body)).await.map_err(|error| match error.kind() {
+            Kind::NoSpace => error.advise(FULL),
+            _ => error,
+        })
     }
 
     /// Whether all these packs are gone, or what is stored now says `enough` of them.

@@ -18,6 +18,7 @@
 //! Whatever cannot be read or found stops the run before it deletes anything. All that is kept for each chunk beside
 //! the index are a few bits (`bits`).
 
+mod account;
 mod apply;
 mod bits;
 mod copy;
@@ -26,6 +27,7 @@ mod crew;
 mod earlier;
 mod extract;
 mod merge;
+mod need;
 mod options;
 mod pack;
 mod plan;
