@@ -80,7 +80,15 @@ async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> R
         false => report_lines(context, &report, summary.grace_seconds),
     });
     told(shown, || "the repository is pruned".into())?;
-    Ok(Exit::Done)
+    if report.packs_damaged == 0 {
+        return Ok(Exit::Done);
+    }
+    let (packs, are) = (counted(report.packs_damaged, "pack"), if report.packs_damaged == 1 { "is" } else { "are" });
+    context.show.warn(&format!(
+        "{packs} that the prune has read {are} damaged: 'strongroom repair packs' saves what can be saved of what snapshots \
+         need, and condemns the rest"
+    ));
+    Ok(Exit::Partial)
 }
 
 fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
@@ -236,6 +244,7 @@ fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
         ("packs_left", report.packs_left),
         ("bytes_left", report.bytes_left),
         ("packs_waiting", report.packs_waiting),
+        ("packs_damaged", report.packs_damaged),
         ("snapshots_sealed_anew", report.snapshots_sealed_anew),
     ] {
         value.insert(name.into(), number.into());

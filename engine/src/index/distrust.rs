@@ -27,6 +27,11 @@ impl Distrust {
         self.has_any() && self.packs.read().unwrap_or_else(PoisonError::into_inner).contains(pack)
     }
 
+    /// How many were.
+    pub(crate) fn count(&self) -> usize {
+        self.packs.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Whether any was.
     pub(crate) fn has_any(&self) -> bool {
         self.any.load(Ordering::Acquire)

@@ -144,6 +144,8 @@ pub struct PruneReport {
     pub bytes_left: u64,
     /// Of these, condemned packs that wait for their grace to be over.
     pub packs_waiting: u64,
+    /// Packs that were found damaged on the way. What is needed of them stays, and what others have of it as well.
+    pub packs_damaged: u64,
     /// Records of snapshots that were sealed anew.
     pub snapshots_sealed_anew: u64,
     /// What is sealed under earlier root keys afterwards, if that was to be sealed anew.
