@@ -145,7 +145,7 @@ fn in_words(why: Footing) -> &'static str {
         Footing::Missing => "packs or index objects are gone that no prune says it took",
         Footing::Condemned => "packs that the snapshot needs are condemned",
         Footing::Damaged => "packs that the snapshot needs turned out to be damaged",
-        Footing::Usable => "the clocks jumped each time that everything had been validated",
+        Footing::Usable => "too much time had passed each time that everything had been validated",
     }
 }
 
@@ -159,7 +159,7 @@ async fn validate(
     mut intent: Option<&mut Intent>,
     needs: &mut Needs,
 ) -> Result<Validated> {
-    let mut footing = Footing::Usable;
+    let (mut footing, mut was_good) = (Footing::Usable, false);
     let twin = needs.twin;
     for round in 0..VALIDATIONS_MAX {
         control.check()?;
@@ -171,6 +171,7 @@ async fn validate(
         let moment = Moment::now(store.clock());
         footing = needs.footing(store).await?;
         if footing == Footing::Usable {
+            was_good = true;
             // The last look at the clocks: between here and the snapshot there is only its put.
             let is_recent = moment.age(store.clock()) <= Duration::from_secs(VALIDATION_SECONDS_MAX);
             if is_recent && intent.as_deref().is_none_or(Intent::is_young) {
@@ -186,7 +187,7 @@ async fn validate(
             Rescued::Lost(lost, _) => return Ok(Validated::Lost(lost, footing)),
         }
     }
-    // Each time everything was there after all: others are faster, and nothing is damaged.
-    let why = format!("{}, and {VALIDATIONS_MAX} attempts were not enough; try again", in_words(footing));
-    Err(Error::new(Kind::Conflict, "commit the snapshot").because(why))
+    // What was all there once is not damaged: others are faster, or this machine too slow.
+    let why = if was_good { Footing::Usable } else { footing };
+    Err(refusal(why, &format!("{VALIDATIONS_MAX} attempts were not enough")))
 }
