@@ -100,6 +100,7 @@ async fn snapshots(context: &Context, args: RepairSnapshotsArgs) -> Result<Exit,
         let looked = drive(job, &context.show, &context.interrupt, false).await?;
         report.whole.extend(looked.whole);
         report.hopeless.extend(looked.hopeless);
+        report.forgotten.extend(looked.forgotten);
         refused.extend(looked.repaired);
     }
     done(

@@ -47,6 +47,11 @@ impl Survey {
         self.seen
     }
 
+    /// As if these pages had not been seen: the next visit that comes to one goes below it again.
+    pub(crate) fn forget(&mut self, pages: &[ChunkId]) {
+        pages.iter().for_each(|page| _ = self.seen.remove(page));
+    }
+
     /// How many entries the catalog with this root says it has; `None` when its root cannot be read.
     pub(crate) async fn entries(&self, root: Option<PageRef>) -> Option<u64> {
         let Some(root) = root else { return Some(0) };

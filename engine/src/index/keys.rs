@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 /// Packs asked for their copy of a key whenever one of its segments is read; all of them are the check's affair.
 const PACKS_ASKED: usize = 8;
@@ -38,26 +40,51 @@ pub(crate) struct LostKey {
     pub(crate) found: Option<FoundKey>,
 }
 
+/// Where keys were looked for in vain: they need not be looked for again for each segment. Whoever reads the index again
+/// looks again.
+#[derive(Debug, Default)]
+pub(super) struct Misses(Mutex<HashSet<(DataKeyId, Option<PackId>)>>);
+
+impl Misses {
+    /// Whether a key is not in this pack; with `None`, not in the others that are asked for it.
+    fn has(&self, id: &DataKeyId, place: Option<PackId>) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(*id, place))
+    }
+
+    fn add(&self, id: &DataKeyId, place: Option<PackId>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((*id, place));
+    }
+}
+
 /// The key `id` for segments of `pack`: from its object, or else from a copy, that pack's first.
 pub(crate) async fn data_key(store: &Store, index: &Index, pack: &PackInfo, id: &DataKeyId) -> Result<Arc<DataKey>> {
     let error = match store.data_key(id, pack.class).await {
         Err(error) if is_lost(&error) => error,
         other => return other,
     };
-    let others = index.packs().filter(|other| other.as_ref().map_or(true, |other| other.id != pack.id));
-    let first = std::iter::once_with(|| Ok(Arc::new(pack.clone())));
-    match find(store, first.chain(others), id, PACKS_ASKED).await? {
-        Some(found) => {
-            store.rely_on(&found.copy);
-            Ok(found.copy.key)
+    for place in [Some(pack.id), None] {
+        if index.key_misses().has(id, place) {
+            continue;
         }
-        None => Err(error),
+        let found = match place {
+            Some(_) => find(store, std::iter::once_with(|| Ok(Arc::new(pack.clone()))), id, 1).await?,
+            None => {
+                let others = index.packs().filter(|other| other.as_ref().map_or(true, |other| other.id != pack.id));
+                find(store, others, id, PACKS_ASKED - 1).await?
+            }
+        };
+        if let Some(found) = found {
+            store.rely_on(&found.copy);
+            return Ok(found.copy.key);
+        }
+        index.key_misses().add(id, place);
     }
+    Err(error)
 }
 
 /// Every data key that the index names and whose object does not open.
 pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKey>> {
-    let mut lost = Vec::new();
+    let mut lost: BTreeMap<DataKeyId, LostKey> = BTreeMap::new();
     let mut classes: BTreeMap<DataKeyId, Class> = BTreeMap::new();
     for pack in index.packs() {
         let pack = pack?;
@@ -75,31 +102,55 @@ pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKe
                     Err(other) if is_lost(&other) => false,
                     Err(other) => return Err(other),
                 };
-                let found = find(store, index.packs(), &id, usize::MAX).await?;
-                lost.push(LostKey { id, error, is_missing, found });
+                lost.insert(id, LostKey { id, error, is_missing, found: None });
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(lost)
+    for (id, found) in find_each(store, index.packs(), lost.keys().copied().collect()).await? {
+        lost.entry(id).and_modify(|key| key.found = Some(found));
+    }
+    Ok(lost.into_values().collect())
 }
 
 /// Keys without an object: found in one of the packs for which `is_whole` holds, or not.
-pub(super) async fn find_missing<I: Iterator<Item = Result<Arc<PackInfo>>>>(
+pub(super) async fn find_missing(
     store: &Store,
-    missing: BTreeSet<DataKeyId>,
-    packs: impl Fn() -> I,
+    mut missing: BTreeSet<DataKeyId>,
+    packs: impl Iterator<Item = Result<Arc<PackInfo>>>,
     is_whole: &impl Fn(&PackInfo) -> bool,
 ) -> Result<(Vec<FoundKey>, HashSet<DataKeyId>)> {
-    let (mut found, mut lost) = (Vec::new(), HashSet::new());
-    for id in missing {
-        let whole = packs().filter(|pack| pack.as_ref().map_or(true, |pack| is_whole(pack)));
-        match find(store, whole, &id, usize::MAX).await? {
-            Some(key) => found.push(key),
-            None => _ = lost.insert(id),
+    let whole = packs.filter(|pack| pack.as_ref().map_or(true, |pack| is_whole(pack)));
+    let found = find_each(store, whole, missing.clone()).await?;
+    missing.retain(|id| !found.contains_key(id));
+    Ok((found.into_values().collect(), missing.into_iter().collect()))
+}
+
+/// The first copy of each of these keys that opens, in one pass over the packs.
+async fn find_each(
+    store: &Store,
+    packs: impl Iterator<Item = Result<Arc<PackInfo>>>,
+    mut wanted: BTreeSet<DataKeyId>,
+) -> Result<BTreeMap<DataKeyId, FoundKey>> {
+    let mut found = BTreeMap::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    for pack in packs {
+        let pack = pack?;
+        for id in &pack.data_keys {
+            if wanted.contains(id)
+                && let Some(key) = find(store, std::iter::once(Ok(Arc::clone(&pack))), id, 1).await?
+            {
+                wanted.remove(id);
+                found.insert(*id, key);
+            }
+        }
+        if wanted.is_empty() {
+            break;
         }
     }
-    Ok((found, lost))
+    Ok(found)
 }
 
 /// The first copy of a key among `packs` that opens.

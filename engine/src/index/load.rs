@@ -82,7 +82,7 @@ pub(crate) async fn load_what_is_stored(store: &Arc<Store>) -> Result<Stored> {
             lost.insert(pack.id);
         }
     }
-    let (found, keyless) = keys::find_missing(store, missing, || all.packs(), &is_whole).await?;
+    let (found, keyless) = keys::find_missing(store, missing, all.packs(), &is_whole).await?;
     if !keyless.is_empty() {
         for pack in all.packs() {
             let pack = pack?;

@@ -1,6 +1,7 @@
 //! The chunk index: which chunk is where. A small one is in memory, a large one in shards beside it.
 
 use super::distrust::Distrust;
+use super::keys::Misses;
 use super::packs::Packs;
 pub(crate) use super::parts::Copy;
 use super::parts::Parts;
@@ -31,6 +32,7 @@ pub(crate) struct Index {
     records: Parts,
     /// Packs that are not usable whatever their standing.
     distrust: Arc<Distrust>,
+    key_misses: Misses,
 }
 
 /// How far a pack may be relied on, by what prunes have said of it.
@@ -190,6 +192,11 @@ impl Index {
     /// What this run has found damaged.
     pub(crate) fn distrust(&self) -> &Arc<Distrust> {
         &self.distrust
+    }
+
+    /// Data keys that were looked for in vain among the packs of this index.
+    pub(super) fn key_misses(&self) -> &Misses {
+        &self.key_misses
     }
 
     /// Shares what an index read earlier in this run has found damaged, and is to find.

@@ -6,8 +6,11 @@ use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
+use crate::class::Class;
 use crate::crypto::secret::Secret;
 use crate::entry::EntryPath;
+use crate::entry::FileKind;
+use crate::entry::Metadata;
 use crate::error::Kind;
 use crate::format::gc::Mark;
 use crate::format::gc::Tomb;
@@ -22,6 +25,12 @@ use crate::repository::ReadData;
 use crate::repository::Repository;
 use crate::repository::TagChange;
 use crate::source::ReaderSource;
+use crate::source::Sink;
+use crate::source::Source;
+use crate::source::SourceError;
+use crate::source::Want;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -287,4 +296,132 @@ async fn damage_that_comes_while_a_pack_is_copied_gets_no_new_name() {
         }
     }
     assert!(refused > 10 && pruned > 0, "{refused} refused, {pruned} pruned");
+}
+
+/// Calls `other` at step `due` of a run; the backend of the run, and how many steps it has taken.
+fn forgetting_at(
+    due: usize,
+    memory: &MemoryBackend,
+    other: &Repository,
+    id: SnapshotId,
+) -> (Arc<Hooked>, Arc<AtomicUsize>) {
+    let (other, step) = (other.clone(), Arc::new(AtomicUsize::new(0)));
+    let steps = Arc::clone(&step);
+    let hooked = Hooked::new(memory.clone(), move |_, _| {
+        let (is_due, other) = (steps.fetch_add(1, Ordering::SeqCst) == due, other.clone());
+        async move {
+            if is_due {
+                forget_and_prune(&other, id).await;
+            }
+        }
+    });
+    (hooked, step)
+}
+
+#[tokio::test]
+async fn a_snapshot_forgotten_and_pruned_at_any_step_of_a_check_is_no_damage() {
+    for due in 0.. {
+        let (memory, repository, [id, _]) = made().await;
+        let (hooked, step) = forgetting_at(due, &memory, &repository, id);
+        let checking = open(&hooked).await;
+        let report = checked(&checking).await;
+        assert_eq!(report.problems_total, 0, "step {due}: {:?}", report.problems);
+        assert!(report.packs_unneeded.is_some(), "step {due}: nothing kept the check from looking at everything");
+        if step.load(Ordering::SeqCst) <= due {
+            assert!(due > 10, "{due} steps");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn damage_that_a_forgotten_snapshot_shares_with_one_that_is_there_is_named() {
+    let (memory, repository, _) = made().await;
+    let [forgotten, kept] = [back_up(&repository, b"the same").await, back_up(&repository, b"the same").await];
+    for id in repository.snapshots().await.expect("a list").iter().map(|snapshot| snapshot.id) {
+        if id != forgotten && id != kept {
+            repository.forget(&[id]).await.expect("forgotten");
+        }
+    }
+    for listed in memory.list(Area::Index).await.expect("a list") {
+        memory.delete(&listed.name).await.expect("lost");
+    }
+    let order: Vec<SnapshotId> = repository.snapshots().await.expect("a list").iter().map(|one| one.id).collect();
+    assert_eq!(order, [forgotten, kept], "the check comes to the forgotten one first");
+    let hooked = Hooked::new(memory, move |step, objects| async move {
+        if step == Step::List(Area::Index) {
+            objects.delete(&Name::Snapshot(forgotten)).await.expect("forgotten");
+        }
+    });
+    let report = open(&hooked).await.check().start().await.expect("a check");
+    assert_eq!((report.problems_total, report.snapshots), (1, 1), "{:?}", report.problems);
+    assert_eq!(report.packs_unneeded, None);
+}
+
+#[tokio::test]
+async fn a_snapshot_forgotten_and_pruned_at_any_step_of_a_repair_is_not_written_once_more() {
+    for is_damaged in [false, true] {
+        for due in 0.. {
+            let (memory, repository, [one, kept]) = made().await;
+            let lost = packs(&memory).await;
+            let source = Files(&[("f", b"one"), ("g", b"more")]);
+            let id = repository.backup(source).start().await.expect("a backup").snapshot.expect("a snapshot").id;
+            let snapshots = vec![repository.snapshot(&id).await.expect("a snapshot")];
+            repository.forget(&[one]).await.expect("forgotten");
+            if is_damaged {
+                lose_content_of_one(&memory, &repository, &lost).await;
+            }
+            let (hooked, step) = forgetting_at(due, &memory, &repository, id);
+            let repairing = open(&hooked).await;
+            let report = repairing.repair_snapshots(snapshots).start().await.expect("repaired");
+            assert_eq!(report.hopeless, [], "step {due}");
+            if step.load(Ordering::SeqCst) <= due {
+                assert!(due > 5, "{due} steps");
+                assert_eq!(report.repaired.len(), usize::from(is_damaged), "{report:?}");
+                break;
+            }
+            let left: Vec<SnapshotId> =
+                repository.snapshots().await.expect("a list").iter().map(|snapshot| snapshot.id).collect();
+            assert_eq!((left, report.repaired), (vec![kept], vec![]), "step {due}");
+        }
+    }
+}
+
+/// Takes the pack away, one of these, that has the content `one`.
+async fn lose_content_of_one(memory: &MemoryBackend, repository: &Repository, of: &[PackId]) {
+    let names = repository.store().names(Class::Data);
+    let chunk = names.name(b"one");
+    let index = repository.index().await.expect("an index").current();
+    let place = index.find(&chunk).expect("read").expect("it is stored");
+    let pack = index.pack_id(place.pack).expect("a pack");
+    assert!(of.contains(&pack), "the content was stored once");
+    memory.delete(&Name::Pack(pack)).await.expect("lost");
+}
+
+/// Files with these names and contents.
+#[derive(Clone, Copy)]
+struct Files(&'static [(&'static str, &'static [u8])]);
+
+impl Source for Files {
+    fn kind(&self) -> &str {
+        "files"
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![b"/files".to_vec()]
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        for (name, bytes) in self.0 {
+            let mut metadata = Metadata::new(FileKind::File);
+            metadata.size = bytes.len() as u64;
+            metadata.modified = Timestamp { seconds: 1, nanoseconds: 1 };
+            let path = EntryPath::parse(name.as_bytes()).expect("a path");
+            if sink.begin(&path, &metadata)? == Want::Bytes {
+                crate::source::give(bytes, sink)?;
+            }
+            sink.end(metadata, Vec::new())?;
+        }
+        Ok(Verdict::Whole)
+    }
 }

@@ -4,21 +4,13 @@ use super::Repository;
 use super::snapshots::UnreadableSnapshot;
 use crate::backend::Area;
 use crate::backend::Name;
-use crate::catalog::Gap;
-use crate::catalog::PageSource;
-use crate::catalog::Survey;
-use crate::catalog::Surveyor;
-use crate::class::Class;
-use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
-use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::PackId;
-use crate::index::chunks::ChunkReader;
 use crate::index::keys;
 use crate::index::live::LiveIndex;
 use crate::index::load;
@@ -39,6 +31,7 @@ use tokio::time::Instant;
 mod budget;
 #[cfg(test)]
 mod budget_tests;
+mod catalogs;
 mod data;
 mod replaced;
 
@@ -161,15 +154,21 @@ impl CheckReport {
 
     /// Keeps damage as a finding; anything else (no access, a bug) ends the check.
     fn note(&mut self, control: &Control, object: impl fmt::Display, error: Error) -> Result<()> {
-        match error.kind() {
-            Kind::Damaged | Kind::NotFound | Kind::Unsupported => {
-                self.problems_newer += u64::from(error.kind() == Kind::Unsupported);
-                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                self.problem(control, object, why);
-                Ok(())
-            }
-            _ => Err(error),
+        let (message, is_newer) = told(error)?;
+        self.problems_newer += u64::from(is_newer);
+        self.problem(control, object, message);
+        Ok(())
+    }
+}
+
+/// What to say of damage, and whether it is none but an object of a newer program. Anything else stays an error.
+fn told(error: Error) -> Result<(String, bool)> {
+    match error.kind() {
+        Kind::Damaged | Kind::NotFound | Kind::Unsupported => {
+            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Ok((why, error.kind() == Kind::Unsupported))
         }
+        _ => Err(error),
     }
 }
 
@@ -227,7 +226,7 @@ impl CheckBuilder {
         report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
-        let unneeded = catalogs(&control, &live, snapshots, &packs, &mut report).await?;
+        let unneeded = catalogs::catalogs(repository, &control, &live, snapshots, &packs, &mut report).await?;
         report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);
         report.bytes_unneeded = report.bytes_unneeded.zip(unneeded).map(|(others, (_, bytes))| others + bytes);
         let mut ledger = Ledger::open(repository, self.read_data, &packs)?;
@@ -377,83 +376,4 @@ async fn data_keys(repository: &Repository, control: &Control, index: &Index, re
         report.problem(control, Name::DataKey(lost.id), super::data_keys::describe(&lost));
     }
     Ok(())
-}
-
-/// Every page must open and every chunk must be indexed. Gives how many of the `packs` no snapshot needs, and their bytes;
-/// `None` when a page cannot be read.
-async fn catalogs(
-    control: &Control,
-    live: &Arc<LiveIndex>,
-    snapshots: Vec<Snapshot>,
-    packs: &[StoredPack],
-    report: &mut CheckReport,
-) -> Result<Option<(u64, u64)>> {
-    let pages: Arc<dyn PageSource> = Arc::new(ChunkReader::live(live, Class::Metadata));
-    let mut survey = Survey::new(pages);
-    let index = &live.current();
-    let mut findings = Findings { control, index, report, needed: Some(HashSet::new()), fatal: None };
-    for snapshot in snapshots {
-        control.check()?;
-        survey.visit(snapshot.root, &mut findings).await;
-        // A root that cannot be read is a finding already.
-        let entries = survey.entries(snapshot.root).await;
-        if entries.is_some_and(|entries| entries != snapshot.counts.entries) {
-            let message = "its catalog does not have as many entries as were backed up";
-            findings.report.problem(control, Name::Snapshot(snapshot.id), message);
-        }
-        if let Some(error) = findings.fatal.take() {
-            return Err(error);
-        }
-    }
-    let Some(needed) = findings.needed else { return Ok(None) };
-    let is_needed = |pack: &PackId| index.pack_number(pack).is_some_and(|number| needed.contains(&number));
-    let unneeded = packs.iter().filter(|pack| !is_needed(&pack.id));
-    Ok(Some(unneeded.fold((0, 0), |(packs, bytes), pack| (packs + 1, pack.length.saturating_add(bytes)))))
-}
-
-struct Findings<'a> {
-    control: &'a Control,
-    index: &'a Index,
-    report: &'a mut CheckReport,
-    /// Numbers of the packs that anything was found in; `None` once not everything could be looked for.
-    needed: Option<HashSet<u32>>,
-    fatal: Option<Error>,
-}
-
-impl Findings<'_> {
-    fn needs(&mut self, pack: u32) {
-        self.needed.iter_mut().for_each(|needed| _ = needed.insert(pack));
-    }
-}
-
-impl Surveyor for Findings<'_> {
-    fn chunk(&mut self, chunk: &ChunkRef) {
-        match self.index.find(&chunk.id) {
-            Err(error) => drop(self.fatal.get_or_insert(error)),
-            Ok(Some(place)) if place.length == chunk.length => self.needs(place.pack),
-            Ok(Some(_)) => {
-                self.report.problem(
-                    self.control,
-                    format!("chunk {}", chunk.id),
-                    "catalog and index disagree on its length",
-                );
-            }
-            Ok(None) => self.report.problem(self.control, format!("chunk {}", chunk.id), "no index object names it"),
-        }
-    }
-
-    fn page(&mut self, page: &PageRef) {
-        match self.index.find(&page.id) {
-            Err(error) => drop(self.fatal.get_or_insert(error)),
-            Ok(place) => place.iter().for_each(|place| self.needs(place.pack)),
-        }
-    }
-
-    fn unreadable(&mut self, page: &PageRef, gap: Option<Gap>, error: Error) {
-        self.needed = None;
-        let lost = gap.map_or_else(String::new, |gap| format!(" ({gap})"));
-        if let Err(fatal) = self.report.note(self.control, format!("catalog page {}{lost}", page.id), error) {
-            self.fatal.get_or_insert(fatal);
-        }
-    }
 }

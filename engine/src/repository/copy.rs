@@ -17,6 +17,8 @@ use crate::index::load::Stored;
 use crate::job::Control;
 use crate::job::Job;
 use crate::squeeze::Compression;
+use crate::time::Timestamp;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -55,13 +57,6 @@ pub struct CopyReport {
     pub bytes_new: u64,
     /// Bytes added to the other repository's packs.
     pub bytes_stored: u64,
-}
-
-impl CopyReport {
-    /// Whether the other repository had this snapshot already.
-    fn holds(&self, copy: &Snapshot) -> bool {
-        self.present.iter().any(|(_, there)| *there == copy.id)
-    }
 }
 
 /// A snapshot that could not be copied.
@@ -133,19 +128,23 @@ impl CopyBuilder {
         self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
         let index = self.from.index().await?;
         let there = self.to.snapshots().await;
-        let mut there = there.map_err(|cause| {
+        let there = there.map_err(|cause| {
             let doing = format!("cannot list the snapshots of {}, which is copied to", self.to.describe());
             Error::new(cause.kind(), doing).because(cause)
         })?;
+        let mut there = There::of(there);
         let judge = if self.dry_run { Some(Judge::new(&self.from, false).await?) } else { None };
         let mut report = CopyReport::default();
-        let mut copies: Vec<(Snapshot, Snapshot)> = Vec::new();
+        let mut present = Vec::new();
+        // The newest copy of each source: the snapshot here and there.
+        let mut newest: HashMap<Origin, (Snapshot, Snapshot)> = HashMap::new();
         for snapshot in std::mem::take(&mut self.snapshots) {
             control.check()?;
-            if let Some(copy) = there.iter().position(|other| is_copy(&snapshot, other)) {
-                let copy = there.swap_remove(copy);
+            let origin = Origin::of(&snapshot);
+            if let Some(copy) = there.take_copy(&snapshot) {
                 report.present.push((snapshot.id, copy.id));
-                copies.push((snapshot, copy));
+                present.push(copy.clone());
+                newest.insert(origin, (snapshot, copy));
                 continue;
             }
             if let Some(judge) = &judge {
@@ -155,7 +154,7 @@ impl CopyBuilder {
                 }
                 continue;
             }
-            let earlier = copies.iter().rev().find(|(earlier, _)| has_same_source(earlier, &snapshot));
+            let earlier = newest.get(&origin);
             let mut done = self.copy_one(&index, &snapshot, earlier, &control).await;
             if earlier.is_some() && done.as_ref().is_err_and(|error| unreadable(error).is_some()) {
                 // It may be the earlier one that cannot be read any more.
@@ -180,9 +179,8 @@ impl CopyBuilder {
                 return Err(Error::new(Kind::Bug, "copy a snapshot").because("the backup stored none"));
             };
             report.copied.push((snapshot.id, copy.id));
-            copies.push((snapshot, copy));
+            newest.insert(origin, (snapshot, copy));
         }
-        let present = copies.into_iter().map(|(_, copy)| copy).filter(|copy| report.holds(copy)).collect();
         self.mend(present, &mut report, control).await?;
         Ok(report)
     }
@@ -246,6 +244,45 @@ impl CopyBuilder {
     }
 }
 
+/// What a snapshot is of.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    host: String,
+    source_kind: String,
+    paths: Vec<Vec<u8>>,
+}
+
+impl Origin {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let Snapshot { host, source_kind, paths, .. } = snapshot;
+        Self { host: host.clone(), source_kind: source_kind.clone(), paths: paths.clone() }
+    }
+}
+
+/// The snapshots of the other repository, by what a copy has in common with its origin.
+struct There(HashMap<(Timestamp, u64, u64), Vec<Snapshot>>);
+
+impl There {
+    fn of(snapshots: Vec<Snapshot>) -> Self {
+        let mut all: HashMap<_, Vec<Snapshot>> = HashMap::new();
+        for snapshot in snapshots {
+            all.entry(Self::key(&snapshot)).or_default().push(snapshot);
+        }
+        Self(all)
+    }
+
+    fn key(snapshot: &Snapshot) -> (Timestamp, u64, u64) {
+        (snapshot.started, snapshot.counts.entries, snapshot.counts.bytes)
+    }
+
+    /// The first copy of a snapshot, which is nobody else's then.
+    fn take_copy(&mut self, snapshot: &Snapshot) -> Option<Snapshot> {
+        let all = self.0.get_mut(&Self::key(snapshot))?;
+        let at = all.iter().position(|other| is_copy(snapshot, other))?;
+        Some(all.remove(at))
+    }
+}
+
 /// Whether one is the other's copy. Ids, sessions, tags and roots differ between repositories, what was backed up when
 /// does not.
 pub(super) fn is_copy(one: &Snapshot, other: &Snapshot) -> bool {
@@ -254,7 +291,7 @@ pub(super) fn is_copy(one: &Snapshot, other: &Snapshot) -> bool {
         && (one.counts.entries, one.counts.bytes) == (other.counts.entries, other.counts.bytes)
 }
 
-pub(super) fn has_same_source(one: &Snapshot, other: &Snapshot) -> bool {
+fn has_same_source(one: &Snapshot, other: &Snapshot) -> bool {
     (&one.host, &one.source_kind, &one.paths) == (&other.host, &other.source_kind, &other.paths)
 }
 

@@ -1,6 +1,8 @@
 //! Forgetting snapshots by id, damaged records too. Their data stays until a prune finds that nothing else needs it.
 
 use super::Repository;
+use super::reread::unreadable;
+use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -24,6 +26,27 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// Whether a snapshot that was there is gone. What is found missing of one is no damage then: a prune may have taken it.
+    pub(super) async fn is_forgotten(&self, snapshot: SnapshotId) -> Result<bool> {
+        match self.store().backend().stat(&Name::Snapshot(snapshot)).await {
+            Ok(found) => Ok(found.is_none()),
+            // Something that is no object stands in its place.
+            Err(error) if error.is_local() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What reading a snapshot failed with: of one that was forgotten meanwhile a prune may have taken everything,
+    /// which is no damage.
+    pub(super) async fn unless_forgotten(&self, snapshot: SnapshotId, error: Error) -> Error {
+        if (error.is_local() || unreadable(&error).is_some()) && matches!(self.is_forgotten(snapshot).await, Ok(true)) {
+            Error::new(Kind::NotFound, format!("cannot read snapshot {snapshot}"))
+                .because("it was forgotten meanwhile, and what only it needed was pruned")
+        } else {
+            error
+        }
     }
 
     /// Removes records that cannot be read because they are damaged: nobody can tell any more what they held. Each is

@@ -6,14 +6,18 @@ use super::check::ReadData;
 use super::create::CreateOptions;
 use super::damage::key;
 use super::damage::read_all;
+use super::hooked::Hooked;
+use super::hooked::Step;
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
 use crate::backup::BackupReport;
 use crate::backup::Cipher;
+use crate::class::Class;
 use crate::entry::EntryPath;
 use crate::id::DataKeyId;
+use crate::index::chunks::ChunkReader;
 use crate::random::Rng;
 use crate::random::SeededRng;
 use crate::source::ReaderSource;
@@ -157,4 +161,39 @@ async fn a_key_is_taken_from_any_pack_whose_table_opens() {
     let found = check(&backend, ReadData::Nothing).await.problems;
     assert!(found.iter().any(|problem| problem.message.ends_with("no pack that names it holds a copy that opens")));
     assert_eq!(ids(&keys).len(), report.put_back.len() + report.lost.len());
+}
+
+#[tokio::test]
+async fn a_key_that_is_nowhere_is_not_looked_for_again_for_each_segment() {
+    let (backend, _) = made(Cipher::Auto).await;
+    delete(&backend, Area::DataKeys).await;
+    for (name, bytes) in backend.contents() {
+        if name.is_pack() {
+            let mut hurt = bytes.to_vec();
+            hurt[60] ^= 1;
+            backend.replace(name, hurt);
+        }
+    }
+    let hooked = Hooked::new(backend, |_, _| async {});
+    let repository = Repository::open(Arc::clone(&hooked) as Arc<dyn Backend>, key()).await.expect("opens");
+    let index = repository.index().await.expect("an index");
+    let mut ids = Vec::new();
+    let all = index.current().for_each_chunk(|copies| {
+        ids.extend(copies.iter().map(|(_, record)| record.id));
+        Ok(())
+    });
+    all.expect("the index is whole");
+    let chunks = ChunkReader::live(&index, Class::Data);
+    let reads = || hooked.steps().into_iter().filter(|step| matches!(step, Step::Get(name) if name.is_pack())).count();
+    let mut rounds = Vec::new();
+    for _ in 0..2 {
+        let before = reads();
+        for id in &ids {
+            assert!(chunks.chunk(id).await.is_err(), "its key is nowhere");
+        }
+        rounds.push(reads() - before);
+    }
+    let [first, second] = rounds[..] else { unreachable!("two rounds") };
+    assert!(ids.len() > 10 && second <= ids.len(), "{second} reads for {} segments", ids.len());
+    assert!(first <= second + 2 * 8, "{first} reads with those of the tables");
 }

@@ -11,6 +11,7 @@ use crate::prune::Plan;
 use crate::prune::PruneReport;
 use crate::store::Condemned;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 impl Repository {
     /// Carries out a prune that seals anew, and replaces the records of snapshots. A record is replaced at little cost
@@ -38,7 +39,10 @@ impl Repository {
             return Ok(0);
         }
         let records = self.snapshots().await?;
-        let anew: Vec<&Snapshot> = records.iter().filter(|record| !before.contains(&record.id)).collect();
+        let mut anew: HashMap<SnapshotId, Vec<&Snapshot>> = HashMap::new();
+        for record in records.iter().filter(|record| !before.contains(&record.id)) {
+            anew.entry(record.session).or_default().push(record);
+        }
         let mut replaced = 0;
         for id in before {
             control.check()?;
@@ -49,8 +53,8 @@ impl Repository {
                 Err(error) => return Err(error),
             };
             // A run that was cut off has stored its twin, and had no time to remove the old one.
-            let mut twins = anew.iter().filter(|twin| twin.session == record.session);
-            if twins.any(|twin| Snapshot { id, ..(*twin).clone() } == record) {
+            let mut twins = anew.get(&record.session).into_iter().flatten();
+            if twins.any(|twin| Snapshot { id, ..Snapshot::clone(twin) } == record) {
                 self.remove_records(&[id]).await?;
             } else {
                 self.replace_record(record).await?;

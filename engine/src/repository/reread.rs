@@ -4,7 +4,6 @@ use super::Repository;
 use super::excluded::Excluded;
 use super::repair::Judge;
 use super::repair::told;
-use crate::backend::Name;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Walk;
 use crate::class::Class;
@@ -17,7 +16,6 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
-use crate::id::SnapshotId;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
 use crate::source::Sink;
@@ -373,21 +371,6 @@ pub(super) fn unreadable(error: &Error) -> Option<&Error> {
         }
     }
     None
-}
-
-impl Repository {
-    /// What reading a snapshot failed with: of one that was forgotten meanwhile a prune may have taken everything,
-    /// which is no damage.
-    pub(super) async fn unless_forgotten(&self, snapshot: SnapshotId, error: Error) -> Error {
-        let is_there = self.store().backend().stat(&Name::Snapshot(snapshot)).await;
-        match is_there {
-            Ok(None) if error.is_local() || unreadable(&error).is_some() => {
-                Error::new(Kind::NotFound, format!("cannot read snapshot {snapshot}"))
-                    .because("it was forgotten meanwhile, and what only it needed was pruned")
-            }
-            _ => error,
-        }
-    }
 }
 
 impl Drop for SnapshotSource {

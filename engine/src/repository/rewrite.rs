@@ -4,6 +4,7 @@ use super::Repository;
 use super::excluded;
 use super::excluded::Excluded;
 use super::reread::SnapshotSource;
+use super::snapshots::by_parent;
 use crate::backup::Parent;
 use crate::catalog::PageSource;
 use crate::catalog::Walk;
@@ -92,7 +93,7 @@ impl RewriteBuilder {
         self
     }
 
-    /// Starts the job. Stopped midway it leaves whole snapshots, old or new.
+    /// Starts the job. Stopped midway it leaves whole snapshots, old or new; started again it writes none twice.
     pub fn start(self) -> Job<RewriteReport> {
         Job::start(|control| self.run(control))
     }
@@ -126,10 +127,12 @@ impl RewriteBuilder {
             }
         }
         let earlier = repository.list_snapshots().await?.snapshots;
+        let earlier = by_parent(&earlier);
         for plan in planned {
             control.check()?;
             let old = plan.snapshot.id;
-            let there = earlier.iter().find(|other| plan.is_done_by(other)).map(|other| other.id);
+            let mut made_of_it = earlier.get(&old).into_iter().flatten();
+            let there = made_of_it.find(|other| plan.is_done_by(other)).map(|other| other.id);
             let new = match there {
                 None if !dry_run => Some(self.write(&control, &index, &plan).await?),
                 there => there,
@@ -196,10 +199,14 @@ impl Planned {
         Ok(Self { snapshot: snapshot.clone(), excluded: Arc::new(excluded), left_out, kept, is_emptied })
     }
 
-    /// Whether an earlier rewrite has made `other` of it, with the same patterns.
+    /// Whether an earlier rewrite has made `other` of it, with the same patterns. One that was to replace it, and was cut
+    /// off before the old one was gone, has left no tag of its own.
     fn is_done_by(&self, other: &Snapshot) -> bool {
         other.parent == Some(self.snapshot.id)
-            && other.tags.iter().any(|tag| tag == TAG)
+            && (other.tags.iter().any(|tag| tag == TAG) || other.tags == self.snapshot.tags)
+            && (&other.host, &other.user, &other.label)
+                == (&self.snapshot.host, &self.snapshot.user, &self.snapshot.label)
+            && (&other.source_kind, &other.paths) == (&self.snapshot.source_kind, &self.snapshot.paths)
             && other.started == self.snapshot.started
             && other.excludes == self.excluded.recorded(&self.snapshot)
             && other.counts.entries == self.kept

@@ -11,6 +11,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::store::SNAPSHOT_BY_ID;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use tokio::task::JoinSet;
 
 /// Snapshot records fetched at once.
@@ -182,6 +183,17 @@ impl Repository {
             None => list.resolve(selector, filter),
         }
     }
+}
+
+/// Snapshots by the parent that they were made with.
+pub(super) fn by_parent(snapshots: &[Snapshot]) -> HashMap<SnapshotId, Vec<&Snapshot>> {
+    let mut all: HashMap<SnapshotId, Vec<&Snapshot>> = HashMap::new();
+    for snapshot in snapshots {
+        if let Some(parent) = snapshot.parent {
+            all.entry(parent).or_default().push(snapshot);
+        }
+    }
+    all
 }
 
 fn is_by_age(selector: &str) -> bool {

@@ -151,6 +151,9 @@ pub fn snapshots(context: &Context, report: &SnapshotsRepaired, dry_run: bool, f
     for (id, why) in &report.hopeless {
         found(context, &Name::Snapshot(*id).to_string(), &format!("nothing of it can be saved: {why}"))?;
     }
+    for id in report.forgotten.iter().filter(|_| !show.json) {
+        show.say(&format!("snapshot {} was forgotten meanwhile", short(id)))?;
+    }
     for one in &report.repaired {
         show.warnings("repair", &one.left_out, one.left_out_total);
         if show.json {
@@ -176,6 +179,7 @@ pub fn snapshots(context: &Context, report: &SnapshotsRepaired, dry_run: bool, f
             "snapshots_repaired": repaired,
             "snapshots_whole": ids(&report.whole),
             "snapshots_hopeless": ids(report.hopeless.iter().map(|(id, _)| id)),
+            "snapshots_forgotten": ids(&report.forgotten),
         });
         return summary(context, dry_run, what);
     }

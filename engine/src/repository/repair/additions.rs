@@ -49,6 +49,11 @@ impl Additions {
         if self.chunks >= CHECKPOINT_CHUNKS { self.flush(Vec::new()).await } else { Ok(()) }
     }
 
+    /// Indexes what waits for it.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        if self.waiting.is_empty() { Ok(()) } else { self.flush(Vec::new()).await }
+    }
+
     /// Indexes the rest. The last object stands for those in `supersedes` as well.
     pub(super) async fn finish(mut self, supersedes: Vec<IndexId>) -> Result<()> {
         if self.waiting.is_empty() && supersedes.is_empty() { Ok(()) } else { self.flush(supersedes).await }

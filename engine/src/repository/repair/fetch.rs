@@ -12,10 +12,11 @@ use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::job::Job;
 use crate::repository::Repository;
-use crate::repository::copy::has_same_source;
+use crate::repository::copy::Origin;
 use crate::repository::copy::is_copy;
 use crate::repository::reread::SnapshotSource;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,7 +80,10 @@ impl FetchBuilder {
                 .because("both are the same repository, at the same place")
                 .advise("name another one that has the same files, or a copy of this one in another place"));
         }
-        let there = other.list_snapshots().await?.snapshots;
+        let mut there: HashMap<Origin, Vec<Snapshot>> = HashMap::new();
+        for snapshot in other.list_snapshots().await?.snapshots {
+            there.entry(Origin::of(&snapshot)).or_default().push(snapshot);
+        }
         let source = Arc::new(Judge::new(other, false).await?);
         let mut judge = Judge::new(repository, false).await?;
         let mut report = FetchReport::default();
@@ -91,24 +95,24 @@ impl FetchBuilder {
                 report.whole.push(snapshot.id);
                 continue;
             }
-            let candidates = candidates(snapshot, &there);
+            let candidates = candidates(snapshot, there.get(&Origin::of(snapshot)).map_or(&[], Vec::as_slice));
             if candidates.is_empty() {
                 report.unmatched.push(snapshot.id);
             }
             for candidate in candidates.into_iter().filter(|_| !dry_run) {
-                let fill = match missing {
-                    // Below a lost page nobody knows what is missing: a copy has exactly that.
-                    Missing { pages: true, .. } if is_copy(snapshot, candidate) => Fill::All,
-                    Missing { ids, .. } => Fill::Only(Arc::new(ids)),
-                };
+                // Below a lost page nobody knows what is missing: a copy has exactly that.
+                let has_all = missing.pages && is_copy(snapshot, candidate);
+                let fill = if has_all { Fill::All } else { Fill::Only(Arc::clone(&missing.ids)) };
                 let reread = SnapshotSource::judged(other, source.index(), candidate, Arc::clone(&source));
                 // What this repository has of the snapshot is taken over unread.
                 let again = repository.again(reread, snapshot).parent(Parent::Snapshot(snapshot.id));
                 let done = again.filling(fill).run(control.clone()).await?;
                 report.bytes_new += done.bytes_new;
                 report.bytes_stored += done.bytes_stored;
-                judge = Judge::new(repository, false).await?;
-                missing = judge.missing(snapshot).await?;
+                if done.bytes_stored > 0 {
+                    judge.renew(repository).await?;
+                    missing = judge.missing(snapshot).await?;
+                }
                 if count(&missing) == 0 {
                     break;
                 }
@@ -137,9 +141,9 @@ fn count(missing: &Missing) -> u64 {
     u64::try_from(missing.ids.len()).unwrap_or(u64::MAX)
 }
 
-/// Snapshots of the same source, those first that are most likely to have the same bytes.
+/// Of snapshots of the same source those first that are most likely to have the same bytes.
 fn candidates<'a>(snapshot: &Snapshot, there: &'a [Snapshot]) -> Vec<&'a Snapshot> {
-    let mut all: Vec<&Snapshot> = there.iter().filter(|other| has_same_source(snapshot, other)).collect();
+    let mut all: Vec<&Snapshot> = there.iter().collect();
     all.sort_by_key(|other| (Reverse(is_copy(snapshot, other)), other.started.distance(snapshot.started)));
     all.truncate(TRIED_MAX);
     all

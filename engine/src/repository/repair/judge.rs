@@ -34,6 +34,8 @@ pub(in crate::repository) struct Judge {
     pages: Arc<dyn PageSource>,
     chunks: ChunkReader,
     read_data: bool,
+    /// Pages below which nothing is missing.
+    whole: HashSet<ChunkId>,
 }
 
 /// What of a snapshot can and cannot be restored.
@@ -52,9 +54,8 @@ pub(super) struct Judgement {
 }
 
 /// Chunks and pages of a snapshot that cannot be read.
-#[derive(Default)]
 pub(super) struct Missing {
-    pub(super) ids: HashSet<ChunkId>,
+    pub(super) ids: Arc<HashSet<ChunkId>>,
     /// Pages are among them: what they name is not known.
     pub(super) pages: bool,
 }
@@ -65,7 +66,14 @@ impl Judge {
     pub(in crate::repository) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
         let look = Look::take(repository.store()).await?;
         let (pages, chunks) = (repository.pages(&look.live), ChunkReader::live(&look.live, Class::Data));
-        Ok(Self { look, pages, chunks, read_data })
+        Ok(Self { look, pages, chunks, read_data, whole: HashSet::new() })
+    }
+
+    /// Judges by what is there now; what was whole is.
+    pub(super) async fn renew(&mut self, repository: &Repository) -> Result<()> {
+        let whole = std::mem::take(&mut self.whole);
+        *self = Self { whole, ..Self::new(repository, self.read_data).await? };
+        Ok(())
     }
 
     /// What seems lost may be named by an index object that this program does not understand, or holds no key for: then
@@ -153,20 +161,26 @@ impl Judge {
         Ok(hopeless.or(first))
     }
 
-    /// The chunks and pages of a snapshot that cannot be read.
-    pub(super) async fn missing(&self, snapshot: &Snapshot) -> Result<Missing> {
-        let mut finder = Finder { look: &self.look, doubtful: Vec::new(), missing: Missing::default(), failed: None };
-        Survey::new(Arc::clone(&self.pages)).visit(snapshot.root, &mut finder).await;
-        let Finder { doubtful, mut missing, failed, .. } = finder;
+    /// The chunks and pages of a snapshot that cannot be read. Pages that whole snapshots have are not gone through again.
+    pub(super) async fn missing(&mut self, snapshot: &Snapshot) -> Result<Missing> {
+        let mut survey = Survey::resume(Arc::clone(&self.pages), std::mem::take(&mut self.whole));
+        let (doubtful, visited, missing) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut finder = Finder { look: &self.look, doubtful, visited, missing, pages: false, failed: None };
+        survey.visit(snapshot.root, &mut finder).await;
+        let Finder { doubtful, visited, mut missing, pages, failed, .. } = finder;
         if let Some(error) = failed {
             return Err(error);
         }
         for chunk in doubtful {
-            if !missing.ids.contains(&chunk.id) && self.chunk_loss(&chunk, true).await?.is_some() {
-                missing.ids.insert(chunk.id);
+            if !missing.contains(&chunk.id) && self.chunk_loss(&chunk, true).await?.is_some() {
+                missing.insert(chunk.id);
             }
         }
-        Ok(missing)
+        if !missing.is_empty() {
+            survey.forget(&visited);
+        }
+        self.whole = survey.into_seen();
+        Ok(Missing { ids: Arc::new(missing), pages })
     }
 }
 
@@ -189,7 +203,11 @@ struct Finder<'a> {
     look: &'a Look,
     /// In no usable pack: to be read.
     doubtful: Vec<ChunkRef>,
-    missing: Missing,
+    /// Pages that no whole snapshot has.
+    visited: Vec<ChunkId>,
+    missing: HashSet<ChunkId>,
+    /// Pages are among them.
+    pages: bool,
     failed: Option<Error>,
 }
 
@@ -202,12 +220,14 @@ impl Surveyor for Finder<'_> {
         }
     }
 
-    fn page(&mut self, _: &PageRef) {}
+    fn page(&mut self, page: &PageRef) {
+        self.visited.push(page.id);
+    }
 
     fn unreadable(&mut self, page: &PageRef, _: Option<Gap>, error: Error) {
         if error.is_local() {
-            self.missing.ids.insert(page.id);
-            self.missing.pages = true;
+            self.missing.insert(page.id);
+            self.pages = true;
         } else {
             self.failed.get_or_insert(error);
         }

@@ -23,6 +23,8 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 /// What is read at once of a pack that cannot be read whole: what a disk loses with one bad sector.
 const PIECE_BYTES: usize = 4096;
@@ -39,7 +41,7 @@ pub(super) struct Look {
     /// The packs that are listed, with their lengths.
     pub(super) there: BTreeMap<PackId, u64>,
     /// One for each pack of the index: a new snapshot may rely on it, by all that a listing tells.
-    usable: Vec<bool>,
+    usable: Vec<AtomicBool>,
 }
 
 /// A pack that was read.
@@ -67,7 +69,7 @@ impl Look {
         for pack in index.packs() {
             let pack = pack?;
             let is_whole = there.get(&pack.id) == Some(&u64::from(pack.length));
-            usable.push(is_whole && !condemned.is_condemned(&pack.id));
+            usable.push(AtomicBool::new(is_whole && !condemned.is_condemned(&pack.id)));
         }
         let index = Arc::new(index);
         let live = LiveIndex::new(store, Arc::clone(&index));
@@ -76,21 +78,27 @@ impl Look {
 
     /// Whether a pack of the index, by its number, is all that a listing can tell of a good one.
     pub(super) fn is_usable(&self, number: u32) -> bool {
-        self.usable.get(size(number)).copied().unwrap_or_default()
+        self.usable.get(size(number)).is_some_and(|usable| usable.load(Ordering::Relaxed))
     }
 
     /// Nothing is to rely on this pack any more.
-    pub(super) fn distrust(&mut self, pack: &PackId) {
+    pub(super) fn distrust(&self, pack: &PackId) {
         let number = self.index.pack_number(pack);
-        if let Some(usable) = number.and_then(|number| self.usable.get_mut(size(number))) {
-            *usable = false;
+        if let Some(usable) = number.and_then(|number| self.usable.get(size(number))) {
+            usable.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// The number of a usable pack that should hold the chunk.
+    pub(super) fn copy(&self, chunk: &ChunkRef) -> Result<Option<u32>> {
+        let places = self.index.find_all(&chunk.id)?;
+        let mut fit = places.iter().filter(|place| place.length == chunk.length && self.is_usable(place.pack));
+        Ok(fit.next().map(|place| place.pack))
     }
 
     /// Whether a usable pack should hold the chunk.
     pub(super) fn has(&self, chunk: &ChunkRef) -> Result<bool> {
-        let places = self.index.find_all(&chunk.id)?;
-        Ok(places.iter().any(|place| place.length == chunk.length && self.is_usable(place.pack)))
+        Ok(self.copy(chunk)?.is_some())
     }
 
     /// Packs that the index names and that are not there, although no prune says that it took them.

@@ -12,11 +12,16 @@
 
 mod additions;
 mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 mod index;
 mod judge;
 mod look;
 mod packs;
+#[cfg(test)]
+mod packs_tests;
 mod salvage;
+mod saving;
 mod snapshots;
 
 pub use fetch::FetchBuilder;

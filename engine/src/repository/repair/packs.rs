@@ -1,31 +1,17 @@
 //! Damaged packs: what still opens goes into new packs, what does not is named, and nothing relies on them any more.
 
-use super::additions::Additions;
 use super::look::Look;
-use super::look::PackRead;
-use super::look::read_pack;
-use super::salvage;
-use super::salvage::Salvaged;
-use crate::backend::Name;
+use super::saving::Asked;
+use super::saving::Saving;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::event::Event;
-use crate::event::Warning;
-use crate::format::gc::Mark;
 use crate::format::index::ChunkRecord;
 use crate::id::ChunkId;
 use crate::id::PackId;
-use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::job::Job;
-use crate::limits::MARK_PACKS_MAX;
-use crate::random;
 use crate::repository::Repository;
-use crate::store::Condemned;
-use crate::store::Store;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -102,7 +88,8 @@ impl RepairPacksBuilder {
         self
     }
 
-    /// Starts the job. Stopped anywhere it has harmed nothing; started again it goes on.
+    /// Starts the job. Stopped anywhere it has harmed nothing, and what it had dealt with is saved and condemned; started
+    /// again it reads everything once more, and saves the rest.
     pub fn start(self) -> Job<PacksRepaired> {
         Job::start(|control| self.run(control))
     }
@@ -112,37 +99,15 @@ impl RepairPacksBuilder {
             self.repository.check_writable().await?;
         }
         let store = self.repository.store();
-        let mut look = Look::take(store).await?;
+        let look = Arc::new(Look::take(store).await?);
         let mut report = PacksRepaired { missing: self.missing(&look).await?, ..PacksRepaired::default() };
-        let damaged = self.find(&look, &control, &mut report).await?;
-        // Two damaged packs must not count as each other's copy.
-        damaged.keys().for_each(|pack| look.distrust(pack));
-        let look = Arc::new(look);
-        let (mut additions, mut saved) = (Additions::new(store), HashSet::new());
-        let session = SnapshotId::from_bytes(random::array(store.rng())?);
-        for (id, why) in &damaged {
-            control.check()?;
-            let bytes = match read_pack(store, *id).await? {
-                Some(PackRead::Damaged { bytes, .. } | PackRead::Whole { bytes, .. }) => bytes,
-                Some(PackRead::Unknown(_)) | None => continue,
-            };
-            let Salvaged { pack, segments, segments_lost, good } = salvage::salvage(&look, *id, bytes, session).await?;
-            let count = |segments: usize| u64::try_from(segments).unwrap_or(u64::MAX);
-            let (segments, segments_lost) = (count(segments), count(segments_lost));
-            report.damaged.push(DamagedPack { id: *id, why: why.clone(), segments, segments_lost });
-            saved.extend(good);
-            if let Some(pack) = pack.filter(|_| !self.dry_run) {
-                additions.put(pack).await?;
-            }
-        }
+        let is_asked = |id: &PackId| self.only.is_empty() || self.only.contains(id);
+        let wanted = look.there.iter().filter(|(id, _)| is_asked(id) && !look.condemned.is_deleted(id));
+        let packs = wanted.map(|(id, length)| (*id, *length)).collect();
+        let asked = Asked { packs, read_data: self.read_data, dry_run: self.dry_run };
+        let saved = Saving::new(&control, &look, &asked)?.run(&mut report).await?;
         report.chunks_saved = u64::try_from(saved.len()).unwrap_or(u64::MAX);
         report.chunks_lost = count_lost(&look, &report, &saved)?;
-        (report.packs_written, report.bytes_written) = (additions.packs, additions.bytes);
-        if !self.dry_run {
-            additions.finish(Vec::new()).await?;
-            // What was saved is usable before the mark makes its old copy unusable.
-            condemn(store, damaged.keys().filter(|pack| !look.condemned.is_condemned(pack))).await?;
-        }
         Ok(report)
     }
 
@@ -155,46 +120,6 @@ impl RepairPacksBuilder {
             }
         }
         Ok(missing)
-    }
-
-    /// Reads the packs; gives those that are damaged, with the reason.
-    async fn find(
-        &self,
-        look: &Look,
-        control: &Control,
-        report: &mut PacksRepaired,
-    ) -> Result<BTreeMap<PackId, String>> {
-        let is_asked = |id: &PackId| self.only.is_empty() || self.only.contains(id);
-        let wanted = look.there.iter().filter(|(id, _)| is_asked(id) && !look.condemned.is_deleted(id));
-        let wanted: Vec<(PackId, u64)> = wanted.map(|(id, length)| (*id, *length)).collect();
-        let total = wanted.iter().map(|(_, length)| length).sum();
-        control.count(|counters| &counters.bytes_total, total);
-        let mut damaged = BTreeMap::new();
-        for (id, length) in wanted {
-            control.check()?;
-            let why = match read_pack(&look.store, id).await? {
-                // A prune has taken it meanwhile.
-                None => None,
-                Some(PackRead::Damaged { why, .. }) => Some(why),
-                Some(PackRead::Unknown(why)) => {
-                    report.unknown.push((id, why));
-                    None
-                }
-                Some(PackRead::Whole { bytes, own }) if self.read_data => {
-                    let bad = salvage::count_bad(&look.store, id, bytes, own).await?;
-                    (bad > 0).then(|| format!("{bad} of its segments do not open to what was stored"))
-                }
-                Some(PackRead::Whole { .. }) => None,
-            };
-            report.packs_read += 1;
-            control.count(|counters| &counters.bytes_done, length);
-            if let Some(why) = why {
-                let message = format!("{}: {why}", Name::Pack(id));
-                control.tell(Event::Warning(Warning { path: None, message, partial: true }));
-                damaged.insert(id, why);
-            }
-        }
-        Ok(damaged)
     }
 }
 
@@ -223,23 +148,4 @@ fn count_lost(look: &Look, report: &PacksRepaired, saved: &HashSet<ChunkId>) -> 
         Ok(())
     })?;
     Ok(lost)
-}
-
-/// Marks that name these packs: a prune that stopped after its first step.
-async fn condemn(store: &Arc<Store>, packs: impl Iterator<Item = &PackId>) -> Result<()> {
-    let all: Vec<PackId> = packs.copied().collect::<BTreeSet<_>>().into_iter().collect();
-    for some in all.chunks(MARK_PACKS_MAX) {
-        let id = SnapshotId::from_bytes(random::array(store.rng())?);
-        match store.put_small(&Name::Mark(id), &Mark { packs: some.to_vec() }.encode()).await {
-            // A prune has found it, finished it and taken it away before it was read back here.
-            Err(error) if error.kind() == Kind::NotFound => {
-                let now = Condemned::read(store).await?;
-                if !some.iter().all(|pack| now.is_condemned(pack)) {
-                    return Err(error);
-                }
-            }
-            other => other?,
-        }
-    }
-    Ok(())
 }

@@ -26,6 +26,7 @@ use crate::store::SegmentDecoder;
 use crate::store::Store;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What came of a damaged pack.
@@ -39,67 +40,89 @@ pub(super) struct Salvaged {
     pub(super) segments_lost: usize,
     /// The chunks of those that still open.
     pub(super) good: Vec<ChunkId>,
+    /// Numbers of the packs whose copies were taken for good instead.
+    pub(super) leans_on: HashSet<u32>,
 }
 
-/// A table that can be relied on, and the keys of it that are at hand.
-struct Known {
-    table: PackTable,
+/// A table that can be relied on, and the keys of it that are at hand; without a table nothing can be opened.
+#[derive(Default)]
+pub(super) struct Known {
+    table: Option<PackTable>,
     keys: HashMap<DataKeyId, Arc<DataKey>>,
 }
 
 /// Takes out of a pack what is still good, into a pack of `session`. `look` has no trust in the pack.
-pub(super) async fn salvage(look: &Arc<Look>, id: PackId, bytes: Bytes, session: SnapshotId) -> Result<Salvaged> {
-    let Some(known) = known(look, id, &bytes).await? else { return Ok(Salvaged::default()) };
-    let look = Arc::clone(look);
+pub(super) async fn salvage(
+    look: &Arc<Look>,
+    id: PackId,
+    bytes: Bytes,
+    known: &Arc<Known>,
+    session: SnapshotId,
+) -> Result<Salvaged> {
+    let (look, known) = (Arc::clone(look), Arc::clone(known));
     tokio::task::spawn_blocking(move || take_out(&look, id, &bytes, &known, session)).await.map_err(lost)?
 }
 
 /// How many segments of a pack do not open to what its table says; those without a key are not counted.
 pub(super) async fn count_bad(store: &Arc<Store>, id: PackId, bytes: Bytes, own: OwnTable) -> Result<usize> {
     let keys = keys_of(store, &own).await?;
-    let (store, known) = (Arc::clone(store), Known { table: own.table, keys });
+    let (store, table) = (Arc::clone(store), own.table);
     let count = tokio::task::spawn_blocking(move || {
         let mut decoder = SegmentDecoder::new(&store);
-        let all = (0u16..).zip(&known.table.segments);
-        let bad = all.map(|(number, segment)| is_good(&store, &mut decoder, id, &bytes, &known, number, segment));
+        let all = (0u16..).zip(&table.segments);
+        let bad =
+            all.map(|(number, segment)| is_good(&mut decoder, (&store, id, &bytes), &table, &keys, number, segment));
         bad.filter(|good| *good == Some(false)).count()
     });
     count.await.map_err(lost)
 }
 
-/// The pack's own table if its seal holds, else what the index says of the pack. `None`: neither.
-async fn known(look: &Look, id: PackId, bytes: &Bytes) -> Result<Option<Known>> {
+/// The pack's own table, if its seal holds.
+pub(super) async fn by_own_table(look: &Look, id: PackId, bytes: &Bytes) -> Result<Option<Known>> {
     let store = &look.store;
     // A pack that was cut short is shorter than its table says: what it still reaches is for each segment to show.
     match store.open_table(id, bytes, length_u32(PACK_BYTES_MAX)) {
         Ok(own) => {
             let keys = keys_of(store, &own).await?;
-            return Ok(Some(Known { table: own.table, keys }));
+            Ok(Some(Known { table: Some(own.table), keys }))
         }
-        Err(error) if error.is_local() => {}
-        Err(error) => return Err(error),
+        Err(error) if error.is_local() => Ok(None),
+        Err(error) => Err(error),
     }
-    let index = &look.index;
-    let Some(number) = index.pack_number(&id) else { return Ok(None) };
-    let Some(pack) = index.pack(number)? else { return Ok(None) };
-    let mut keys = HashMap::new();
-    for key in &pack.data_keys {
-        match keys::data_key(store, index, &pack, key).await {
-            Ok(opened) => _ = keys.insert(*key, opened),
-            Err(error) if error.is_local() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let mut chunks = Vec::new();
+}
+
+/// What the index says of packs, in one pass over all its chunks. Those that it does not name are left out.
+pub(super) async fn by_index(look: &Look, packs: &[PackId]) -> Result<HashMap<PackId, Known>> {
+    let (store, index) = (&look.store, &look.index);
+    let numbers = packs.iter().filter_map(|id| index.pack_number(id));
+    let mut chunks: HashMap<u32, Vec<ChunkRecord>> = numbers.map(|number| (number, Vec::new())).collect();
     index.for_each_chunk(|copies| {
-        let own = copies.iter().filter(|(_, record)| record.pack == number);
-        chunks.extend(own.map(|(_, record)| ChunkRecord { pack: 0, ..*record }));
+        for (_, record) in copies {
+            if let Some(own) = chunks.get_mut(&record.pack) {
+                own.push(ChunkRecord { pack: 0, ..*record });
+            }
+        }
         Ok(())
     })?;
-    let records = IndexRecords { supersedes: Vec::new(), packs: vec![PackInfo::clone(&pack)], chunks };
-    let body = records.into_body().map_err(|cause| cause.while_reading(format!("what the index says of pack {id}")));
-    let table = body?.packs.into_iter().next().map(|indexed| indexed.table);
-    Ok(table.map(|table| Known { table, keys }))
+    let mut all = HashMap::new();
+    for (number, chunks) in chunks {
+        let Some(pack) = index.pack(number)? else { continue };
+        let id = pack.id;
+        let mut keys = HashMap::new();
+        for key in &pack.data_keys {
+            match keys::data_key(store, index, &pack, key).await {
+                Ok(opened) => _ = keys.insert(*key, opened),
+                Err(error) if error.is_local() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let records = IndexRecords { supersedes: Vec::new(), packs: vec![PackInfo::clone(&pack)], chunks };
+        let body =
+            records.into_body().map_err(|cause| cause.while_reading(format!("what the index says of pack {id}")));
+        let table = body?.packs.into_iter().next().map(|indexed| indexed.table);
+        all.insert(id, Known { table, keys });
+    }
+    Ok(all)
 }
 
 /// The keys of a table: their objects, or its own copies.
@@ -124,33 +147,35 @@ async fn keys_of(store: &Arc<Store>, own: &OwnTable) -> Result<HashMap<DataKeyId
 
 /// Whether a segment opens and all its chunks hash to their ids; `None` when its key is lost.
 fn is_good(
-    store: &Store,
     decoder: &mut SegmentDecoder,
-    id: PackId,
-    bytes: &Bytes,
-    known: &Known,
+    (store, id, bytes): (&Store, PackId, &Bytes),
+    table: &PackTable,
+    keys: &HashMap<DataKeyId, Arc<DataKey>>,
     number: u16,
     segment: &SegmentRecord,
 ) -> Option<bool> {
-    let Known { table, keys } = known;
     let key = table.data_keys.get(usize::from(segment.data_key)).and_then(|key| keys.get(key))?;
     Some(open_segment(decoder, store.names(table.class), id, table, number, segment, key, bytes).is_ok())
 }
 
 fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: SnapshotId) -> Result<Salvaged> {
-    let (store, old) = (&look.store, &known.table);
+    let Known { table: Some(old), keys } = known else { return Ok(Salvaged::default()) };
+    let store = look.store.as_ref();
     let mut decoder = SegmentDecoder::new(store);
     let mut salvaged = Salvaged { segments: old.segments.len(), ..Salvaged::default() };
     let (mut kept, mut parts) = (Vec::new(), Vec::new());
     for (number, segment) in (0u16..).zip(&old.segments) {
-        if is_good(store, &mut decoder, id, bytes, known, number, segment) != Some(true) {
+        if is_good(&mut decoder, (store, id, bytes), old, keys, number, segment) != Some(true) {
             salvaged.segments_lost += 1;
             continue;
         }
         salvaged.good.extend(segment.chunks.iter().map(|chunk| chunk.id));
         let mut is_needed = false;
         for chunk in &segment.chunks {
-            is_needed |= !look.has(chunk)?;
+            match look.copy(chunk)? {
+                Some(pack) => _ = salvaged.leans_on.insert(pack),
+                None => is_needed = true,
+            }
         }
         if is_needed {
             let start = size(segment.offset);

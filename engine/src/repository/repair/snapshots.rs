@@ -13,6 +13,8 @@ use crate::job::Control;
 use crate::job::Job;
 use crate::repository::Repository;
 use crate::repository::reread::SnapshotSource;
+use crate::repository::reread::unreadable;
+use crate::repository::snapshots::by_parent;
 use std::sync::Arc;
 
 /// The tag of a snapshot that stands for one that has lost data.
@@ -56,6 +58,8 @@ pub struct SnapshotsRepaired {
     pub whole: Vec<SnapshotId>,
     /// Those of which nothing is left, each with the reason: left alone.
     pub hopeless: Vec<(SnapshotId, String)>,
+    /// Those that were forgotten while the repair ran: what they lack is no loss.
+    pub forgotten: Vec<SnapshotId>,
 }
 
 impl Repository {
@@ -103,6 +107,7 @@ impl RepairSnapshotsBuilder {
             repository.check_writable().await?;
         }
         let earlier = repository.list_snapshots().await?.snapshots;
+        let earlier = by_parent(&earlier);
         let judge = Arc::new(Judge::new(repository, *read_data).await?);
         judge.check_all_understood()?;
         let mut report = SnapshotsRepaired::default();
@@ -110,6 +115,10 @@ impl RepairSnapshotsBuilder {
             control.check()?;
             let Judgement { kept, lost, named, to_name, hopeless } = judge.judge(&control, snapshot).await?;
             let hopeless = hopeless.or_else(|| (kept == 0 && lost > 0).then(|| "all its entries are lost".to_owned()));
+            if (lost > 0 || hopeless.is_some()) && repository.is_forgotten(snapshot.id).await? {
+                report.forgotten.push(snapshot.id);
+                continue;
+            }
             if let Some(why) = hopeless {
                 report.hopeless.push((snapshot.id, why));
                 continue;
@@ -126,23 +135,32 @@ impl RepairSnapshotsBuilder {
                 left_out: named,
                 left_out_total: to_name,
             };
-            if let Some(there) = earlier.iter().find(|other| stands_for(other, snapshot, kept)) {
+            let mut made_of_it = earlier.get(&snapshot.id).into_iter().flatten();
+            if let Some(there) = made_of_it.find(|other| stands_for(other, snapshot, kept)) {
                 (one.new, one.was_there) = (Some(there.id), true);
             } else if !dry_run {
-                let new = self.write(&judge, snapshot, &control).await?;
+                let Some(new) = self.write(&judge, snapshot, &control).await? else {
+                    report.forgotten.push(snapshot.id);
+                    continue;
+                };
                 // What turned out to be unreadable when it was read is left out as well.
                 one.entries_left_out += kept.saturating_sub(new.counts.entries);
                 one.new = Some(new.id);
             }
             if *forget && !dry_run {
-                repository.forget(&[snapshot.id]).await?;
+                match repository.forget(&[snapshot.id]).await {
+                    Err(error) if error.kind() != Kind::NotFound => return Err(error),
+                    // Others were faster.
+                    _ => {}
+                }
             }
             report.repaired.push(one);
         }
         Ok(report)
     }
 
-    async fn write(&self, judge: &Arc<Judge>, snapshot: &Snapshot, control: &Control) -> Result<Snapshot> {
+    /// Writes a snapshot once more; `None` when it was forgotten meanwhile.
+    async fn write(&self, judge: &Arc<Judge>, snapshot: &Snapshot, control: &Control) -> Result<Option<Snapshot>> {
         let source = SnapshotSource::judged(&self.repository, judge.index(), snapshot, Arc::clone(judge));
         let mut tags = snapshot.tags.clone();
         if !tags.iter().any(|tag| tag == TAG) {
@@ -150,8 +168,19 @@ impl RepairSnapshotsBuilder {
         }
         // The parent has exactly these entries: those that are whole are taken over unread.
         let again = self.repository.again(source, snapshot).tags(tags).parent(Parent::Snapshot(snapshot.id));
-        let new = again.run(control.clone()).await?.snapshot;
-        new.ok_or_else(|| Error::new(Kind::Bug, "repair a snapshot").because("the backup stored none"))
+        let done = again.run(control.clone()).await;
+        let may_be_forgotten = done.as_ref().err().is_none_or(|error| error.is_local() || unreadable(error).is_some());
+        if may_be_forgotten && self.repository.is_forgotten(snapshot.id).await? {
+            // Whoever forgot it wanted it gone, and knew of no other.
+            if let Some(new) = done.ok().and_then(|done| done.snapshot) {
+                self.repository.remove_records(&[new.id]).await?;
+            }
+            return Ok(None);
+        }
+        match done?.snapshot {
+            None => Err(Error::new(Kind::Bug, "repair a snapshot").because("the backup stored none")),
+            new => Ok(new),
+        }
     }
 }
 

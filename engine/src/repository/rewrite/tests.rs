@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backend::MemoryBackend;
+use crate::backend::Name;
 use crate::crypto::secret::Secret;
 use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
@@ -109,6 +110,21 @@ async fn a_snapshot_is_not_rewritten_twice_in_the_same_way() {
     assert_eq!(repository.snapshots().await.expect("snapshots").len(), 3);
     assert_eq!(rewrite("secret", true).await.new, first.new);
     assert_eq!(repository.snapshots().await.expect("snapshots").len(), 2);
+}
+
+#[tokio::test]
+async fn a_rewrite_cut_off_before_the_old_one_is_gone_leaves_no_twin_when_it_is_run_again() {
+    let (_folder, repository, old) = scene().await;
+    let secret = || vec!["secret".to_owned()];
+    let record = repository.store().backend().get(&Name::Snapshot(old.id)).await.expect("a record");
+    let first = repository.rewrite(vec![old.clone()], secret()).forget(true).start().await.expect("a rewrite");
+    // As if the old one had not been removed yet.
+    repository.store().backend().put(&Name::Snapshot(old.id), record.into()).await.expect("put back");
+    let again = repository.rewrite(vec![old], secret()).forget(true).start().await.expect("a rewrite");
+    let [SnapshotRewritten { new, was_there: true, .. }] = again.rewritten[..] else { panic!("{again:?}") };
+    assert_eq!(new, first.rewritten[0].new);
+    let left: Vec<_> = repository.snapshots().await.expect("a list").iter().map(|one| Some(one.id)).collect();
+    assert_eq!(left, [new]);
 }
 
 #[tokio::test]
