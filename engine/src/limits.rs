@@ -69,7 +69,10 @@ pub const INDEX_MERGED_CHUNKS: usize = 128 * 1024;
 /// Chunks that index objects name, and chunks that a backup takes on, which are kept in memory before they go to a
 /// local file: smaller repositories need none.
 pub const SHARD_CHUNKS: usize = 256 * 1024;
-/// Stored bytes of index objects fetched at once, unless one alone has more.
+/// Chunks of an index object from which on its shard covers no other: no merge touches it for its size. Look-ups ask
+/// every shard, so none has less.
+pub const SHARD_ALONE_CHUNKS: usize = INDEX_MERGED_CHUNKS / 2;
+/// Stored bytes of index objects, or of marks, fetched at once, unless one alone has more.
 pub const INDEX_FETCH_BYTES: u64 = 8 * MIB as u64;
 
 /// Goal of one encoded catalog page.
@@ -172,6 +175,7 @@ const _: () = assert!(
 const _: () = assert!((PACK_CHUNKS_GOAL + SEGMENT_CHUNKS_MAX) * 40 + PACK_SEGMENTS_MAX * 32 < PACK_TABLE_BYTES_MAX);
 const _: () = assert!(MARK_PACKS_MAX * 32 + KIB <= SMALL_OBJECT_BYTES_MAX);
 const _: () = assert!(INDEX_MERGED_CHUNKS * 48 * 4 <= INDEX_BYTES_MAX);
+const _: () = assert!(SHARD_ALONE_CHUNKS <= SHARD_CHUNKS);
 const _: () = assert!(RESERVE_BYTES * 16 <= RESERVED_REPOSITORY_BYTES_MIN);
 const _: () = assert!(UPLOADS_MAX <= PACKS_WAITING_MAX);
 const _: () = assert!(

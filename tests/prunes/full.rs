@@ -8,10 +8,16 @@ use super::names;
 use super::prune;
 use super::stored;
 use super::tree;
+use crate::support::filling::Filling;
+use crate::support::scene::Scene;
 use crate::support::scene::Trees;
+use crate::support::scene::shared;
+use std::time::Duration;
 use strongroom::Area;
+use strongroom::Error;
 use strongroom::Kind;
 use strongroom::MemoryBackend;
+use strongroom::PruneReport;
 use strongroom::Repository;
 
 const FILE: usize = 100_000;
@@ -61,4 +67,53 @@ async fn a_prune_that_found_no_room_does_not_stand_in_the_way_of_the_next() {
     let report = eager(&repository).max_repack_bytes(0).plan().await.expect("planned").apply().await.expect("pruned");
     assert!(report.packs_deleted >= PACKS && report.packs_waiting == 0, "{report:?}");
     is_sound(&repository, &trees, 1).await;
+}
+
+/// What a prune came to where the store was full from put `at` of `area` on, and how often the reserve was spent.
+async fn pruned_while_filling(
+    objects: &MemoryBackend,
+    (area, at): (Area, u64),
+    grace: u64,
+    aside: u64,
+) -> (Result<PruneReport, Error>, u64) {
+    let filling = Filling::new(objects, area, at, aside);
+    let repository = Scene::new(40 + aside).open(shared(filling.clone())).await.expect("opened");
+    let plan = eager(&repository).grace(Duration::from_secs(grace)).plan().await.expect("planned");
+    let outcome = plan.apply().await;
+    assert!(filling.is_full(), "{area:?} {at}: so many were never stored");
+    (outcome, filling.spent())
+}
+
+#[tokio::test]
+async fn whatever_a_prune_has_no_room_for_it_stores_in_the_reserve() {
+    let (memory, _, trees) = partly_needed(33).await;
+    let day = 24 * 3600;
+    let all = [
+        ((Area::Marks, 1), 0),
+        ((Area::DataKeys, 1), 0),
+        ((Area::Packs, 1), 0),
+        // The index object of the copies; and, where nothing is deleted yet that would give room, a merged one.
+        ((Area::Index, 1), 0),
+        ((Area::Index, 2), day),
+        ((Area::Tombs, 1), 0),
+    ];
+    for (put, grace) in all {
+        let objects = memory.fork();
+        let (outcome, spent) = pruned_while_filling(&objects, put, grace, 8_000_000).await;
+        let report = outcome.unwrap_or_else(|error| panic!("{put:?}: {error}"));
+        assert_eq!((spent, report.packs_deleted > 0), (1, grace == 0), "{put:?}: {report:?}");
+        objects.limit(u64::MAX);
+        let repository = Scene::new(50).open(shared(objects)).await.expect("opened");
+        is_sound(&repository, &trees, 1).await;
+        // Without it the same prune has no room, and has harmed nothing.
+        let objects = memory.fork();
+        let (outcome, spent) = pruned_while_filling(&objects, put, grace, 0).await;
+        let kind = outcome.err().map(|error| error.kind());
+        assert_eq!((kind, spent), (Some(Kind::NoSpace), 0), "{put:?}");
+        objects.limit(u64::MAX);
+        let repository = Scene::new(51).open(shared(objects)).await.expect("opened");
+        is_sound(&repository, &trees, 1).await;
+        prune(&repository).await.expect("pruned");
+        is_sound(&repository, &trees, 1).await;
+    }
 }

@@ -95,6 +95,26 @@ async fn condemned_packs_stay_until_their_grace_is_over() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_dated_in_the_future_makes_nothing_old() {
+    let (_, hands, memory, repository) = made(37).await;
+    let first = stored(&repository, &tree("one", &[(1, 400_000), (2, 300_000)])).await;
+    let (two, three) = (tree("two", &[(2, 300_000)]), tree("three", &[(3, 1000)]));
+    stored(&repository, &two).await;
+    repository.forget(&[first]).await.expect("forgotten");
+    assert!(patient(&repository).await.packs_condemned > 0);
+    // The clock of the store was wrong for a while, and has left dates behind.
+    hands.pass(400 * DAY);
+    stored(&repository, &three).await;
+    hands.pass(HOUR - 400 * DAY);
+    let report = patient(&repository).await;
+    assert!(report.packs_deleted == 0 && report.packs_waiting > 0, "{report:?}");
+    is_sound(&repository, &Trees(vec![two, three]), 2).await;
+    hands.pass(DAY);
+    assert!(patient(&repository).await.packs_deleted > 0);
+    assert!(!names(&memory, Area::Marks).await.is_empty());
+}
+
+#[tokio::test]
 async fn tombs_stay_for_thirty_days() {
     let (_, hands, memory, repository) = made(32).await;
     let first = stored(&repository, &tree("one", &[(1, 400_000)])).await;

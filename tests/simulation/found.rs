@@ -72,3 +72,10 @@ fn the_word_that_a_pending_record_is_old_may_go_before_it_is_read_back() {
     let world = Options { writers: 3, pruners: 2, readers: 2, runs: 2, chunk: 512, pace: 100, ..BUSY };
     is_sound(20_779_013_819, Options { sticky: 90, steady: false, skew: HOUR, ..world });
 }
+
+/// A writer whose machine was suspended again and again found everything each time, and index objects merged once more.
+#[test]
+fn a_writer_that_others_are_faster_than_has_found_no_damage() {
+    let world = Options { writers: 8, pruners: 2, readers: 1, keepers: 2, files: 20, cares: 3, copies: 3, ..BUSY };
+    is_sound(20_779_017_460, Options { pace: 30 * SECOND, pauses: 300, ..world });
+}

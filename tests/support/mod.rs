@@ -6,6 +6,7 @@ pub mod counting;
 pub mod crash;
 pub mod crowd;
 pub mod faulty;
+pub mod filling;
 pub mod flows;
 pub mod given;
 pub mod names;

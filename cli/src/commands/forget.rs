@@ -21,6 +21,7 @@ use strongroom::Decision;
 use strongroom::ForgetGroup;
 use strongroom::GroupKey;
 use strongroom::Kind;
+use strongroom::Reason;
 use strongroom::Repository;
 use strongroom::Snapshot;
 use strongroom::SnapshotId;
@@ -167,6 +168,11 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
         let reasons =
             reasons.map(|decision| json!({ "id": decision.snapshot.id.to_string(), "matches": words(decision) }));
         value.insert("reasons".into(), reasons.collect::<Vec<_>>().into());
+        let removed = group.decisions.iter().enumerate().filter(|(_, decision)| !decision.is_kept());
+        let removed = removed.map(|(at, decision)| {
+            json!({ "id": decision.snapshot.id.to_string(), "because": why_removed(&group.decisions, at) })
+        });
+        value.insert("removal_reasons".into(), removed.collect::<Vec<_>>().into());
         return context.show.json(&Value::Object(value));
     }
     let common = common(&group.key);
@@ -174,15 +180,31 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
         let common: Vec<String> = common.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
         context.show.line(&format!("snapshots of {}:", common.join(", ")))?;
     }
-    let row = |decision: &Decision| {
+    let row = |(at, decision): (usize, &Decision)| {
         let snapshot = &decision.snapshot;
         let what = if decision.is_kept() { "keep" } else { "remove" };
         let tags = lossy(snapshot.tags.join(",").as_bytes());
         let host = lossy(snapshot.host.as_bytes());
-        vec![what.to_owned(), short(&snapshot.id), clock(snapshot.started), host, tags, words(decision).join(", ")]
+        let why = match decision.is_kept() {
+            true => words(decision).join(", "),
+            false => why_removed(&group.decisions, at).to_owned(),
+        };
+        vec![what.to_owned(), short(&snapshot.id), clock(snapshot.started), host, tags, why]
     };
-    let rows = group.decisions.iter().map(row).collect();
+    let rows = group.decisions.iter().enumerate().map(row).collect();
     context.show.line(&format!("{}\n", table(&["", "ID", "Time", "Host", "Tags", "Because of"], rows, &[])))
+}
+
+/// Why the snapshot at this place of a group, newest first, is not kept: rules say only why one is.
+fn why_removed(decisions: &[Decision], at: usize) -> &'static str {
+    let is_counted = |decision: &Decision| {
+        decision.reasons.iter().any(|reason| matches!(reason, Reason::Rule(_) | Reason::ByStore(_)))
+    };
+    let (newer, others) = decisions.split_at_checked(at).unwrap_or((decisions, &[]));
+    match (newer.iter().any(is_counted), others.iter().any(is_counted)) {
+        (true, false) => "older than what the rules keep",
+        _ => "no rule keeps it",
+    }
 }
 
 fn words(decision: &Decision) -> Vec<String> {

@@ -64,11 +64,12 @@ async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> R
         false => plan_lines(context, &summary),
     };
     let is_idle = summary.sealed_before.is_some_and(|before| before.is_nothing());
-    let planned = planned.and_then(|()| match is_idle {
-        true => context.show.say("nothing is sealed under an earlier root key"),
-        false => Ok(()),
-    });
-    if dry_run || is_idle {
+    if dry_run {
+        // The real run says so of what it has left.
+        let planned = planned.and_then(|()| match is_idle {
+            true => context.show.say("nothing is sealed under an earlier root key"),
+            false => Ok(()),
+        });
         unless_closed(planned.and_then(|()| context.show.say("nothing was changed")))?;
         return Ok(Exit::Done);
     }

@@ -35,8 +35,16 @@ fn times(house: &House) -> Vec<String> {
 fn rules_keep_what_they_count_and_nothing_else() {
     let house = house();
     let told = house.run(["forget", "--dry-run", "--keep-last", "1", "--keep-daily", "2"]).done();
-    told.says("kept: 2, would be removed: 6").says("last, daily");
+    let told = told.says("kept: 2, would be removed: 6").says("last, daily");
     assert_eq!(house.snapshots().len(), 8);
+    // The other one of the last day; and what is older than both that are kept.
+    assert_eq!(told.out.matches("no rule keeps it").count(), 1, "{told}");
+    assert_eq!(told.out.matches("older than what the rules keep").count(), 5, "{told}");
+    let json = house.run(["--json", "forget", "--dry-run", "-l", "1", "-d", "2"]).done().message("forget_group");
+    let removed = json["removal_reasons"].as_array().expect("a list");
+    let ids: Vec<_> = removed.iter().map(|one| one["id"].clone()).collect();
+    assert_eq!(serde_json::Value::from(ids), json["remove"]);
+    assert_eq!(removed[5]["because"], "older than what the rules keep", "{json}");
     house.run(["forget", "-l", "1", "-d", "2"]).done().says("kept: 2, removed: 6");
     assert_eq!(times(&house), ["2026-03-03T20", "2026-03-04T20"]);
     house.assert_sound();

@@ -293,11 +293,14 @@ fn what_was_stored_before_is_sealed_anew_in_the_same_command_and_the_old_key_rea
     assert_eq!(std::fs::read(back).expect("restored"), std::fs::read(house.path("in/two")).expect("there"));
     let again = with(&house, &[], &["-p", "password", "--json", "backup", "--force", &house.text("in")]).done();
     assert_eq!(again.message("summary")["data_added"], 0);
-    // Nothing is left to do, and nothing is done.
+    // Nothing is left to seal anew.
     let before = house.objects();
-    let idle = with(&house, &[], &["-p", "password", "prune", "--reencrypt"]).done();
+    let idle = with(&house, &[], &["-p", "password", "prune", "--reencrypt", "-n"]).done();
     idle.says("nothing is sealed under an earlier root key").says("nothing was changed");
     assert_eq!(house.objects(), before);
+    let (packs, index) = (house.area("packs"), house.area("index"));
+    with(&house, &[], &["-p", "password", "prune", "--reencrypt"]).done().says("nothing is sealed under an earlier");
+    assert_eq!((house.area("packs"), house.area("index")), (packs, index));
 }
 
 #[test]

@@ -52,6 +52,17 @@ fn a_dry_run_shows_the_plan_and_changes_nothing() {
 }
 
 #[test]
+fn a_prune_that_finds_nothing_to_seal_anew_prunes_all_the_same() {
+    let (house, first) = house();
+    house.run(["forget", &first]).done();
+    let before = stored(&house);
+    let told = house.run(["prune", "--reencrypt", "--min-age", "0"]).done();
+    let told = told.says("to remove").says("nothing is sealed under an earlier root key");
+    assert!(stored(&house) + 200_000 < before, "{before} {}: {told}", stored(&house));
+    house.assert_sound();
+}
+
+#[test]
 fn condemned_packs_wait_when_they_are_told_to() {
     let (house, first) = house();
     house.run(["forget", &first]).done();

@@ -28,8 +28,9 @@ use std::sync::atomic::Ordering;
 pub struct MemoryBackend {
     objects: Arc<Mutex<BTreeMap<Name, Held>>>,
     clock: Arc<dyn Clock>,
-    /// Bytes that there is room for.
+    /// Bytes that there is room for, and how many of them are set aside.
     room: Arc<AtomicU64>,
+    aside: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -62,17 +63,18 @@ impl MemoryBackend {
 
     /// The same, with the store's time given from outside.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { objects: Arc::default(), clock, room: Arc::new(AtomicU64::new(u64::MAX)) }
+        Self { objects: Arc::default(), clock, room: Arc::new(AtomicU64::new(u64::MAX)), aside: Arc::default() }
     }
 
     /// A copy of all objects that goes its own way from here.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let room = self.room.load(Ordering::Relaxed);
+        let same = |bytes: &AtomicU64| Arc::new(AtomicU64::new(bytes.load(Ordering::Relaxed)));
         Self {
             objects: Arc::new(Mutex::new(self.lock().clone())),
             clock: Arc::clone(&self.clock),
-            room: Arc::new(AtomicU64::new(room)),
+            room: same(&self.room),
+            aside: same(&self.aside),
         }
     }
 
@@ -94,9 +96,14 @@ impl MemoryBackend {
         }
     }
 
-    /// Has all objects together be this many bytes at most: how tests play a store that is full.
+    /// Has all objects, together with what is set aside, be this many bytes at most: how tests play a store that is full.
     pub fn limit(&self, bytes: u64) {
         self.room.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets so many bytes aside, until they are asked for: how tests play a store with a reserve.
+    pub fn set_aside(&self, bytes: u64) {
+        self.aside.store(bytes, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Held>> {
@@ -115,7 +122,7 @@ impl MemoryBackend {
         }
         let used: usize = objects.values().map(|held| held.bytes.len()).sum();
         let wanted = u64::try_from(used.saturating_add(held.bytes.len())).unwrap_or(u64::MAX);
-        if wanted > self.room.load(Ordering::Relaxed) {
+        if wanted.saturating_add(self.aside.load(Ordering::Relaxed)) > self.room.load(Ordering::Relaxed) {
             return Err(Error::new(Kind::NoSpace, format!("cannot store {name}")).because("there is no room left"));
         }
         objects.insert(*name, held);
@@ -236,5 +243,13 @@ impl Backend for MemoryBackend {
 
     fn lists_at_once(&self) -> bool {
         true
+    }
+
+    fn reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async move { Ok(self.aside.load(Ordering::Relaxed) > 0) })
+    }
+
+    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async move { Ok(self.aside.swap(0, Ordering::Relaxed) > 0) })
     }
 }

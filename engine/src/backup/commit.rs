@@ -186,5 +186,7 @@ async fn validate(
             Rescued::Lost(lost, _) => return Ok(Validated::Lost(lost, footing)),
         }
     }
-    Err(refusal(footing, &format!("{VALIDATIONS_MAX} attempts were not enough")))
+    // Each time everything was there after all: others are faster, and nothing is damaged.
+    let why = format!("{}, and {VALIDATIONS_MAX} attempts were not enough; try again", in_words(footing));
+    Err(Error::new(Kind::Conflict, "commit the snapshot").because(why))
 }

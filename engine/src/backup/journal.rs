@@ -289,7 +289,7 @@ mod tests {
             let mut records = records_with(&part);
             let name = *blake3::hash(part[0].0.as_bytes()).as_bytes();
             records.packs.iter_mut().for_each(|pack| pack.id = crate::id::PackId::from_bytes(name));
-            index.add_records(records, &HashSet::new());
+            index.add_records(records, &HashSet::new()).expect("room");
         }
         let claims = Arc::new(Claims::new(Arc::new(index)));
         let remembered = Remembered::new(Cursor::empty(), Some(open(folder)), claims);

@@ -247,7 +247,7 @@ mod tests {
         for (number, chunks) in (1..).zip(packs) {
             let mut records = records_with(chunks);
             records.packs.iter_mut().for_each(|info| info.id = pack(number));
-            index.add_records(records, &HashSet::new());
+            index.add_records(records, &HashSet::new()).expect("room");
         }
         Arc::new(index)
     }

@@ -58,7 +58,7 @@ pub(super) async fn rescue(
             && let Some((own, bytes)) = whole_pack(store, *pack).await?
         {
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            index.add_unnamed(IndexedPack { pack: *pack, length, table: own.table });
+            index.add_unnamed(IndexedPack { pack: *pack, length, table: own.table })?;
         }
     }
     let index = Arc::new(index);

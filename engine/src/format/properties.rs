@@ -214,7 +214,7 @@ fn an_index_of_a_hundred_thousand_chunks_reads_back() {
     let records = index_reader::records_decode(&bytes).expect("valid");
     let read = start.elapsed() - written;
     let mut index = crate::index::table::Index::empty();
-    index.add_records(records, &std::collections::HashSet::new());
+    index.add_records(records, &std::collections::HashSet::new()).expect("room");
     let added = start.elapsed() - written - read;
     println!("100,000 chunks: written in {written:?}, read in {read:?}, added in {added:?}");
     assert_eq!(index::body_decode(&bytes), Ok(body));

@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn what_the_repository_has_is_known() {
         let mut index = Index::empty();
-        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new());
+        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new()).expect("room");
         let claims = Claims::new(Arc::new(index));
         assert!(matches!(claims.claim(&id(1), 10), Ok(Claim::Known)));
         assert_eq!(claims.claimed(), 0);
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn where_only_some_chunks_are_wanted_no_other_is_ever_new() {
         let mut index = Index::empty();
-        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new());
+        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new()).expect("room");
         let claims = Claims::new(Arc::new(index)).only(Arc::new(HashSet::from([id(1), id(2)])));
         assert!(matches!(claims.claim(&id(1), 10), Ok(Claim::Known)), "it is there already");
         assert!(matches!(claims.claim(&id(2), 20), Ok(Claim::New(_))));
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn an_index_entry_of_another_length_is_no_copy() {
         let mut index = Index::empty();
-        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new());
+        index.add_records(crate::format::vectors::records_with(&[(id(1), 10)]), &HashSet::new()).expect("room");
         let claims = Claims::new(Arc::new(index));
         assert!(matches!(claims.claim(&id(1), 11), Ok(Claim::New(_))));
         assert!(matches!(claims.claim(&id(1), 11), Ok(Claim::Known)));

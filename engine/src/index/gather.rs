@@ -36,9 +36,13 @@ pub(crate) struct Gatherer {
     keep: bool,
     /// Chunks in memory at which they become a shard.
     most: usize,
+    /// Chunks of an object that gets a shard of its own, and of the least shard.
+    alone: usize,
     shards: Vec<Shard>,
     loose: Vec<ReadObject>,
     loose_chunks: usize,
+    /// The objects in `shards` and `loose`.
+    objects: HashSet<IndexId>,
     warning: Option<String>,
 }
 
@@ -71,6 +75,7 @@ impl Gatherer {
         }
         // The order of their files is that of their names.
         gatherer.shards.sort_by_key(|shard| shard.covered().first().map(|object| object.id));
+        gatherer.objects = taken;
         gatherer
     }
 
@@ -80,23 +85,24 @@ impl Gatherer {
     }
 
     fn new(store: &Arc<Store>, keep: bool) -> Self {
-        let LocalFiles { shard_chunks, .. } = store.local();
+        let LocalFiles { shard_chunks, shard_alone_chunks, .. } = store.local();
         Self {
             store: Arc::clone(store),
             folder: folder(store),
             keep,
             most: shard_chunks,
+            alone: shard_alone_chunks.min(shard_chunks),
             shards: Vec::new(),
             loose: Vec::new(),
             loose_chunks: 0,
+            objects: HashSet::new(),
             warning: None,
         }
     }
 
     /// Whether it has an object.
     pub(crate) fn has(&self, id: &IndexId) -> bool {
-        self.loose.iter().any(|object| object.id == *id)
-            || self.shards.iter().flat_map(Shard::covered).any(|object| object.id == *id)
+        self.objects.contains(id)
     }
 
     /// Reads objects; gives those that cannot be read or found.
@@ -125,11 +131,13 @@ impl Gatherer {
     /// Leaves superseded objects out. `true` when others went with them, which must be read again.
     pub(crate) fn leave_out(&mut self, superseded: &HashSet<IndexId>) -> bool {
         self.loose.retain(|object| !superseded.contains(&object.id));
-        self.loose_chunks = self.loose.iter().map(|object| object.records.chunks.len()).sum();
+        self.loose_chunks = chunks(&self.loose);
         let is_left = |shard: &Shard| !shard.covered().iter().any(|object| superseded.contains(&object.id));
         let (left, dropped): (Vec<Shard>, Vec<Shard>) = self.shards.drain(..).partition(is_left);
         self.shards = left;
         dropped.iter().for_each(|shard| self.folder.remove(shard));
+        let with_them: HashSet<IndexId> = dropped.iter().flat_map(Shard::covered).map(|object| object.id).collect();
+        self.objects.retain(|id| !superseded.contains(id) && !with_them.contains(id));
         !dropped.is_empty()
     }
 
@@ -138,24 +146,30 @@ impl Gatherer {
     }
 
     fn add(&mut self, object: ReadObject) {
-        let chunks = object.records.chunks.len();
-        if chunks >= self.most && self.can_write() {
-            // A large object has a shard of its own, which stays of use when small ones are merged.
-            if let Err(back) = self.put_aside(vec![object]) {
-                self.loose_chunks += chunks;
-                self.loose.extend(back);
-            }
-            return;
-        }
+        self.objects.insert(object.id);
+        self.loose_chunks += object.records.chunks.len();
         self.loose.push(object);
-        self.loose_chunks += chunks;
         if self.loose_chunks >= self.most && self.can_write() {
-            let objects = std::mem::take(&mut self.loose);
-            match self.put_aside(objects) {
-                Ok(()) => self.loose_chunks = 0,
-                Err(back) => self.loose = back,
-            }
+            self.put_loose_aside();
         }
+    }
+
+    /// Makes shards of what is in memory. A large object has one of its own, which stays of use when small ones are
+    /// merged; the small ones have one together, once it is as large.
+    fn put_loose_aside(&mut self) {
+        let is_large = |object: &ReadObject| object.records.chunks.len() >= self.alone;
+        let (large, small): (Vec<ReadObject>, Vec<ReadObject>) = self.loose.drain(..).partition(is_large);
+        let mut all: Vec<Vec<ReadObject>> = large.into_iter().map(|object| vec![object]).collect();
+        if chunks(&small) >= self.alone {
+            all.push(small);
+        } else {
+            self.loose = small;
+        }
+        for objects in all {
+            let outcome = if self.can_write() { self.put_aside(objects) } else { Err(objects) };
+            self.loose.extend(outcome.err().unwrap_or_default());
+        }
+        self.loose_chunks = chunks(&self.loose);
     }
 
     fn can_write(&self) -> bool {
@@ -218,11 +232,15 @@ impl Gathered {
                 chunks: length_u32(records.chunks.len()),
                 supersedes: records.supersedes.clone(),
             };
-            index.add_records(records, gone);
+            index.add_records(records, gone)?;
             all.push((object, names.iter().filter_map(|name| index.pack_number(name)).collect()));
         }
         Ok(all)
     }
+}
+
+fn chunks(objects: &[ReadObject]) -> usize {
+    objects.iter().map(|object| object.records.chunks.len()).sum()
 }
 
 /// Where shards of a repository go on this machine.

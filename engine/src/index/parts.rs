@@ -61,18 +61,18 @@ impl Parts {
     }
 
     /// Adds a record in memory.
-    pub(crate) fn push(&mut self, record: ChunkRecord) {
-        let Some(end) = self.end.checked_add(1) else { return };
+    pub(crate) fn push(&mut self, record: ChunkRecord) -> Result<()> {
+        let end = self.end.checked_add(1).ok_or_else(too_many)?;
         if !matches!(self.stretches.last(), Some(Stretch { place: Place::Memory(_), .. })) {
             self.stretches.push(Stretch { first: self.end, place: Place::Memory(self.memory.len()) });
         }
         self.memory.push(record);
         self.end = end;
+        Ok(())
     }
 
     /// Adds a shard, of which `hidden` rows belong to packs that are not shown.
     pub(crate) fn add_shard(&mut self, shard: Shard, shown: Shown, hidden: u32) -> Result<()> {
-        let too_many = || Error::new(Kind::Unsupported, "the repository has more chunks than this program can count");
         let end = self.end.checked_add(shard.rows()).ok_or_else(too_many)?;
         self.stretches.push(Stretch { first: self.end, place: Place::Shard(self.shards.len()) });
         self.shards.push((shard, shown));
@@ -152,6 +152,11 @@ impl Parts {
     }
 }
 
+/// Whatever is left out of an index looks lost.
+fn too_many() -> Error {
+    Error::new(Kind::Unsupported, "the repository has more chunks than this program can count")
+}
+
 /// Records in the order of their ids from one place.
 enum Source<'a> {
     Memory { parts: &'a Parts, numbers: Vec<u32>, next: usize },
@@ -178,5 +183,20 @@ impl Source<'_> {
                 Ok(None)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_records_than_positions_are_an_error_and_none_is_left_out_silently() {
+        let id = ChunkId::from_bytes([1; 32]);
+        let record = ChunkRecord { id, pack: 0, segment: 0, offset: 0, length: 1 };
+        let mut parts = Parts { end: u32::MAX - 1, ..Parts::default() };
+        parts.push(record).expect("the last");
+        assert_eq!(parts.push(record).expect_err("one too many").kind(), Kind::Unsupported);
+        assert_eq!((parts.end(), parts.memory.len()), (u32::MAX, 1));
     }
 }

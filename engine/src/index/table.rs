@@ -74,7 +74,7 @@ impl Index {
     }
 
     /// Takes in what an index object says, pack by pack. A pack that is known already adds nothing.
-    pub(crate) fn add(&mut self, body: IndexBody) {
+    pub(crate) fn add(&mut self, body: IndexBody) -> Result<()> {
         for IndexedPack { pack, length, table } in body.packs {
             let chunks: Vec<_> = table.segments.iter().map(|segment| segment.chunks.clone()).collect();
             let Some(number) = self.packs.add(PackInfo::from(IndexedPack { pack, length, table })) else { continue };
@@ -88,16 +88,17 @@ impl Index {
                         segment,
                         offset,
                         length: chunk.length,
-                    });
+                    })?;
                     offset = offset.saturating_add(chunk.length);
                 }
             }
         }
+        Ok(())
     }
 
     /// The same from the stored form: faster, as nothing is sorted back into packs. Packs that are `gone` are left
     /// out with all their chunks.
-    pub(crate) fn add_records(&mut self, records: IndexRecords, gone: &HashSet<PackId>) {
+    pub(crate) fn add_records(&mut self, records: IndexRecords, gone: &HashSet<PackId>) -> Result<()> {
         let mut numbers = Vec::with_capacity(records.packs.len());
         for pack in records.packs {
             numbers.push(if gone.contains(&pack.id) { None } else { self.packs.add(pack) });
@@ -105,9 +106,10 @@ impl Index {
         self.records.reserve(records.chunks.len());
         for record in records.chunks {
             if let Some(Some(pack)) = numbers.get(size(record.pack)) {
-                self.records.push(ChunkRecord { pack: *pack, ..record });
+                self.records.push(ChunkRecord { pack: *pack, ..record })?;
             }
         }
+        Ok(())
     }
 
     /// The same for what a shard covers. Gives each of its objects with the numbers of its packs.
@@ -170,13 +172,14 @@ impl Index {
     }
 
     /// Takes in a pack that no index object names: it may be read, and nothing may rely on it.
-    pub(crate) fn add_unnamed(&mut self, pack: IndexedPack) {
+    pub(crate) fn add_unnamed(&mut self, pack: IndexedPack) -> Result<()> {
         let before = self.packs.len();
-        self.add(IndexBody { supersedes: Vec::new(), packs: vec![pack] });
+        self.add(IndexBody { supersedes: Vec::new(), packs: vec![pack] })?;
         if self.packs.len() > before {
             self.standings.resize(before, Standing::Usable);
             self.standings.push(Standing::Condemned);
         }
+        Ok(())
     }
 
     /// The index objects it was made from.

@@ -64,7 +64,7 @@ fn body(packs: Vec<IndexedPack>) -> IndexBody {
 #[test]
 fn a_chunk_is_found_where_it_was_put() {
     let mut index = Index::empty();
-    index.add(body(vec![pack(1, 0..2500)]));
+    index.add(body(vec![pack(1, 0..2500)])).expect("room");
     let place = index.find(&id(2004)).expect("read").expect("known");
     assert_eq!(place, ChunkPlace { pack: 0, segment: 2, offset: 40, length: 10 });
     assert_eq!(index.pack(0).expect("read").map(|pack| pack.segments.len()), Some(3));
@@ -76,10 +76,12 @@ fn a_chunk_is_found_where_it_was_put() {
 fn every_copy_of_a_chunk_can_be_reached() {
     let mut index = Index::empty();
     for name in 0..5 {
-        index.add(body(vec![
-            pack(name, 7..8),
-            pack(name + 100, u64::from(name) * 100 + 1000..1050 + u64::from(name) * 100),
-        ]));
+        index
+            .add(body(vec![
+                pack(name, 7..8),
+                pack(name + 100, u64::from(name) * 100 + 1000..1050 + u64::from(name) * 100),
+            ]))
+            .expect("room");
     }
     let places = index.find_all(&id(7)).expect("read").into_iter();
     let mut packs: Vec<_> =
@@ -91,7 +93,7 @@ fn every_copy_of_a_chunk_can_be_reached() {
 #[test]
 fn a_condemned_copy_is_read_last_and_never_relied_on() {
     let mut index = Index::empty();
-    index.add(body((0..5).map(|name| pack(name, 7..8)).collect()));
+    index.add(body((0..5).map(|name| pack(name, 7..8)).collect())).expect("room");
     let usable = |index: &Index, length| index.usable(&id(7), length).expect("read").map(|place| place.pack);
     let packs = |numbers: &[u8]| numbers.iter().map(|number| PackId::from_bytes([*number; 32])).collect();
     let order = |index: &Index| {
@@ -114,8 +116,8 @@ fn a_condemned_copy_is_read_last_and_never_relied_on() {
 #[test]
 fn a_pack_named_by_two_index_objects_counts_once() {
     let mut index = Index::empty();
-    index.add(body(vec![pack(1, 0..10)]));
-    index.add(body(vec![pack(1, 0..10), pack(2, 20..30)]));
+    index.add(body(vec![pack(1, 0..10)])).expect("room");
+    index.add(body(vec![pack(1, 0..10), pack(2, 20..30)])).expect("room");
     assert_eq!(index.len(), 20);
     assert_eq!(index.find_all(&id(3)).expect("read").len(), 1);
     assert_eq!(index.pack_id(1), Some(PackId::from_bytes([2; 32])));
@@ -126,9 +128,11 @@ fn a_pack_named_by_two_index_objects_counts_once() {
 fn the_stored_form_gives_the_same_index() {
     let both = body(vec![pack(1, 0..3000), pack(2, 2990..4000)]);
     let mut by_packs = Index::empty();
-    by_packs.add(both.clone());
+    by_packs.add(both.clone()).expect("room");
     let mut by_records = Index::empty();
-    by_records.add_records(records_decode(&body_encode(&both).expect("valid")).expect("valid"), &HashSet::new());
+    by_records
+        .add_records(records_decode(&body_encode(&both).expect("valid")).expect("valid"), &HashSet::new())
+        .expect("room");
     assert_eq!(by_packs.len(), by_records.len());
     for number in 0..4000 {
         let all = |index: &Index| {
@@ -146,7 +150,7 @@ fn the_stored_form_gives_the_same_index() {
 fn an_index_in_memory_takes_at_most_sixty_bytes_a_chunk() {
     let mut index = Index::empty();
     for name in 0..20 {
-        index.add(body(vec![pack(name, u64::from(name) * 10_000..(u64::from(name) + 1) * 10_000)]));
+        index.add(body(vec![pack(name, u64::from(name) * 10_000..(u64::from(name) + 1) * 10_000)])).expect("room");
     }
     assert_eq!(index.len(), 200_000);
     assert!((0..200_000).step_by(997).all(|number| matches!(index.find(&id(number)), Ok(Some(_)))));
@@ -242,11 +246,11 @@ proptest! {
         let (mut memory, mut mixed) = (Index::empty(), Index::empty());
         for (name, packs) in objects {
             let object = object(name, packs);
-            memory.add_records(object.records.clone(), &gone);
+            memory.add_records(object.records.clone(), &gone).expect("room");
             if in_shards >> (name % 8) & 1 == 1 {
                 mixed.add_shard(shard_of(&folder, &[object]), &gone).expect("read");
             } else {
-                mixed.add_records(object.records, &gone);
+                mixed.add_records(object.records, &gone).expect("room");
             }
         }
         memory.judge(&condemned);
@@ -269,7 +273,7 @@ fn positions_stay_while_an_index_grows() {
         if name % 2 == 0 {
             index.add_shard(shard_of(&folder, &[object]), &HashSet::new()).expect("read");
         } else {
-            index.add_records(object.records, &HashSet::new());
+            index.add_records(object.records, &HashSet::new()).expect("room");
         }
         let mut now = BTreeMap::new();
         index

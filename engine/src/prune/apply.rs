@@ -6,6 +6,7 @@ use super::copy;
 use super::count;
 use super::earlier;
 use super::merge;
+use super::need;
 use super::options::GRACE;
 use super::options::MaxUnused;
 use super::options::PruneOptions;
@@ -28,6 +29,7 @@ use crate::limits::MARK_PACKS_MAX;
 use crate::limits::RESERVED_REPOSITORY_BYTES_MIN;
 use crate::random;
 use crate::store::Condemned;
+use crate::time::Timestamp;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 
@@ -110,9 +112,6 @@ impl Run {
     async fn look_once(&mut self, victims: &HashSet<PackId>) -> Result<Bits> {
         self.control.check()?;
         self.roots = Roots::read(&self.view.store, &self.roots).await?;
-        for root in self.roots.pending.values().chain(self.roots.snapshots.values()) {
-            self.view.now = self.view.now.max(root.stored);
-        }
         self.view.refresh().await?;
         self.refuse_without_snapshots()?;
         self.trace.follow(&self.view, &self.roots, &self.control).await?;
@@ -151,7 +150,9 @@ impl Run {
             self.put_mark(&[]).await?;
         }
         self.view.refresh().await?;
-        let earlier = self.ripe();
+        let dated = self.own.iter().filter_map(|id| self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten());
+        self.view.present = dated.max();
+        let earlier = self.ripe(|then| self.view.age_seconds(then));
         self.mark(&earlier).await?;
         let victims: HashSet<PackId> = fresh.union(&earlier).copied().collect();
         let going = if self.grace_seconds() == 0 { victims.clone() } else { earlier };
@@ -175,11 +176,11 @@ impl Run {
 
     /// Packs that are condemned and whose grace is over: in marks of earlier runs and of other hosts, and those that
     /// a run had no time to delete after it had stored their tomb.
-    pub(super) fn ripe(&self) -> HashSet<PackId> {
+    pub(super) fn ripe(&self, age_seconds: impl Fn(Option<Timestamp>) -> Option<u64>) -> HashSet<PackId> {
         let (condemned, grace) = (&self.view.condemned, self.grace_seconds());
         let is_ripe = |id: &SnapshotId| {
             let stored = self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten();
-            grace == 0 || self.view.age_seconds(stored).is_some_and(|age| age >= grace)
+            grace == 0 || age_seconds(stored).is_some_and(|age| age >= grace)
         };
         let marks = condemned.marks().iter().filter(|(id, _)| !self.own.contains(id) && is_ripe(id));
         let marked = marks.flat_map(|(_, packs)| packs).filter(|pack| !condemned.is_deleted(pack));
@@ -385,18 +386,11 @@ impl Run {
 
     /// Stores a small object; on a full store in what room there is, else in the room that was set aside.
     async fn put_in_need(&self, name: &Name, body: &[u8]) -> Result<()> {
-        let (store, backend) = (&self.view.store, self.view.store.backend());
-        match store.put_small(name, body).await {
-            Err(error) if error.kind() == Kind::NoSpace => {
-                let stored =
-                    if backend.spend_reserve().await? { store.put_small(name, body).await } else { Err(error) };
-                stored.map_err(|error| match error.kind() {
-                    Kind::NoSpace => error.advise(FULL),
-                    _ => error,
-                })
-            }
-            other => other,
-        }
+        let store = &self.view.store;
+        need::put(store, || store.put_small(name, body)).await.map_err(|error| match error.kind() {
+            Kind::NoSpace => error.advise(FULL),
+            _ => error,
+        })
     }
 
     /// Whether all these packs are gone, or what is stored now says `enough` of them.

@@ -5,6 +5,7 @@ use super::crew;
 use super::extract::Copied;
 use super::extract::Extractor;
 use super::extract::Wanted;
+use super::need;
 use super::options::PruneOptions;
 use super::pack::OpenPacks;
 use super::regroup::Regroup;
@@ -13,7 +14,6 @@ use super::spare::Spares;
 use super::view::View;
 use crate::class::Class;
 use crate::crypto::seal::Suite;
-use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
@@ -67,7 +67,7 @@ pub(super) async fn copy(
         let packs = OpenPacks::new(&view.store, class, session, goal);
         // Segments of another class have other lengths.
         out.spares = Spares::default();
-        let key = view.store.new_data_key(class, Suite::fastest(), true).await?;
+        let key = need::put(&view.store, || view.store.new_data_key(class, Suite::fastest(), true)).await?;
         let extractor = || {
             let regroup = Regroup::new(&view.store, class, Arc::clone(&key), goal, &out.spares)?;
             Ok(Extractor::new(&view.store, class, regroup, out.spares.clone()))
@@ -101,12 +101,7 @@ impl Out {
     pub(super) async fn put(&mut self, pack: NewPack, control: &Control) -> Result<()> {
         let NewPack { parts, indexed } = pack;
         let (id, length) = (indexed.pack, indexed.length);
-        let mut outcome = self.store.put_pack(id, length, parts.clone()).await;
-        let is_full = outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace);
-        if is_full && self.store.backend().spend_reserve().await? {
-            outcome = self.store.put_pack(id, length, parts.clone()).await;
-        }
-        outcome?;
+        need::put(&self.store, || self.store.put_pack(id, length, parts.clone())).await?;
         self.spares.give_all(parts);
         control.count(|counters| &counters.bytes_stored, u64::from(length));
         self.tally.packs += 1;
@@ -126,6 +121,7 @@ impl Out {
         let packs = std::mem::take(&mut self.waiting);
         (self.chunks, self.bytes) = (0, 0);
         self.store.backend().barrier().await?;
-        self.store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await.map(|_| ())
+        let body = IndexBody { supersedes: Vec::new(), packs };
+        need::put(&self.store, || self.store.put_index(&body)).await.map(|_| ())
     }
 }

@@ -18,6 +18,7 @@
 //! Whatever cannot be read or found stops the run before it deletes anything. All that is kept for each chunk beside
 //! the index are a few bits (`bits`).
 
+mod account;
 mod apply;
 mod bits;
 mod copy;
@@ -26,6 +27,7 @@ mod crew;
 mod earlier;
 mod extract;
 mod merge;
+mod need;
 mod options;
 mod pack;
 mod plan;
@@ -241,7 +243,7 @@ impl Run {
             grace_seconds: self.grace_seconds(),
             ..PruneSummary::default()
         };
-        let due = self.ripe();
+        let due = self.ripe(|then| then.map(|_| self.view.rough_age_seconds(then)));
         let mut add = |id: &PackId, length: u64, is_condemned: bool| {
             summary.packs += 1;
             summary.bytes += length;

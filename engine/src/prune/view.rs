@@ -67,8 +67,8 @@ pub(super) struct View {
     /// When each mark and each tomb was stored.
     pub(super) gc_stored: BTreeMap<Name, Option<Timestamp>>,
     pub(super) unindexed: BTreeMap<PackId, Unindexed>,
-    /// The newest time that any listing shows: the store's present is not before it.
-    pub(super) now: Option<Timestamp>,
+    /// When the store dated what this run itself has just put: its present is not before that.
+    pub(super) present: Option<Timestamp>,
     states: Vec<PackState>,
 }
 
@@ -82,7 +82,7 @@ impl View {
             condemned: Condemned::default(),
             gc_stored: BTreeMap::new(),
             unindexed: BTreeMap::new(),
-            now: None,
+            present: None,
             states: Vec::new(),
         }
     }
@@ -93,7 +93,6 @@ impl View {
         for area in [Area::Marks, Area::Tombs] {
             for listed in self.store.list(area).await? {
                 self.gc_stored.insert(listed.name, listed.modified);
-                self.saw(listed.modified);
             }
         }
         self.condemned = Condemned::read(&self.store).await?;
@@ -137,21 +136,15 @@ impl View {
         })
     }
 
-    /// Takes note of a time by the store's clock.
-    pub(super) fn saw(&mut self, time: Option<Timestamp>) {
-        self.now = self.now.max(time);
-    }
-
-    /// Seconds since `then` by the store's time, at least; `None` where that is not known.
+    /// Seconds since `then` by the store's time, at least; `None` where that is not known. What is dated later than
+    /// what this run has just put is dated wrongly.
     pub(super) fn age_seconds(&self, then: Option<Timestamp>) -> Option<u64> {
-        self.now.zip(then).and_then(|(now, then)| u64::try_from(now.seconds.saturating_sub(then.seconds)).ok())
+        self.present.zip(then).and_then(|(now, then)| u64::try_from(now.seconds.saturating_sub(then.seconds)).ok())
     }
 
-    /// Seconds since `then` by the store's newest time or this host's clock, whichever is later: good enough to choose
-    /// packs by, and for nothing else.
+    /// Seconds since `then` by this host's clock: good enough to choose packs by, and for nothing else.
     pub(super) fn rough_age_seconds(&self, then: Option<Timestamp>) -> u64 {
-        let now = self.now.max(Some(self.store.clock().now()));
-        let age = now.zip(then).map(|(now, then)| now.seconds.saturating_sub(then.seconds));
+        let age = then.map(|then| self.store.clock().now().seconds.saturating_sub(then.seconds));
         age.and_then(|age| u64::try_from(age).ok()).unwrap_or_default()
     }
 
@@ -172,7 +165,6 @@ impl View {
             let mut listed = Vec::new();
             for object in self.store.list(Area::Index).await? {
                 if let Name::Index(id) = object.name {
-                    self.saw(object.modified);
                     listed.push((id, object));
                 }
             }
@@ -228,7 +220,6 @@ impl View {
         self.unindexed.clear();
         for listed in self.store.list(Area::Packs).await? {
             let Name::Pack(id) = listed.name else { continue };
-            self.saw(listed.modified);
             let number = self.index.pack_number(&id);
             let pack = number.map(|number| self.index.pack(number)).transpose()?.flatten();
             let length = pack.map(|pack| u64::from(pack.length));

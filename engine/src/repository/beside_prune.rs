@@ -85,6 +85,56 @@ async fn packs(objects: &MemoryBackend) -> Vec<PackId> {
 }
 
 #[tokio::test]
+async fn many_marks_are_read_several_at_once_and_not_all() {
+    let (backend, repository, _) = made().await;
+    for number in 100..130 {
+        let name = Name::Mark(SnapshotId::from_bytes([number; 16]));
+        repository.store().put_small(&name, &Mark { packs: Vec::new() }.encode()).await.expect("a mark");
+    }
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let hooked = Hooked::new(backend, move |step, _| {
+        let (running, seen) = (Arc::clone(&running), Arc::clone(&seen));
+        async move {
+            if matches!(step, Step::Get(Name::Mark(_))) {
+                seen.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                running.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let _ = open(&hooked).await.prune().plan().await.expect("a plan");
+    let most = most.load(Ordering::Relaxed);
+    assert!((2..=8).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn objects_that_differ_about_a_pack_are_not_merged_and_all_of_them_stay() {
+    let (backend, repository, _) = made().await;
+    for _ in 0..6 {
+        let name = backend.list(Area::Index).await.expect("a list")[0].name;
+        let Name::Index(id) = name else { panic!("{name}") };
+        // The same once more: no reason to refuse anything.
+        let records = repository.store().get_index(id).await.expect("an index object");
+        repository.store().put_index_records(&records).await.expect("another one");
+    }
+    let twice = backend.fork();
+    let name = backend.list(Area::Index).await.expect("a list")[0].name;
+    let Name::Index(id) = name else { panic!("{name}") };
+    let mut records = repository.store().get_index(id).await.expect("an index object");
+    records.packs[0].session = RUN;
+    repository.store().put_index_records(&records).await.expect("another one");
+    let before = backend.contents();
+    let failed = repository.prune().plan().await.expect("a plan").apply().await.expect_err("which one is right?");
+    assert!(failed.kind() == Kind::Damaged && format!("{failed:?}").contains("differ"), "{failed:?}");
+    assert!(before.iter().all(|object| backend.contents().contains(object)), "something is gone");
+    let repository = open(&Hooked::new(twice.clone(), |_, _| async {})).await;
+    repository.prune().plan().await.expect("a plan").apply().await.expect("pruned");
+    assert_eq!(twice.list(Area::Index).await.expect("a list").len(), 1);
+    assert_eq!(checked(&repository).await.problems, []);
+}
+
+#[tokio::test]
 async fn a_snapshot_forgotten_and_pruned_at_any_step_of_its_tagging_is_whole_or_gone() {
     let (mut whole, mut gone) = (0, 0);
     for due in 0.. {

@@ -6,6 +6,7 @@ use super::reread::SnapshotSource;
 use super::reread::unreadable;
 use crate::backup::BackupReport;
 use crate::backup::Parent;
+use crate::catalog::Walk;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -20,6 +21,7 @@ use crate::squeeze::Compression;
 use crate::time::Timestamp;
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What helps where one repository was named twice.
@@ -141,7 +143,7 @@ impl CopyBuilder {
         for snapshot in std::mem::take(&mut self.snapshots) {
             control.check()?;
             let origin = Origin::of(&snapshot);
-            if let Some(copy) = there.take_copy(&snapshot) {
+            if let Some(copy) = self.take_copy(&mut there, &index, &snapshot).await? {
                 report.present.push((snapshot.id, copy.id));
                 present.push(copy.clone());
                 newest.insert(origin, (snapshot, copy));
@@ -211,6 +213,47 @@ impl CopyBuilder {
         Ok(())
     }
 
+    /// The first copy of a snapshot, which is nobody else's then.
+    async fn take_copy(
+        &self,
+        there: &mut There,
+        index: &Arc<LiveIndex>,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Snapshot>> {
+        let Some(all) = there.may_be(snapshot) else { return Ok(None) };
+        // No two backups begin in the same nanosecond; but a time that was given by hand may be given twice.
+        let by_hand = snapshot.started.nanoseconds == 0;
+        for (at, other) in all.iter().enumerate().filter(|(_, other)| is_copy(snapshot, other)) {
+            if !by_hand || self.has_same_entries(index, snapshot, other).await? {
+                return Ok(Some(all.remove(at)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a snapshot here and one there list the same entries. What cannot be read is taken to be the same: what
+    /// else the two have in common says so.
+    async fn has_same_entries(&self, index: &Arc<LiveIndex>, here: &Snapshot, there: &Snapshot) -> Result<bool> {
+        let other = self.to.index().await?;
+        let mut walks = [Walk::new(self.from.pages(index), here.root), Walk::new(self.to.pages(&other), there.root)];
+        let mut ready = [VecDeque::new(), VecDeque::new()];
+        loop {
+            for (walk, entries) in walks.iter_mut().zip(&mut ready).filter(|(_, entries)| entries.is_empty()) {
+                match walk.next_page().await {
+                    Ok(page) => entries.extend(page.into_iter().flatten().map(|entry| (entry.path, entry.metadata))),
+                    Err(error) if error.is_local() => return Ok(true),
+                    Err(error) => return Err(error),
+                }
+            }
+            let [one, two] = &mut ready;
+            match (one.pop_front(), two.pop_front()) {
+                (None, None) => return Ok(true),
+                (one, two) if one != two => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
     /// Copies a snapshot; what it has in common with an `earlier` one is taken over from the copy of that.
     async fn copy_one(
         &self,
@@ -275,11 +318,9 @@ impl There {
         (snapshot.started, snapshot.counts.entries, snapshot.counts.bytes)
     }
 
-    /// The first copy of a snapshot, which is nobody else's then.
-    fn take_copy(&mut self, snapshot: &Snapshot) -> Option<Snapshot> {
-        let all = self.0.get_mut(&Self::key(snapshot))?;
-        let at = all.iter().position(|other| is_copy(snapshot, other))?;
-        Some(all.remove(at))
+    /// What may be copies of a snapshot.
+    fn may_be(&mut self, snapshot: &Snapshot) -> Option<&mut Vec<Snapshot>> {
+        self.0.get_mut(&Self::key(snapshot))
     }
 }
 

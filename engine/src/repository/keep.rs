@@ -142,7 +142,8 @@ impl Repository {
             let stored = stored.get(&Name::Snapshot(snapshot.id)).copied().flatten();
             groups.entry(group_by.key(&snapshot)).or_default().push(Dated { snapshot, stored });
         }
-        let decided = |(key, group)| ForgetGroup { key, decisions: decide(rules, group, offset_at) };
+        let now = self.store().clock().now();
+        let decided = |(key, group)| ForgetGroup { key, decisions: decide(rules, group, now, offset_at) };
         Ok(ForgetPlan { groups: groups.into_iter().map(decided).collect() })
     }
 

@@ -231,6 +231,43 @@ async fn what_was_kept_of_merged_objects_goes() {
     assert_eq!(check.problems, []);
 }
 
+/// As `open`, where only objects of most of 20 chunks are large.
+async fn open_with_small_ones(objects: &Arc<Hooked>, cache: &Path) -> Repository {
+    let repository = open(objects, Some(cache)).await;
+    repository.store().set_local(|local| (local.shard_chunks, local.shard_alone_chunks) = (30, 16));
+    repository
+}
+
+#[tokio::test]
+async fn what_was_kept_of_a_large_object_stays_when_small_ones_are_merged() {
+    let (source, cache) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let options = CreateOptions { kdf: KdfChoice::Minimal, recovery: false, ..CreateOptions::default() };
+    let memory = MemoryBackend::new();
+    let created = Repository::create(Arc::new(memory.clone()), key(), options).await.expect("created").repository;
+    write_files(source.path(), 0);
+    backed_up(&created, source.path()).await;
+    let large = memory.list(Area::Index).await.expect("a list")[0].name;
+    for number in 0..5 {
+        std::fs::write(source.path().join(format!("small-{number}")), format!("{number}")).expect("written");
+        backed_up(&created, source.path()).await;
+    }
+    let repository = open_with_small_ones(&quiet(&memory), cache.path()).await;
+    load::load_what_opens(repository.store(), Read::New).await.expect("an index");
+    let names = memory.list(Area::Index).await.expect("a list").into_iter().map(|listed| listed.name);
+    for name in names.filter(|name| *name != large) {
+        let Name::Index(id) = name else { continue };
+        let mut records = repository.store().get_index(id).await.expect("an index object");
+        assert!(records.chunks.len() < 16, "{} chunks", records.chunks.len());
+        records.supersedes = vec![id];
+        created.store().put_index_records(&records).await.expect("a merged one");
+    }
+    let objects = quiet(&memory);
+    let repository = open_with_small_ones(&objects, cache.path()).await;
+    let (index, _) = load::load_what_opens(repository.store(), Read::New).await.expect("an index");
+    assert!(!objects.steps().contains(&Step::Get(large)), "it is read again");
+    assert_eq!((index.shards(), kept(cache.path()).len()), (1, 1), "a few small ones are no shard");
+}
+
 #[tokio::test]
 async fn two_who_open_at_once_are_not_in_each_others_way() {
     let scene = scene().await;

@@ -53,7 +53,7 @@ pub struct KeepRules {
     pub monthly: Keep,
     /// By year.
     pub yearly: Keep,
-    /// Everything not older than the newest by this age.
+    /// Everything not older than the newest by this age; one from the future is no measure.
     pub within: Option<Age>,
     /// The newest of each hour within this age, and so on.
     pub within_hourly: Option<Age>,
@@ -134,15 +134,21 @@ impl Decision {
     }
 }
 
-/// Applies the rules to the snapshots of one group, in any order; gives them newest first. `offset_at` is how many
-/// seconds east of UTC the place is whose calendar counts, at a time.
-pub(crate) fn decide(rules: &KeepRules, mut group: Vec<Dated>, offset_at: &dyn Fn(Timestamp) -> i32) -> Vec<Decision> {
+/// Applies the rules to the snapshots of one group, in any order; gives them newest first. Ages count from the newest
+/// that is not later than `now`. `offset_at` is how many seconds east of UTC the place is whose calendar counts, at a
+/// time.
+pub(crate) fn decide(
+    rules: &KeepRules,
+    mut group: Vec<Dated>,
+    now: Timestamp,
+    offset_at: &dyn Fn(Timestamp) -> i32,
+) -> Vec<Decision> {
     let firsts = twins::firsts(&mut group);
     let claims: Vec<Timestamp> = group.iter().map(rounds::claimed).collect();
     let stores: Vec<Timestamp> = group.iter().map(rounds::believed).collect();
-    let by_claim = rounds::apply(rules, &claims, &group, &firsts, offset_at);
+    let by_claim = rounds::apply(rules, &claims, &group, &firsts, now, offset_at);
     let by_store =
-        if claims == stores { Vec::new() } else { rounds::apply(rules, &stores, &group, &firsts, offset_at) };
+        if claims == stores { Vec::new() } else { rounds::apply(rules, &stores, &group, &firsts, now, offset_at) };
     let mut named = vec![false; group.len()];
     let fixed: Vec<Vec<Reason>> = group.iter().map(|dated| fixed(rules, &dated.snapshot)).collect();
     for (_, first) in fixed.iter().zip(&firsts).filter(|(reasons, _)| !reasons.is_empty()) {

@@ -52,14 +52,19 @@ pub(super) fn apply(
     times: &[Timestamp],
     group: &[Dated],
     firsts: &[usize],
+    now: Timestamp,
     offset_at: &dyn Fn(Timestamp) -> i32,
 ) -> Vec<(usize, String)> {
     let mut order: Vec<(usize, Timestamp)> = times.iter().copied().enumerate().collect();
     order.retain(|(number, _)| firsts.get(*number) == Some(number));
-    // Of two at the same time the id decides, so that every run decides alike.
-    order.sort_by_key(|(number, time)| Reverse((*time, group.get(*number).map(|dated| dated.snapshot.id))));
+    // What is made from a snapshot has its time and is finished later: of the two the original is the newer one. Last the
+    // id decides, so that every run decides alike.
+    let made = |number: usize| group.get(number).map(|dated| (Reverse(dated.snapshot.finished), dated.snapshot.id));
+    order.sort_by_key(|(number, time)| Reverse((*time, made(*number))));
     let local = |time| Local::new(time, offset_at(time));
-    let Some(newest) = order.first().map(|(_, time)| local(*time)) else { return Vec::new() };
+    // A clock that was wrong once must not make everything else too old.
+    let present = order.iter().find(|(_, time)| *time <= now).or(order.first());
+    let Some(newest) = present.map(|(_, time)| local(*time)) else { return Vec::new() };
     let mut counters = counters(rules);
     let mut kept = Vec::new();
     let oldest = order.len().saturating_sub(1);

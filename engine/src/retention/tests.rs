@@ -9,6 +9,9 @@ const DAY: i64 = 24 * 3600;
 /// 2026-11-21, a Saturday, at noon.
 const NOON: i64 = 1_795_262_400;
 
+/// A day later.
+const NOW: Timestamp = Timestamp { seconds: NOON + DAY, nanoseconds: 0 };
+
 fn utc(_: Timestamp) -> i32 {
     0
 }
@@ -31,7 +34,7 @@ fn number(decision: &Decision) -> u16 {
 }
 
 fn kept(rules: &KeepRules, group: Vec<Dated>) -> Vec<u16> {
-    decide(rules, group, &utc).iter().filter(|decision| decision.is_kept()).map(number).collect()
+    decide(rules, group, NOW, &utc).iter().filter(|decision| decision.is_kept()).map(number).collect()
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn snapshots_that_are_the_same_count_as_one_and_share_their_fate() {
     assert_eq!(kept(&last(3), group.clone()), [0, 100, 1, 2]);
     assert_eq!(kept(&last(4), group.clone()), [0, 100, 1, 2, 101, 3]);
     let tagged = KeepRules { tags: vec![vec!["changed".to_owned()]], ..KeepRules::default() };
-    let decided = decide(&tagged, group, &utc);
+    let decided = decide(&tagged, group, NOW, &utc);
     let twin = decided.iter().find(|decision| number(decision) == 1).unwrap();
     assert_eq!(twin.reasons, [Reason::Twin]);
     assert_eq!(decided.iter().filter(|decision| decision.is_kept()).count(), 2);
@@ -75,7 +78,7 @@ fn rules_add_up_and_say_why() {
         monthly: Keep::Newest(2),
         ..KeepRules::default()
     };
-    let decided = decide(&rules, days(40), &utc);
+    let decided = decide(&rules, days(40), NOW, &utc);
     let why = |wanted: u16| -> String {
         let found = decided.iter().find(|decision| number(decision) == wanted).expect("there");
         found.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -91,7 +94,7 @@ fn rules_add_up_and_say_why() {
 #[test]
 fn the_oldest_stays_while_a_rule_has_counts_left() {
     let rules = KeepRules { yearly: Keep::Newest(5), ..KeepRules::default() };
-    let decided = decide(&rules, days(10), &utc);
+    let decided = decide(&rules, days(10), NOW, &utc);
     let last = decided.last().expect("ten");
     assert_eq!(last.reasons, [Reason::Rule("oldest yearly".into())]);
     assert_eq!(kept(&rules, days(10)), [0, 9]);
@@ -165,6 +168,31 @@ fn a_snapshot_from_the_future_counts_as_stored_now() {
 }
 
 #[test]
+fn ages_count_from_no_snapshot_of_the_future() {
+    let mut group = days(4);
+    // Both clocks were wrong when it was made.
+    group.push(at(500, NOON + 4000 * DAY, Some(NOON + 4000 * DAY)));
+    let rules = KeepRules { within: "2d".parse().ok(), ..KeepRules::default() };
+    assert_eq!(kept(&rules, group.clone()), [500, 0, 1]);
+    // A clock that has stopped is no reason to forget anything.
+    group.iter_mut().for_each(|dated| dated.snapshot.started.seconds += 8000 * DAY);
+    group.iter_mut().for_each(|dated| dated.stored = None);
+    assert_eq!(kept(&rules, group), [500]);
+}
+
+#[test]
+fn an_original_goes_before_what_was_made_of_it() {
+    for (original, made) in [(1, 2), (2, 1)] {
+        let mut group = vec![at(original, NOON, Some(NOON)), at(made, NOON, Some(NOON))];
+        group[0].snapshot.finished.seconds = NOON + 60;
+        group[1].snapshot.finished.seconds = NOON + DAY;
+        // Twins have the same catalog.
+        group[1].snapshot.host = "another".to_owned();
+        assert_eq!(kept(&KeepRules { last: Keep::Newest(1), ..KeepRules::default() }, group), [original]);
+    }
+}
+
+#[test]
 fn a_copied_repository_is_thinned_as_its_origin_was() {
     let rules = KeepRules { daily: Keep::Newest(7), monthly: Keep::Newest(2), ..KeepRules::default() };
     let mut copied = days(60);
@@ -187,6 +215,6 @@ fn a_backup_across_midnight_counts_for_the_day_it_began() {
 
 #[test]
 fn no_snapshots_no_decisions() {
-    assert!(decide(&KeepRules { last: Keep::All, ..KeepRules::default() }, vec![], &utc).is_empty());
+    assert!(decide(&KeepRules { last: Keep::All, ..KeepRules::default() }, vec![], NOW, &utc).is_empty());
     assert!(KeepRules::default().is_empty());
 }

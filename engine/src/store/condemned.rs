@@ -1,6 +1,7 @@
 //! What prunes have condemned and deleted: every mark and every tomb, read at one moment.
 
 use super::Store;
+use super::ahead::Ahead;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::error::Error;
@@ -11,6 +12,7 @@ use crate::format::gc::Mark;
 use crate::format::gc::Tomb;
 use crate::id::PackId;
 use crate::id::SnapshotId;
+use crate::limits::INDEX_FETCH_BYTES;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
@@ -20,11 +22,31 @@ use std::collections::HashSet;
 const BY_HAND: &str = "when no prune runs on any host, delete that file from the repository by hand, and then run \
                        'strongroom repair packs' before the next prune: the file may have told it which packs are damaged";
 
+/// Marks or tombs read at once.
+const READS_MAX: usize = 8;
+/// Their stored bytes, unless one alone has more.
+const READ_BYTES_MAX: u64 = INDEX_FETCH_BYTES;
+
 /// The marks and tombs of a repository. A pack in any of them is not to be relied on.
 #[derive(Debug, Default)]
 pub(crate) struct Condemned {
-    marks: BTreeMap<SnapshotId, HashSet<PackId>>,
-    tombs: BTreeMap<SnapshotId, HashSet<PackId>>,
+    marks: Named,
+    tombs: Named,
+}
+
+/// Which mark or tomb names which packs.
+#[derive(Debug, Default)]
+struct Named {
+    by: BTreeMap<SnapshotId, HashSet<PackId>>,
+    /// All packs in `by`: there may be very many of both, and every pack of an index is looked for.
+    all: HashSet<PackId>,
+}
+
+impl Named {
+    fn add(&mut self, by: SnapshotId, packs: Vec<PackId>) {
+        self.all.extend(&packs);
+        self.by.insert(by, packs.into_iter().collect());
+    }
 }
 
 impl Condemned {
@@ -52,32 +74,33 @@ impl Condemned {
     #[cfg(test)]
     pub(crate) fn of(marked: HashSet<PackId>, deleted: HashSet<PackId>) -> Self {
         let run = SnapshotId::from_bytes([0; 16]);
-        Self { marks: BTreeMap::from([(run, marked)]), tombs: BTreeMap::from([(run, deleted)]) }
+        let named = |packs: HashSet<PackId>| Named { all: packs.clone(), by: BTreeMap::from([(run, packs)]) };
+        Self { marks: named(marked), tombs: named(deleted) }
     }
 
     /// No new snapshot may rely on this pack: a mark or a tomb names it.
     pub(crate) fn is_condemned(&self, pack: &PackId) -> bool {
-        self.marks.values().any(|packs| packs.contains(pack)) || self.is_deleted(pack)
+        self.marks.all.contains(pack) || self.is_deleted(pack)
     }
 
     /// A mark names any pack at all.
     pub(crate) fn has_marked_any(&self) -> bool {
-        self.marks.values().any(|packs| !packs.is_empty())
+        !self.marks.all.is_empty()
     }
 
     /// A tomb names it: it is deleted, or may be at any moment.
     pub(crate) fn is_deleted(&self, pack: &PackId) -> bool {
-        self.tombs.values().any(|packs| packs.contains(pack))
+        self.tombs.all.contains(pack)
     }
 
     /// The marks, each with the packs it names.
     pub(crate) fn marks(&self) -> &BTreeMap<SnapshotId, HashSet<PackId>> {
-        &self.marks
+        &self.marks.by
     }
 
     /// The tombs, each with the packs it names.
     pub(crate) fn tombs(&self) -> &BTreeMap<SnapshotId, HashSet<PackId>> {
-        &self.tombs
+        &self.tombs.by
     }
 }
 
@@ -86,15 +109,26 @@ async fn sets(
     area: Area,
     decode: impl Fn(&[u8]) -> Result<Vec<PackId>, FormatError>,
     damaged: &mut Vec<(Name, Error)>,
-) -> Result<BTreeMap<SnapshotId, HashSet<PackId>>> {
-    let (mut found, mut missing) = (BTreeMap::new(), Vec::new());
-    for listed in store.list(area).await? {
-        let (Name::Mark(id) | Name::Tomb(id)) = listed.name else { continue };
-        let body = store.get_small(&listed.name).await;
-        match body.and_then(|body| decode(&body).map_err(|cause| cause.while_reading(listed.name))) {
-            Ok(packs) => _ = found.insert(id, packs.into_iter().collect()),
-            Err(error) if error.kind() == Kind::NotFound => missing.push(listed.name),
-            Err(error) if error.kind() == Kind::Damaged => damaged.push((listed.name, error)),
+) -> Result<Named> {
+    let (mut found, mut missing) = (Named::default(), Vec::new());
+    let listed = store.list(area).await?;
+    let (mut left, mut reads, mut bytes) = (listed.iter().peekable(), Ahead::new(), 0u64);
+    loop {
+        while reads.len() < READS_MAX
+            && let Some(object) =
+                left.next_if(|object| reads.len() == 0 || bytes.saturating_add(object.length) <= READ_BYTES_MAX)
+        {
+            bytes = bytes.saturating_add(object.length);
+            reads.push(async move { (object, store.get_small(&object.name).await) });
+        }
+        let Some((object, body)) = reads.next().await else { break };
+        bytes = bytes.saturating_sub(object.length);
+        let name = object.name;
+        let (Name::Mark(id) | Name::Tomb(id)) = name else { continue };
+        match body.and_then(|body| decode(&body).map_err(|cause| cause.while_reading(name))) {
+            Ok(packs) => found.add(id, packs),
+            Err(error) if error.kind() == Kind::NotFound => missing.push(name),
+            Err(error) if error.kind() == Kind::Damaged => damaged.push((name, error)),
             Err(error) => return Err(error),
         }
     }
@@ -142,6 +176,23 @@ mod tests {
         let asked = |ask: &dyn Fn(&PackId) -> bool| (1..=4).map(|number| ask(&pack(number))).collect::<Vec<_>>();
         assert_eq!(asked(&|pack| condemned.is_condemned(pack)), [true, true, true, false]);
         assert_eq!(asked(&|pack| condemned.is_deleted(pack)), [false, false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn more_than_are_read_at_once_are_all_read_and_what_is_wrong_is_told_in_their_order() {
+        let (backend, store) = scene().await;
+        for number in 10..40 {
+            let body = Mark { packs: vec![pack(number)] }.encode();
+            store.put_small(&Name::Mark(run(number)), &body).await.expect("a mark");
+        }
+        let condemned = Condemned::read(&store).await.expect("read");
+        assert!((10..40).all(|number| condemned.is_condemned(&pack(number)) && !condemned.is_deleted(&pack(number))));
+        assert_eq!(condemned.marks().len(), 32);
+        let torn = [12, 30, 39].map(|number| Name::Mark(run(number)));
+        torn.into_iter().for_each(|name| backend.replace(name, &b"torn"[..]));
+        let (condemned, damaged) = Condemned::read_what_opens(&store).await.expect("the rest");
+        assert_eq!(damaged.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), torn);
+        assert_eq!((condemned.marks().len(), condemned.is_condemned(&pack(30))), (29, false));
     }
 
     #[tokio::test]

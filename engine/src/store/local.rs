@@ -1,5 +1,6 @@
 //! Where this program may put files of its own beside a repository, and from what size of the index on it does.
 
+use crate::limits::SHARD_ALONE_CHUNKS;
 use crate::limits::SHARD_CHUNKS;
 use std::path::PathBuf;
 
@@ -12,13 +13,17 @@ pub(crate) struct LocalFiles {
     pub(crate) temporary: Option<PathBuf>,
     /// Chunks that are kept in memory at most before they go to a file.
     pub(crate) shard_chunks: usize,
+    /// Chunks of an index object from which on its file covers no other.
+    pub(crate) shard_alone_chunks: usize,
 }
 
 impl Default for LocalFiles {
     fn default() -> Self {
-        let default = Self { cache: None, temporary: None, shard_chunks: SHARD_CHUNKS };
+        let (shard_chunks, shard_alone_chunks) = (SHARD_CHUNKS, SHARD_ALONE_CHUNKS);
+        let default = Self { cache: None, temporary: None, shard_chunks, shard_alone_chunks };
         #[cfg(test)]
-        let default = Self { temporary: Some(std::env::temp_dir()), shard_chunks: 12, ..default };
+        let default =
+            Self { temporary: Some(std::env::temp_dir()), shard_chunks: 12, shard_alone_chunks: 4, ..default };
         default
     }
 }

@@ -4,6 +4,7 @@
 //! [`Store`] is one opened repository's keys and backend. Nothing it returns has skipped a check:
 //! small objects are bound to their names, segments to their places, index parts to their order.
 
+mod ahead;
 mod condemned;
 mod data_keys;
 mod deletion;

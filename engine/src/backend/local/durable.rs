@@ -4,6 +4,7 @@ use super::Folder;
 use super::failure::failed;
 use super::failure::is_unknown_call;
 use super::failure::retried;
+use super::kinds::is_of_one_machine;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -34,11 +35,6 @@ use std::sync::atomic::Ordering;
 
 /// Parts handed to one vectored write at most (the system's limit).
 const SLICES_MAX: usize = 1024;
-/// `statfs` magic numbers of file systems whose server may keep something else than was sent.
-const NETWORK: [i128; 3] = [0xFF53_4D42 /* CIFS */, 0xFE53_4D42 /* SMB2 */, 0x6969 /* NFS */];
-
-/// The magic number of file systems in user space, which may well stand on a network.
-const USER_SPACE: i128 = 0x6573_5546;
 
 /// Directories whose new names may not have reached the disk.
 #[derive(Debug, Default)]
@@ -90,12 +86,6 @@ impl Folder {
         }
         self.queue_sync(path.parent().unwrap_or(&self.root));
         self.sync_pending()
-    }
-
-    /// Whether the folder is on a file system that only this machine writes to, as far as can be told.
-    pub(super) fn is_of_this_machine(&self) -> bool {
-        let magic = retried(|| rustix::fs::statfs(&self.root)).map(|found| low_bits(found.f_type));
-        magic.is_ok_and(|magic| magic != USER_SPACE && !NETWORK.contains(&magic))
     }
 
     /// The bytes were synced before they got their name; whoever gave it may have died before its folder was.
@@ -265,7 +255,8 @@ impl Folder {
             return Ok(());
         }
         let doing = || format!("cannot read back what was just written to {}", self.root.display());
-        if is_network(file).map_err(|cause| failed(doing(), cause))? {
+        let found = retried(|| rustix::fs::fstatfs(file)).map_err(|cause| failed(doing(), cause))?;
+        if !is_of_one_machine(found.f_type) {
             let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
             if !reads_back(staged, body.parts()).map_err(|cause| failed(doing(), cause))? {
                 return Err(Error::new(Kind::Damaged, doing()).because("the file server returned other bytes"));
@@ -318,16 +309,6 @@ fn stands_at(file: &File, target: &Path) -> bool {
     }
 }
 
-fn is_network(file: &File) -> io::Result<bool> {
-    let magic = retried(|| rustix::fs::fstatfs(file))?.f_type;
-    Ok(NETWORK.contains(&low_bits(magic)))
-}
-
-/// The field's width and sign differ between machines; the magic numbers have 32 bits.
-fn low_bits(magic: impl Into<i128>) -> i128 {
-    magic.into() & 0xFFFF_FFFF
-}
-
 /// Whether the file at `path` holds exactly these parts.
 fn reads_back(path: &Path, parts: &[Bytes]) -> io::Result<bool> {
     let mut file = File::from(retried(|| {
@@ -377,11 +358,6 @@ mod tests {
         file.set_len(9).unwrap();
         settle(&file, 9).unwrap();
         settle(&file, 10).unwrap_err();
-    }
-
-    #[test]
-    fn a_local_disk_is_no_file_server() {
-        assert!(!is_network(&tempfile::tempfile().unwrap()).unwrap());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod durable;
 mod failure;
 mod found;
+mod kinds;
 mod read;
 mod reserve;
 mod unreadable;

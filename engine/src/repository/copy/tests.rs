@@ -256,3 +256,24 @@ async fn a_copy_of_before_its_origin_was_damaged_stands_in_no_later_ones_way() {
     assert_eq!((report.copied.len(), report.present.len(), report.failed.len()), (1, 1, 0), "{report:?}");
     is_sound(&there).await;
 }
+
+#[tokio::test]
+async fn of_two_snapshots_with_one_time_given_by_hand_each_is_copied() {
+    let ((_, from), (_, to)) = (repository().await, repository().await);
+    let mut made = Vec::new();
+    for name in ["one", "two", "six"] {
+        let source = Files(vec![(name, noise(1, 1000))], Verdict::Whole);
+        let time = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
+        let job = from.backup(source).host("h".into()).parent(Parent::Nothing).time(time);
+        made.push(job.start().await.expect("a backup").snapshot.expect("a snapshot"));
+        // Ids are chance: so is which of them comes first.
+        let report = from.copy_to(&to, made.clone()).start().await.expect("copied");
+        assert_eq!((report.copied.len(), report.present.len()), (1, made.len() - 1));
+    }
+    let mut there = Vec::new();
+    for snapshot in to.snapshots().await.expect("a list") {
+        there.extend(all(&to, &snapshot).await.into_iter().map(|(path, ..)| path.to_string()));
+    }
+    there.sort_unstable();
+    assert_eq!(there, ["one", "six", "two"]);
+}
