@@ -62,8 +62,10 @@ async fn a_damaged_pack_that_nothing_names_is_looked_into_first() {
         }
         house.flip(Name::Pack(pack.expect("a pack of its own")), at);
         house.open(503).await.repair_index().start().await.expect("repaired");
-        refused(repair(&house, false).await, "repair packs");
-        repair_packs(&house.open(504).await).await;
+        if at != 70 {
+            refused(repair(&house, false).await, "repair packs");
+            repair_packs(&house.open(504).await).await;
+        }
         let report = repair(&house, false).await.expect("repaired");
         // Without its table nothing of the pack can be had; else all but what was hit.
         assert_eq!((report.whole.len(), report.repaired.len()), (1, 1));

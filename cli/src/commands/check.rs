@@ -82,7 +82,10 @@ fn advice(report: &CheckReport) -> String {
     if keys().any(|why| why.contains("once this one is removed")) {
         verbs.push("moving away by hand what is damaged under keys/data/, where a pack holds the key too");
     }
-    if has(&["index/"]) || keys().any(|why| why.contains("puts it back")) || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0) {
+    if has(&["index/"])
+        || keys().any(|why| why.contains("puts it back"))
+        || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0)
+    {
         verbs.push("'strongroom repair index'");
     }
     // Packs that were dealt with are condemned.

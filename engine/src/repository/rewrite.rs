@@ -102,7 +102,9 @@ impl RewriteBuilder {
     async fn run(self, control: Control) -> Result<RewriteReport> {
         let Self { repository, snapshots, excludes, forget, dry_run } = &self;
         if excludes.is_empty() {
-            return Err(Error::new(Kind::Invalid, "cannot rewrite snapshots").because("no pattern says what to leave out"));
+            return Err(
+                Error::new(Kind::Invalid, "cannot rewrite snapshots").because("no pattern says what to leave out")
+            );
         }
         let patterns = excluded::understood(excludes)?;
         let index = repository.index().await?;

@@ -49,9 +49,9 @@ pub(super) async fn check_all_named(judge: &mut Judge, control: &Control, snapsh
             Some(PackRead::Whole { .. }) | None => {}
             Some(PackRead::Damaged { bytes, .. }) => {
                 let known = salvage::by_own_table(look, id, &bytes).await?;
-                if known.as_ref().and_then(Known::table).is_none_or(|table| holds(table, &missing)) {
-                    let why =
-                        format!("{name} may have some of what is missing, but it is damaged, and not in the index");
+                // Without its table nothing can be had of it: a power cut leaves such packs.
+                if known.as_ref().and_then(Known::table).is_some_and(|table| holds(table, &missing)) {
+                    let why = format!("{name} has some of what is missing, but it is damaged, and not in the index");
                     return Err(refuse(Kind::Damaged, why).advise(PACKS_FIRST));
                 }
             }
