@@ -6,8 +6,10 @@ mod matrix;
 mod packs;
 mod sectors;
 mod snapshots;
+mod stand_ins;
 mod stopped;
 mod together;
+mod unnamed;
 
 use crate::support::given::Tree;
 use crate::support::scene::Scene;

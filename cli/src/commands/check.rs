@@ -76,7 +76,16 @@ fn advice(report: &CheckReport) -> String {
             .to_owned();
     }
     let mut verbs = Vec::new();
-    if has(&["index/", "keys/data/"]) || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0) {
+    let is_key = |problem: &&strongroom::Problem| problem.object.starts_with("keys/data/");
+    let keys = || report.problems.iter().filter(is_key).map(|problem| problem.message.as_str());
+    // Of a key that no pack holds nothing brings back what it locks.
+    if keys().any(|why| why.contains("once this one is removed")) {
+        verbs.push("moving away by hand what is damaged under keys/data/, where a pack holds the key too");
+    }
+    if has(&["index/"])
+        || keys().any(|why| why.contains("puts it back"))
+        || (has(&["chunk ", "catalog page "]) && report.packs_unreferenced > 0)
+    {
         verbs.push("'strongroom repair index'");
     }
     // Packs that were dealt with are condemned.
@@ -95,6 +104,8 @@ fn advice(report: &CheckReport) -> String {
     if packs().next().is_some() || is_data_lost {
         verbs.push("a backup of what is still there");
         verbs.push("'strongroom repair snapshots --all'");
+    }
+    if packs().next().is_some() || is_data_lost || has(&["snapshots/"]) {
         verbs.push("'strongroom forget ID' for what is beyond repair");
     }
     if packs().any(is_condemned) {
@@ -160,8 +171,10 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.tombs > 0 {
         show.say(&format!("{} of prunes of the last weeks", counted(report.tombs, "tomb")))?;
     }
-    if report.pending > 0 {
-        let records = counted(report.pending, "pending record");
+    let damaged = report.problems.iter().filter(|problem| problem.object.starts_with("pending/")).count();
+    let pending = report.pending.saturating_sub(u64::try_from(damaged).unwrap_or(u64::MAX));
+    if pending > 0 {
+        let records = counted(pending, "pending record");
         show.say(&format!("{records}: of backups that run or were interrupted, no damage"))?;
     }
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }

@@ -186,8 +186,11 @@ async fn rotate(context: &Context, repository: &Repository, current: Key, args: 
         return Ok(Exit::Done);
     }
     context.give_folders(rotation.repository());
-    prune::after_rotation(context, rotation.repository()).await.inspect_err(|_| {
+    prune::after_rotation(context, rotation.repository()).await.map_err(|failure| {
         context.show.warn("the root key is changed; 'strongroom prune --reencrypt' seals anew what was stored before");
+        // The same command would change it once more.
+        let hint = failure.hint.map(|hint| hint.replace("the same command again", "'strongroom prune --reencrypt'"));
+        Failure { hint, ..failure }
     })
 }
 

@@ -16,6 +16,7 @@ use strongroom::Area;
 use strongroom::Name;
 use strongroom::Repository;
 use strongroom::Snapshot;
+use strongroom::SnapshotsRepaired;
 
 mod tell;
 
@@ -90,19 +91,20 @@ async fn snapshots(context: &Context, args: RepairSnapshotsArgs) -> Result<Exit,
     };
     let (protected, replaced): (Vec<Snapshot>, Vec<Snapshot>) =
         snapshots.into_iter().partition(|snapshot| args.forget && snapshot.is_protected);
+    let mut looked = SnapshotsRepaired::default();
+    if !protected.is_empty() {
+        // What is protected is not replaced, but whether it has lost anything is told. First: if that cannot be known,
+        // nothing is changed.
+        let job = repository.repair_snapshots(protected).read_data(args.read_data).dry_run(true).start();
+        looked = drive(job, &context.show, &context.interrupt, false).await?;
+    }
     let builder = repository.repair_snapshots(replaced).forget(args.forget).read_data(args.read_data);
     let job = builder.dry_run(args.dry_run).start();
     let mut report = drive(job, &context.show, &context.interrupt, false).await?;
-    let mut refused = Vec::new();
-    if !protected.is_empty() {
-        // What is protected is not replaced, but whether it has lost anything is told.
-        let job = repository.repair_snapshots(protected).read_data(args.read_data).dry_run(true).start();
-        let looked = drive(job, &context.show, &context.interrupt, false).await?;
-        report.whole.extend(looked.whole);
-        report.hopeless.extend(looked.hopeless);
-        report.forgotten.extend(looked.forgotten);
-        refused.extend(looked.repaired);
-    }
+    report.whole.extend(looked.whole);
+    report.hopeless.extend(looked.hopeless);
+    report.forgotten.extend(looked.forgotten);
+    let refused = looked.repaired;
     done(
         tell::snapshots(context, &report, args.dry_run, args.forget),
         args.dry_run,

@@ -67,6 +67,33 @@ fn a_damaged_record_is_named_and_the_other_snapshots_are_listed() {
 }
 
 #[test]
+fn the_hint_for_one_damaged_object_is_what_helps() {
+    let house = House::new();
+    let ids = three(&house);
+    let hint = |outcome: &Outcome| outcome.err.lines().find(|line| line.starts_with("hint: ")).unwrap_or("").to_owned();
+    damage(&house, &ids[1]);
+    let checked = house.run(["check"]).ended(13);
+    assert!(hint(&checked).contains("'strongroom forget ID'"), "{checked}");
+    let rotated = house.run(["key", "rotate", "--no-recovery-code", "--reencrypt"]).ended(13);
+    assert!(hint(&rotated).ends_with("then run 'strongroom prune --reencrypt'"), "{rotated}");
+    house.run(["forget", &ids[1]]).done();
+    house.run(["prune", "--reencrypt"]).done();
+    let key = house.area("keys/data").remove(0).0;
+    let mut bytes = std::fs::read(&key).expect("read");
+    bytes[80] ^= 1;
+    std::fs::write(&key, bytes).expect("written");
+    let checked = house.run(["check"]).ended(13);
+    assert!(hint(&checked).contains("moving away by hand what is damaged under keys/data/"), "{checked}");
+    std::fs::rename(&key, house.path("evidence")).expect("moved");
+    house.run(["repair", "index"]).done();
+    house.assert_sound();
+    let pending = house.repository().join("pending").join("00112233445566778899aabbccddeeff");
+    std::fs::write(pending, [7; 100]).expect("written");
+    let checked = house.run(["check"]).ended(13);
+    assert!(!format!("{}{}", checked.out, checked.err).contains("1 pending record"), "{checked}");
+}
+
+#[test]
 fn latest_tells_loudly_when_the_newest_snapshot_may_be_the_damaged_one() {
     let house = House::new();
     let ids = three(&house);

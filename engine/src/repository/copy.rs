@@ -122,7 +122,7 @@ impl CopyBuilder {
 
     async fn run(mut self, control: Control) -> Result<CopyReport> {
         if self.from.id() == self.to.id() {
-            return Err(Error::new(Kind::Invalid, "copy a repository's snapshots")
+            return Err(Error::new(Kind::Invalid, "cannot copy a repository's snapshots")
                 .because("both are the same repository")
                 .advise(ONE_REPOSITORY));
         }

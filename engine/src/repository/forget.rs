@@ -22,7 +22,9 @@ impl Repository {
     pub async fn check_forget(&self, ids: &[SnapshotId]) -> Result<()> {
         for id in ids {
             if self.snapshot(id).await?.is_protected {
-                return Err(Error::new(Kind::Protected, format!("forget snapshot {id}")).because("it is protected"));
+                return Err(
+                    Error::new(Kind::Protected, format!("cannot forget snapshot {id}")).because("it is protected")
+                );
             }
         }
         Ok(())

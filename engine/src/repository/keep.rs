@@ -100,7 +100,7 @@ impl ForgetPlan {
     pub fn check(&self, may_remove_all: bool) -> Result<()> {
         match self.groups.iter().find(|group| !may_remove_all && group.loses_all()) {
             None => Ok(()),
-            Some(group) => Err(Error::new(Kind::Protected, "forget every snapshot of a group")
+            Some(group) => Err(Error::new(Kind::Protected, "cannot forget every snapshot of a group")
                 .because(format!("the rules keep none of the {} that belong together", group.decisions.len()))),
         }
     }

@@ -3,6 +3,7 @@
 use super::Repository;
 use super::excluded;
 use super::excluded::Excluded;
+use super::repair::Judge;
 use super::reread::SnapshotSource;
 use super::snapshots::by_parent;
 use crate::backup::Parent;
@@ -101,7 +102,9 @@ impl RewriteBuilder {
     async fn run(self, control: Control) -> Result<RewriteReport> {
         let Self { repository, snapshots, excludes, forget, dry_run } = &self;
         if excludes.is_empty() {
-            return Err(Error::new(Kind::Invalid, "rewrite snapshots").because("no pattern says what to leave out"));
+            return Err(
+                Error::new(Kind::Invalid, "cannot rewrite snapshots").because("no pattern says what to leave out")
+            );
         }
         let patterns = excluded::understood(excludes)?;
         let index = repository.index().await?;
@@ -119,7 +122,7 @@ impl RewriteBuilder {
             } else if *forget && snapshot.is_protected {
                 report.refused.push(snapshot.id);
             } else if plan.is_emptied {
-                return Err(Error::new(Kind::Protected, format!("rewrite snapshot {}", snapshot.id))
+                return Err(Error::new(Kind::Protected, format!("cannot rewrite snapshot {}", snapshot.id))
                     .because("nothing would be left in it but the folders that everything stood in")
                     .advise("nothing was changed; 'strongroom forget' removes a snapshot as a whole"));
             } else {
@@ -131,8 +134,8 @@ impl RewriteBuilder {
         for plan in planned {
             control.check()?;
             let old = plan.snapshot.id;
-            let mut made_of_it = earlier.get(&old).into_iter().flatten();
-            let there = made_of_it.find(|other| plan.is_done_by(other)).map(|other| other.id);
+            let made_of_it = earlier.get(&old).map_or(&[][..], Vec::as_slice);
+            let there = self.done_before(&control, &plan, made_of_it).await?;
             let new = match there {
                 None if !dry_run => Some(self.write(&control, &index, &plan).await?),
                 there => there,
@@ -144,6 +147,23 @@ impl RewriteBuilder {
             report.rewritten.push(SnapshotRewritten { old, new, was_there: there.is_some(), entries_left_out });
         }
         Ok(report)
+    }
+
+    /// What an earlier rewrite has made of it, if that is there still and can be read, as far as can be told without
+    /// reading all of it: the old one may be the only one that can.
+    async fn done_before(
+        &self,
+        control: &Control,
+        plan: &Planned,
+        made_of_it: &[&Snapshot],
+    ) -> Result<Option<SnapshotId>> {
+        for other in made_of_it.iter().filter(|other| plan.is_done_by(other)) {
+            let judge = Judge::new(&self.repository, false).await?;
+            if judge.obstacle(control, other).await?.is_none() && !self.repository.is_forgotten(other.id).await? {
+                return Ok(Some(other.id));
+            }
+        }
+        Ok(None)
     }
 
     async fn write(&self, control: &Control, index: &Arc<LiveIndex>, plan: &Planned) -> Result<SnapshotId> {

@@ -75,7 +75,7 @@ impl FetchBuilder {
     pub(in crate::repository) async fn run(self, control: Control) -> Result<FetchReport> {
         let Self { repository, other, snapshots, dry_run } = &self;
         if is_same_place(repository, other) {
-            let doing = "fetch lost data from another repository";
+            let doing = "cannot fetch lost data from another repository";
             return Err(Error::new(Kind::Invalid, doing)
                 .because("both are the same repository, at the same place")
                 .advise("name another one that has the same files, or a copy of this one in another place"));

@@ -73,10 +73,7 @@ impl RepairIndexBuilder {
         let look = Look::take(store).await?;
         let mut report = IndexRepaired::default();
         let mut additions = Additions::new(store);
-        // A pack that a prune has condemned must not come back into the index by this door.
-        let is_unnamed = |pack: &PackId| !look.index.has_pack(pack) && !look.condemned.is_condemned(pack);
-        let unnamed: Vec<PackId> = look.there.keys().copied().filter(is_unnamed).collect();
-        for id in unnamed {
+        for id in look.unnamed() {
             control.check()?;
             match read_pack(store, id).await? {
                 // A prune has taken it meanwhile.

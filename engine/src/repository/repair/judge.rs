@@ -23,7 +23,10 @@ use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::repository::Repository;
 use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 /// Entries named for a snapshot; more are only counted.
 const NAMED: usize = 1000;
@@ -36,6 +39,8 @@ pub(in crate::repository) struct Judge {
     read_data: bool,
     /// Pages below which nothing is missing.
     whole: HashSet<ChunkId>,
+    /// Chunks that could not be read when they were.
+    unreadable: Mutex<HashSet<ChunkId>>,
 }
 
 /// What of a snapshot can and cannot be restored.
@@ -66,7 +71,7 @@ impl Judge {
     pub(in crate::repository) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
         let look = Look::take(repository.store()).await?;
         let (pages, chunks) = (repository.pages(&look.live), ChunkReader::live(&look.live, Class::Data));
-        Ok(Self { look, pages, chunks, read_data, whole: HashSet::new() })
+        Ok(Self { look, pages, chunks, read_data, whole: HashSet::new(), unreadable: Mutex::default() })
     }
 
     /// Judges by what is there now; what was whole is.
@@ -91,6 +96,10 @@ impl Judge {
         &self.look.live
     }
 
+    pub(super) fn look(&self) -> &Look {
+        &self.look
+    }
+
     /// Why the content of an entry cannot be restored; `None` when it can.
     pub(in crate::repository) async fn loss(&self, entry: &Entry) -> Result<Option<String>> {
         let mut walk = ChunkWalk::new(Arc::clone(&self.pages), &entry.content);
@@ -111,6 +120,14 @@ impl Judge {
         if !read && self.look.has(chunk)? {
             return Ok(None);
         }
+        let loss = self.read(chunk).await?;
+        if loss.is_some() {
+            self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk.id);
+        }
+        Ok(loss)
+    }
+
+    async fn read(&self, chunk: &ChunkRef) -> Result<Option<String>> {
         match self.chunks.chunk(&chunk.id).await {
             Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|length| length == u64::from(chunk.length)) => Ok(None),
             Ok(_) => Ok(Some(format!("chunk {} is of another length", chunk.id))),
@@ -161,6 +178,53 @@ impl Judge {
         Ok(hopeless.or(first))
     }
 
+    /// Whether `other` can be read to its end and has exactly the entries of `snapshot` that can be restored, no matter
+    /// what of `snapshot` could be when `other` was made.
+    pub(super) async fn has_what_is_left(
+        &self,
+        control: &Control,
+        snapshot: &Snapshot,
+        other: &Snapshot,
+    ) -> Result<bool> {
+        if self.obstacle(control, other).await?.is_some() {
+            return Ok(false);
+        }
+        let mut walk = Walk::new(Arc::clone(&self.pages), snapshot.root);
+        let mut there = Walk::new(Arc::clone(&self.pages), other.root);
+        let mut ready = VecDeque::new();
+        loop {
+            control.check()?;
+            let entries = match walk.next_page().await {
+                Ok(Some(entries)) => entries,
+                Ok(None) => return Ok(ready.is_empty() && there.next_page().await?.is_none()),
+                Err(_) if walk.pass_gap().is_some() => continue,
+                Err(error) if error.is_local() => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                if ready.is_empty() {
+                    ready.extend(there.next_page().await?.unwrap_or_default());
+                }
+                let is_there = ready.front().is_some_and(|held| is_same(held, &entry));
+                if is_there {
+                    ready.pop_front();
+                } else if self.loss(&entry).await?.is_none() {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// The same as [`Self::missing`], and what shows only when it is read, if the data is to be read.
+    pub(super) async fn lost(&mut self, control: &Control, snapshot: &Snapshot) -> Result<HashSet<ChunkId>> {
+        let mut lost = HashSet::clone(&self.missing(snapshot).await?.ids);
+        if self.read_data {
+            self.judge(control, snapshot).await?;
+            lost.extend(self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).drain());
+        }
+        Ok(lost)
+    }
+
     /// The chunks and pages of a snapshot that cannot be read. Pages that whole snapshots have are not gone through again.
     pub(super) async fn missing(&mut self, snapshot: &Snapshot) -> Result<Missing> {
         let mut survey = Survey::resume(Arc::clone(&self.pages), std::mem::take(&mut self.whole));
@@ -182,6 +246,10 @@ impl Judge {
         self.whole = survey.into_seen();
         Ok(Missing { ids: Arc::new(missing), pages })
     }
+}
+
+fn is_same(one: &Entry, other: &Entry) -> bool {
+    (&one.path, &one.metadata, &one.content) == (&other.path, &other.metadata, &other.content)
 }
 
 /// What to say of a gap.

@@ -101,6 +101,12 @@ impl Look {
         Ok(self.copy(chunk)?.is_some())
     }
 
+    /// Packs that no index object names. One that a prune has condemned must not come back into the index.
+    pub(super) fn unnamed(&self) -> Vec<PackId> {
+        let is_unnamed = |pack: &PackId| !self.index.has_pack(pack) && !self.condemned.is_condemned(pack);
+        self.there.keys().copied().filter(is_unnamed).collect()
+    }
+
     /// Packs that the index names and that are not there, although no prune says that it took them.
     pub(super) async fn missing(&self) -> Result<Vec<PackId>> {
         let named = self.index.pack_ids().iter().copied();

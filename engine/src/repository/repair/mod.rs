@@ -23,6 +23,7 @@ mod packs_tests;
 mod salvage;
 mod saving;
 mod snapshots;
+mod unnamed;
 
 pub use fetch::FetchBuilder;
 pub use fetch::FetchReport;

@@ -109,28 +109,57 @@ async fn started_again_a_repair_neither_saves_nor_condemns_anew() {
     assert!(memory.contents() == before);
 }
 
+/// One chunk in two packs of data.
+async fn twice() -> (MemoryBackend, Repository, [PackId; 2]) {
+    let (memory, repository) = made().await;
+    back_up(&repository, b"one").await;
+    for listed in memory.list(Area::Index).await.expect("a list") {
+        memory.delete(&listed.name).await.expect("lost");
+    }
+    back_up(&opened(memory.clone()).await, b"one").await;
+    opened(memory.clone()).await.repair_index().start().await.expect("repaired");
+    let mut all = packs(&memory).await;
+    all.sort_unstable();
+    let is_data = |pack: &PackId| {
+        let there = memory.contents().into_iter().find(|(name, _)| *name == Name::Pack(*pack)).expect("a pack").1;
+        there.get(10) == Some(&1)
+    };
+    all.retain(is_data);
+    (memory, repository, all.try_into().expect("two packs of data"))
+}
+
+#[tokio::test]
+async fn a_damaged_pack_that_was_not_asked_for_is_no_copy_to_rely_on() {
+    for order in [[0, 1], [1, 0]] {
+        let (memory, repository, both) = twice().await;
+        let [asked, other] = order.map(|number: usize| both[number]);
+        flip(&memory, asked, 20);
+        let view = repository.inspect_pack(other).await.expect("a pack");
+        flip(&memory, other, usize::try_from(view.segments[0].offset).expect("small") + 2);
+        let repair = opened(memory.clone()).await.repair_packs().only(vec![asked]).start().await.expect("repaired");
+        assert_eq!(repair.damaged.iter().map(|pack| pack.id).collect::<Vec<_>>(), [asked]);
+        assert_eq!((repair.packs_written, repair.chunks_saved, repair.chunks_lost), (1, 1, 0), "{repair:?}");
+        let marks = Condemned::read(opened(memory.clone()).await.store()).await.expect("marks");
+        assert!(marks.is_condemned(&asked) && !marks.is_condemned(&other));
+        memory.delete(&Name::Pack(asked)).await.expect("nobody needs it");
+        assert!(read_all(memory.fork()).await.expect("whole").starts_with(b"one"));
+    }
+}
+
+#[tokio::test]
+async fn a_sound_copy_in_a_pack_that_was_not_asked_for_is_not_made_again() {
+    let (memory, _, [asked, _]) = twice().await;
+    flip(&memory, asked, 20);
+    let repair = opened(memory.clone()).await.repair_packs().only(vec![asked]).start().await.expect("repaired");
+    assert_eq!((repair.damaged.len(), repair.packs_written, repair.chunks_lost), (1, 0, 0), "{repair:?}");
+}
+
 /// One chunk in two packs, of which one has lost its table and the other one the chunk: whichever is found first, the
 /// other one is no copy to rely on.
 #[tokio::test]
 async fn a_pack_that_was_not_read_yet_is_no_copy_to_rely_on() {
     for is_first_hollow in [false, true] {
-        let (memory, repository) = made().await;
-        back_up(&repository, b"one").await;
-        let first = packs(&memory).await;
-        for listed in memory.list(Area::Index).await.expect("a list") {
-            memory.delete(&listed.name).await.expect("lost");
-        }
-        back_up(&opened(memory.clone()).await, b"one").await;
-        opened(memory.clone()).await.repair_index().start().await.expect("repaired");
-        let mut all = packs(&memory).await;
-        all.sort_unstable();
-        let is_data = |pack: &PackId| {
-            let there = memory.contents().into_iter().find(|(name, _)| *name == Name::Pack(*pack)).expect("a pack").1;
-            there.get(10) == Some(&1)
-        };
-        all.retain(is_data);
-        let [one, other] = all[..] else { panic!("{} packs of data", all.len()) };
-        assert!(first.contains(&one) != first.contains(&other));
+        let (memory, repository, [one, other]) = twice().await;
         let (hollow, blind) = if is_first_hollow { (one, other) } else { (other, one) };
         let view = repository.inspect_pack(hollow).await.expect("a pack");
         let segment = usize::try_from(view.segments[0].offset).expect("small");

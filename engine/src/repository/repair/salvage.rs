@@ -51,6 +51,12 @@ pub(super) struct Known {
     keys: HashMap<DataKeyId, Arc<DataKey>>,
 }
 
+impl Known {
+    pub(super) fn table(&self) -> Option<&PackTable> {
+        self.table.as_ref()
+    }
+}
+
 /// Takes out of a pack what is still good, into a pack of `session`. `look` has no trust in the pack.
 pub(super) async fn salvage(
     look: &Arc<Look>,
@@ -65,16 +71,26 @@ pub(super) async fn salvage(
 
 /// How many segments of a pack do not open to what its table says; those without a key are not counted.
 pub(super) async fn count_bad(store: &Arc<Store>, id: PackId, bytes: Bytes, own: OwnTable) -> Result<usize> {
+    let judged = judge_segments(store, id, bytes, own).await?;
+    Ok(judged.iter().filter(|good| **good == Some(false)).count())
+}
+
+/// Whether all segments of a pack open to what its table says.
+pub(super) async fn opens_whole(store: &Arc<Store>, id: PackId, bytes: Bytes, own: OwnTable) -> Result<bool> {
+    Ok(judge_segments(store, id, bytes, own).await?.iter().all(|good| *good == Some(true)))
+}
+
+/// Whether each segment of a pack opens; `None` when its key is lost.
+async fn judge_segments(store: &Arc<Store>, id: PackId, bytes: Bytes, own: OwnTable) -> Result<Vec<Option<bool>>> {
     let keys = keys_of(store, &own).await?;
     let (store, table) = (Arc::clone(store), own.table);
-    let count = tokio::task::spawn_blocking(move || {
+    let judged = tokio::task::spawn_blocking(move || {
         let mut decoder = SegmentDecoder::new(&store);
         let all = (0u16..).zip(&table.segments);
-        let bad =
-            all.map(|(number, segment)| is_good(&mut decoder, (&store, id, &bytes), &table, &keys, number, segment));
-        bad.filter(|good| *good == Some(false)).count()
+        all.map(|(number, segment)| is_good(&mut decoder, (&store, id, &bytes), &table, &keys, number, segment))
+            .collect()
     });
-    count.await.map_err(lost)
+    judged.await.map_err(lost)
 }
 
 /// The pack's own table, if its seal holds.

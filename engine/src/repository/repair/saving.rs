@@ -53,6 +53,8 @@ pub(super) struct Saving<'a> {
     asked: &'a Asked,
     /// Packs that are asked for and were not read yet.
     unread: HashSet<PackId>,
+    /// Packs that have other copies of what is damaged: read and opened in this run, asked for or not.
+    proven: HashSet<PackId>,
     session: SnapshotId,
     additions: Additions,
     saved: HashSet<ChunkId>,
@@ -71,6 +73,7 @@ impl<'a> Saving<'a> {
             look,
             asked,
             unread: asked.packs.iter().map(|(id, _)| *id).collect(),
+            proven: HashSet::new(),
             session: SnapshotId::from_bytes(random::array(look.store.rng())?),
             additions: Additions::new(&look.store),
             saved: HashSet::new(),
@@ -140,6 +143,24 @@ impl<'a> Saving<'a> {
         Ok(())
     }
 
+    /// Opens all of a pack that has another copy of something. If that fails nothing relies on it; it is not condemned,
+    /// unless it is asked for and damaged.
+    async fn prove(&mut self, id: PackId, report: &mut PacksRepaired) -> Result<bool> {
+        self.read(id, report).await?;
+        self.control.check()?;
+        let store = &self.look.store;
+        let is_sound = match read_pack(store, id).await? {
+            Some(PackRead::Whole { bytes, own }) => salvage::opens_whole(store, id, bytes, own).await?,
+            Some(PackRead::Damaged { .. } | PackRead::Unknown(_)) | None => false,
+        };
+        if is_sound {
+            self.proven.insert(id);
+        } else {
+            self.look.distrust(&id);
+        }
+        Ok(is_sound)
+    }
+
     /// Saves what is left of the packs found so far, and of those that are found by that.
     async fn save(&mut self, report: &mut PacksRepaired) -> Result<()> {
         while let Some((id, why)) = self.damaged.pop() {
@@ -188,13 +209,13 @@ impl<'a> Saving<'a> {
         let Salvaged { pack, segments, segments_lost, good, .. } = loop {
             let salvaged = salvage::salvage(self.look, id, bytes.clone(), &known, self.session).await?;
             // A pack that has another copy is asked first whether it is damaged as well.
-            let unread = salvaged.leans_on.iter().filter_map(|number| self.look.index.pack_id(*number));
-            let unread: Vec<PackId> = unread.filter(|pack| self.unread.contains(pack)).collect();
-            let found = self.damaged.len();
-            for other in unread {
-                self.read(other, report).await?;
+            let others = salvaged.leans_on.iter().filter_map(|number| self.look.index.pack_id(*number));
+            let others: Vec<PackId> = others.filter(|pack| !self.proven.contains(pack)).collect();
+            let mut are_sound = true;
+            for other in others {
+                are_sound &= self.prove(other, report).await?;
             }
-            if self.damaged.len() == found {
+            if are_sound {
                 break salvaged;
             }
         };

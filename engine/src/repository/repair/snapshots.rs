@@ -2,6 +2,7 @@
 
 use super::judge::Judge;
 use super::judge::Judgement;
+use super::unnamed;
 use crate::backup::Parent;
 use crate::error::Error;
 use crate::error::Kind;
@@ -92,7 +93,8 @@ impl RepairSnapshotsBuilder {
         self
     }
 
-    /// Starts the job. Stopped midway it leaves whole records, old or new; started again it goes on with the next.
+    /// Starts the job. It refuses to begin where something seems lost that a pack has which no index object names: a
+    /// repair of the index, or of that pack, comes first. Stopped midway it leaves whole records, old or new; started again it goes on with the next.
     pub fn start(self) -> Job<SnapshotsRepaired> {
         Job::start(|control| self.run(control))
     }
@@ -100,7 +102,7 @@ impl RepairSnapshotsBuilder {
     async fn run(self, control: Control) -> Result<SnapshotsRepaired> {
         let Self { repository, snapshots, forget, read_data, dry_run } = &self;
         if let Some(kept) = snapshots.iter().find(|snapshot| *forget && snapshot.is_protected) {
-            let doing = format!("replace snapshot {} by a repaired one", kept.id);
+            let doing = format!("cannot replace snapshot {} by a repaired one", kept.id);
             return Err(Error::new(Kind::Protected, doing).because("it is protected"));
         }
         if !dry_run {
@@ -108,8 +110,10 @@ impl RepairSnapshotsBuilder {
         }
         let earlier = repository.list_snapshots().await?.snapshots;
         let earlier = by_parent(&earlier);
-        let judge = Arc::new(Judge::new(repository, *read_data).await?);
+        let mut judge = Judge::new(repository, *read_data).await?;
         judge.check_all_understood()?;
+        unnamed::check_all_named(&mut judge, &control, snapshots).await?;
+        let judge = Arc::new(judge);
         let mut report = SnapshotsRepaired::default();
         for snapshot in snapshots {
             control.check()?;
@@ -135,9 +139,9 @@ impl RepairSnapshotsBuilder {
                 left_out: named,
                 left_out_total: to_name,
             };
-            let mut made_of_it = earlier.get(&snapshot.id).into_iter().flatten();
-            if let Some(there) = made_of_it.find(|other| stands_for(other, snapshot, kept)) {
-                (one.new, one.was_there) = (Some(there.id), true);
+            let made_of_it = earlier.get(&snapshot.id).map_or(&[][..], Vec::as_slice);
+            if let Some(there) = self.stand_in(&judge, &control, snapshot, made_of_it).await? {
+                (one.new, one.was_there) = (Some(there), true);
             } else if !dry_run {
                 let Some(new) = self.write(&judge, snapshot, &control).await? else {
                     report.forgotten.push(snapshot.id);
@@ -157,6 +161,25 @@ impl RepairSnapshotsBuilder {
             report.repaired.push(one);
         }
         Ok(report)
+    }
+
+    /// The one of an earlier repair that is still there, and has now what this repair would write.
+    async fn stand_in(
+        &self,
+        judge: &Judge,
+        control: &Control,
+        snapshot: &Snapshot,
+        made_of_it: &[&Snapshot],
+    ) -> Result<Option<SnapshotId>> {
+        for other in made_of_it.iter().filter(|other| is_repair_of(other, snapshot)) {
+            // Asked after it was read: this run may have replaced it itself.
+            if judge.has_what_is_left(control, snapshot, other).await?
+                && !self.repository.is_forgotten(other.id).await?
+            {
+                return Ok(Some(other.id));
+            }
+        }
+        Ok(None)
     }
 
     /// Writes a snapshot once more; `None` when it was forgotten meanwhile.
@@ -184,10 +207,7 @@ impl RepairSnapshotsBuilder {
     }
 }
 
-/// Whether one was made of the other by an earlier repair, and has as much of it as can be had.
-fn stands_for(one: &Snapshot, other: &Snapshot, entries: u64) -> bool {
-    one.parent == Some(other.id)
-        && one.tags.iter().any(|tag| tag == TAG)
-        && one.started == other.started
-        && one.counts.entries == entries
+/// Whether one was made of the other by an earlier repair.
+fn is_repair_of(one: &Snapshot, other: &Snapshot) -> bool {
+    one.parent == Some(other.id) && one.tags.iter().any(|tag| tag == TAG) && one.started == other.started
 }

@@ -1,6 +1,7 @@
 //! What is left out, what stays, and what costs nothing.
 
 use super::*;
+use crate::backend::Area;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
 use crate::crypto::secret::Secret;
@@ -125,6 +126,27 @@ async fn a_rewrite_cut_off_before_the_old_one_is_gone_leaves_no_twin_when_it_is_
     assert_eq!(new, first.rewritten[0].new);
     let left: Vec<_> = repository.snapshots().await.expect("a list").iter().map(|one| Some(one.id)).collect();
     assert_eq!(left, [new]);
+}
+
+#[tokio::test]
+async fn an_earlier_rewrite_that_cannot_be_read_replaces_nothing() {
+    let (_folder, repository, old) = scene().await;
+    let backend = Arc::clone(repository.store().backend());
+    let before = backend.list(Area::Packs).await.expect("a list");
+    let secret = || vec!["secret".to_owned()];
+    let first = repository.rewrite(vec![old.clone()], secret()).start().await.expect("a rewrite").rewritten[0].clone();
+    for pack in backend.list(Area::Packs).await.expect("a list") {
+        if !before.contains(&pack) {
+            // Its catalog.
+            backend.delete(&pack.name).await.expect("lost");
+        }
+    }
+    let dry = repository.rewrite(vec![old.clone()], secret()).forget(true).dry_run(true).start().await;
+    assert_eq!(dry.expect("a dry run").rewritten[0].new, None);
+    let again = repository.rewrite(vec![old], secret()).forget(true).start().await.expect("a rewrite");
+    let again = again.rewritten[0].clone();
+    assert!(!again.was_there && again.new != first.new, "{again:?}");
+    assert_eq!(paths(&repository, again.new.expect("stored")).await, ["in", "in/a", "in/z.tmp"]);
 }
 
 #[tokio::test]
