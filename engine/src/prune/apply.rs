@@ -271,19 +271,25 @@ impl Run {
     /// everything is looked at again, because the copy itself may have been condemned.
     async fn settle(&mut self, victims: &HashSet<PackId>, mut needed: Bits) -> Result<()> {
         let session = self.new_session()?;
-        for _ in 0..ROUNDS_MAX {
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX {
             if needed.is_empty() {
                 return Ok(());
             }
-            let seen = self.view.names();
+            let (seen, damaged) = (self.view.names(), self.view.index.distrust().count());
             let copied = copy::copy(&self.view, needed, session, &self.options, &self.control).await;
             match &copied {
                 Ok(tally) => self.count_copies(tally),
-                // Another run may have finished with a victim of both: then a copy is elsewhere by now.
+                // Another run may have finished with a victim of both: then a copy is elsewhere by now. And where the
+                // pack turned out to be damaged another victim may have the same.
                 Err(error) if error.kind() == Kind::Damaged => {}
                 Err(_) => return copied.map(|_| ()),
             }
             needed = self.needed(victims).await?;
+            if self.view.index.distrust().count() > damaged {
+                continue;
+            }
+            rounds += 1;
             if self.view.names() == seen {
                 copied?;
             }

@@ -67,9 +67,18 @@ impl Scanner {
 
     /// Reads the pack of this number, of which so many chunks are needed. One that is not what its name says is
     /// damaged: nothing of it is copied, so that no damage is given a new name. The same holds if it lacks anything of what the
-    /// index says: that would be lost with it.
+    /// index says: that would be lost with it. Other copies of what it has are looked for first from then on.
     pub(super) async fn scan(&self, view: &View, (number, needed): (u32, usize)) -> Result<Scanned> {
         let pack = view.index.pack(number)?.ok_or_else(|| Error::new(Kind::Bug, "a victim is not in the index"))?;
+        let id = pack.id;
+        let scanned = self.read_whole(view, pack, (number, needed)).await;
+        if scanned.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) {
+            view.index.distrust().add(id);
+        }
+        scanned
+    }
+
+    async fn read_whole(&self, view: &View, pack: Arc<PackInfo>, (number, needed): (u32, usize)) -> Result<Scanned> {
         if size(pack.length) > PACK_BYTES_MAX {
             return Err(Error::damaged(Name::Pack(pack.id), "it is larger than any pack"));
         }

@@ -12,7 +12,9 @@ use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::gc::Mark;
 use crate::format::wire::size;
+use crate::id::SnapshotId;
 use crate::prune::MaxUnused;
 use crate::random::SeededRng;
 use crate::repository::CreateOptions;
@@ -176,4 +178,29 @@ async fn a_prune_keeps_the_copy_that_can_be_read() {
         assert_eq!(entries(&repository, healed).await, SMALL.count, "seed {seed}");
     }
     assert!(found > 0, "damage that is come across is told");
+}
+
+#[tokio::test]
+async fn a_prune_that_takes_both_packs_copies_from_the_sound_one() {
+    let mut told = 0;
+    for seed in 0..8 {
+        let (backend, repository) = made_with(seed, SMALL).await;
+        flip(&backend, &repository, 0, 1).await;
+        let healed = back_up(&repository, SMALL).await.expect("a backup");
+        let packs = backend.list(Area::Packs).await.expect("a list");
+        let all = packs.iter().filter_map(|listed| match listed.name {
+            Name::Pack(id) => Some(id),
+            _ => None,
+        });
+        // Somebody has condemned both.
+        let mark = Mark { packs: all.collect() };
+        assert!(mark.packs.len() > 1);
+        let name = Name::Mark(SnapshotId::from_bytes([9; 16]));
+        repository.store().put_small(&name, &mark.encode()).await.expect("a mark");
+        let prune = repository.prune().min_age(Duration::ZERO).grace(Duration::ZERO);
+        let report = prune.plan().await.expect("a plan").apply().await.expect("pruned");
+        told += report.packs_damaged;
+        assert_eq!(entries(&repository, healed).await, SMALL.count, "seed {seed}");
+    }
+    assert!(told > 0, "in none of these the damaged one came first");
 }
