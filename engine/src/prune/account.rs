@@ -115,20 +115,20 @@ impl<'a> Account<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::class::Class;
     use crate::id::ChunkId;
     use crate::id::SnapshotId;
 
-    fn pack(number: u8) -> PackInfo {
+    pub(in crate::prune) fn pack(number: u8) -> PackInfo {
         let (id, session) = (PackId::from_bytes([number; 32]), SnapshotId::from_bytes([3; 16]));
         let (data_keys, salts, segments) = (Vec::new(), Vec::new(), Vec::new());
         PackInfo { id, length: u32::from(number), class: Class::Data, session, data_keys, salts, segments }
     }
 
     /// Packs under these names, in which chunks stand: an id, and which of the packs.
-    fn object(packs: &[u8], chunks: &[(u8, u32)]) -> IndexRecords {
+    pub(in crate::prune) fn object(packs: &[u8], chunks: &[(u8, u32)]) -> IndexRecords {
         let chunk = |(id, pack): &(u8, u32)| ChunkRecord {
             id: ChunkId::from_bytes([*id; 32]),
             pack: *pack,

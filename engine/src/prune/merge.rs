@@ -199,9 +199,8 @@ impl Union<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::Class;
-    use crate::id::ChunkId;
-    use crate::id::SnapshotId;
+    use crate::prune::account::tests::object;
+    use crate::prune::account::tests::pack;
 
     fn id(number: u8) -> IndexId {
         IndexId::from_bytes([number; 32])
@@ -233,25 +232,6 @@ mod tests {
         assert_eq!([0, 1023, 1024, 8191, 8192].map(level), [0, 0, 1, 1, 2]);
         assert_eq!(level(INDEX_MERGED_CHUNKS), full_level());
         assert_eq!(level(usize::MAX), full_level());
-    }
-
-    fn pack(number: u8) -> PackInfo {
-        let (id, session) = (PackId::from_bytes([number; 32]), SnapshotId::from_bytes([3; 16]));
-        let (data_keys, salts, segments) = (Vec::new(), Vec::new(), Vec::new());
-        PackInfo { id, length: u32::from(number), class: Class::Data, session, data_keys, salts, segments }
-    }
-
-    /// Packs under these names, in which chunks stand: an id, and which of the packs.
-    fn object(packs: &[u8], chunks: &[(u8, u32)]) -> IndexRecords {
-        let chunk = |(id, pack): &(u8, u32)| ChunkRecord {
-            id: ChunkId::from_bytes([*id; 32]),
-            pack: *pack,
-            segment: 0,
-            offset: 0,
-            length: 1,
-        };
-        let (packs, chunks) = (packs.iter().copied().map(pack).collect(), chunks.iter().map(chunk).collect());
-        IndexRecords { supersedes: Vec::new(), packs, chunks }
     }
 
     #[test]
