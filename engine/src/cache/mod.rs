@@ -11,11 +11,13 @@ mod verified;
 
 pub(crate) use shards::Covered;
 pub(crate) use shards::Draft;
+pub(crate) use shards::Joined;
+pub(crate) use shards::Merged;
 pub(crate) use shards::PackShelf;
 pub(crate) use shards::ReadObject;
-pub(crate) use shards::Rows;
 pub(crate) use shards::Shard;
 pub(crate) use shards::ShardFolder;
+pub(crate) use shards::crowded;
 pub(crate) use unfinished::Unfinished;
 pub(crate) use verified::Account;
 pub(crate) use verified::Seen;

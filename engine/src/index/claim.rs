@@ -2,8 +2,10 @@
 
 use super::gather;
 use crate::cache::Draft;
+use crate::cache::Joined;
 use crate::cache::Shard;
 use crate::cache::ShardFolder;
+use crate::cache::crowded;
 use crate::entry::ChunkRef;
 use crate::error::Result;
 use crate::format::wire::size;
@@ -33,8 +35,8 @@ pub(crate) struct Claims {
     maps: Vec<Mutex<Map>>,
     /// Ids in the maps that are not being put aside.
     fresh: AtomicUsize,
-    /// Ids that were put aside, oldest first.
-    aside: RwLock<Vec<Shard>>,
+    /// Ids that were put aside.
+    aside: RwLock<Vec<Arc<Shard>>>,
     place: Option<Aside>,
     /// `None`: every chunk is wanted.
     wanted: Option<Arc<HashSet<ChunkId>>>,
@@ -169,6 +171,12 @@ impl Claims {
         self.maps.iter().map(|map| count(locked(map))).sum()
     }
 
+    /// Files that others of them are in.
+    #[cfg(test)]
+    pub(crate) fn files(&self) -> usize {
+        self.aside.read().expect("no panic").len()
+    }
+
     /// Whether a pack that this job's snapshot needs was found damaged meanwhile.
     pub(crate) fn leans_on_damage(&self) -> bool {
         let distrust = self.index.distrust();
@@ -198,11 +206,27 @@ impl Claims {
         }
         match place.folder.make(&Draft::of_ids(ids.into_iter()), false, place.store.rng()) {
             Ok(Some(shard)) => {
-                self.aside.write().unwrap_or_else(PoisonError::into_inner).push(shard);
+                self.aside.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(shard));
                 self.maps.iter().for_each(|map| locked(map).leaving = Ids::default());
+                self.join_aside(place);
             }
             // They stay where they are, and are found there.
             _ => *failed = true,
+        }
+    }
+
+    /// Makes one of several shards where they are many; others go on asking them meanwhile.
+    fn join_aside(&self, place: &Aside) {
+        let mut all = self.aside.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let many = crowded(&mut all);
+        if many.is_empty() {
+            return;
+        }
+        let joined = Joined::of(many.iter().map(Arc::as_ref), |_| true);
+        // Where there is no room they stay as they are.
+        if let Ok(Some(shard)) = place.folder.make(&joined, false, place.store.rng()) {
+            all.push(Arc::new(shard));
+            *self.aside.write().unwrap_or_else(PoisonError::into_inner) = all;
         }
     }
 

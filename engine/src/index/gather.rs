@@ -5,15 +5,18 @@ use crate::backend::Listed;
 use crate::backend::Name;
 use crate::cache::Covered;
 use crate::cache::Draft;
+use crate::cache::Joined;
 use crate::cache::ReadObject;
 use crate::cache::Shard;
 use crate::cache::ShardFolder;
+use crate::cache::crowded;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::IndexRecords;
 use crate::format::index::PackInfo;
 use crate::format::wire::length_u32;
+use crate::format::wire::size;
 use crate::id::IndexId;
 use crate::id::PackId;
 use crate::limits::INDEX_FETCH_BYTES;
@@ -62,20 +65,18 @@ impl Gatherer {
         let mut shards = gatherer.folder.open_all();
         // Of two that cover one object the larger one is used.
         shards.sort_by_key(|shard| std::cmp::Reverse(shard.rows()));
-        let mut taken = HashSet::new();
+        let mut taken: HashSet<IndexId> = HashSet::new();
         for shard in shards {
-            let is_there = |object: &Covered| there.get(&Name::Index(object.id)) == Some(&object.length);
-            let fits = shard.covered().iter().all(|object| is_there(object) && !taken.contains(&object.id));
-            if fits && !shard.covered().is_empty() {
+            let counts = |object: &Covered| {
+                there.get(&Name::Index(object.id)) == Some(&object.length) && !taken.contains(&object.id)
+            };
+            if let Some(shard) = gatherer.left_of(shard, counts) {
                 taken.extend(shard.covered().iter().map(|object| object.id));
                 gatherer.shards.push(shard);
-            } else {
-                gatherer.folder.remove(&shard);
             }
         }
-        // The order of their files is that of their names.
-        gatherer.shards.sort_by_key(|shard| shard.covered().first().map(|object| object.id));
         gatherer.objects = taken;
+        gatherer.join();
         gatherer
     }
 
@@ -132,16 +133,20 @@ impl Gatherer {
     pub(crate) fn leave_out(&mut self, superseded: &HashSet<IndexId>) -> bool {
         self.loose.retain(|object| !superseded.contains(&object.id));
         self.loose_chunks = chunks(&self.loose);
-        let is_left = |shard: &Shard| !shard.covered().iter().any(|object| superseded.contains(&object.id));
-        let (left, dropped): (Vec<Shard>, Vec<Shard>) = self.shards.drain(..).partition(is_left);
-        self.shards = left;
-        dropped.iter().for_each(|shard| self.folder.remove(shard));
-        let with_them: HashSet<IndexId> = dropped.iter().flat_map(Shard::covered).map(|object| object.id).collect();
-        self.objects.retain(|id| !superseded.contains(id) && !with_them.contains(id));
-        !dropped.is_empty()
+        let before: Vec<Shard> = self.shards.drain(..).collect();
+        self.shards = before
+            .into_iter()
+            .filter_map(|shard| self.left_of(shard, |object| !superseded.contains(&object.id)))
+            .collect();
+        let objects = objects(&self.shards, &self.loose);
+        let went = self.objects.iter().any(|id| !superseded.contains(id) && !objects.contains(id));
+        self.objects = objects;
+        went
     }
 
-    pub(crate) fn finish(self) -> Gathered {
+    pub(crate) fn finish(mut self) -> Gathered {
+        // In an order of their own, whatever that of their files or sizes is.
+        self.shards.sort_by_key(|shard| shard.covered().first().map(|object| object.id));
         Gathered { shards: self.shards, loose: self.loose, warning: self.warning }
     }
 
@@ -182,6 +187,7 @@ impl Gatherer {
         let why = match self.folder.make(&draft, self.keep, self.store.rng()) {
             Ok(Some(shard)) => {
                 self.shards.push(shard);
+                self.join();
                 return Ok(());
             }
             Ok(None) => "its ids do not spread".to_owned(),
@@ -190,13 +196,52 @@ impl Gatherer {
         self.warning = Some(format!("the index is kept in memory, because no local file can hold it: {why}"));
         Err(draft.into_objects())
     }
+
+    /// Makes one of several shards where they are many. Where that is not possible they stay as they are.
+    fn join(&mut self) {
+        let mut shards = std::mem::take(&mut self.shards);
+        let many = crowded(&mut shards);
+        self.shards = shards;
+        match self.rewritten(&many, |_| true) {
+            Some(joined) => self.shards.push(joined),
+            None => self.shards.extend(many),
+        }
+    }
+
+    /// What of a shard covers objects that count: all of it, or one of those, where they are as many chunks as a shard
+    /// has. The shard that they were in goes.
+    fn left_of(&self, shard: Shard, counts: impl Fn(&Covered) -> bool) -> Option<Shard> {
+        let left = shard.covered().iter().filter(|object| counts(object));
+        let (objects, chunks) =
+            left.fold((0, 0), |(objects, chunks), object| (objects + 1, chunks + size(object.chunks)));
+        if objects == shard.covered().len() && objects > 0 {
+            return Some(shard);
+        }
+        let shards = [shard];
+        let left = if chunks >= self.alone { self.rewritten(&shards, counts) } else { None };
+        if left.is_none() {
+            shards.iter().for_each(|shard| self.folder.remove(shard));
+        }
+        left
+    }
+
+    /// One shard of all objects in some shards that count. They go once it is kept as long as they would have been.
+    fn rewritten(&self, shards: &[Shard], counts: impl Fn(&Covered) -> bool) -> Option<Shard> {
+        if shards.is_empty() || !self.can_write() {
+            return None;
+        }
+        let made = self.folder.make(&Joined::of(shards, counts), self.keep, self.store.rng()).ok().flatten()?;
+        if made.is_kept() {
+            shards.iter().for_each(|shard| self.folder.remove(shard));
+        }
+        Some(made)
+    }
 }
 
 impl Gathered {
     /// The objects that it has.
     pub(crate) fn objects(&self) -> HashSet<IndexId> {
-        let covered = self.shards.iter().flat_map(Shard::covered).map(|object| object.id);
-        covered.chain(self.loose.iter().map(|object| object.id)).collect()
+        objects(&self.shards, &self.loose)
     }
 
     /// The packs that they name, and some twice.
@@ -237,6 +282,11 @@ impl Gathered {
         }
         Ok(all)
     }
+}
+
+fn objects(shards: &[Shard], loose: &[ReadObject]) -> HashSet<IndexId> {
+    let covered = shards.iter().flat_map(Shard::covered).map(|object| object.id);
+    covered.chain(loose.iter().map(|object| object.id)).collect()
 }
 
 fn chunks(objects: &[ReadObject]) -> usize {

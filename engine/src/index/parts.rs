@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::packs::Shown;
-use crate::cache::Rows;
+use crate::cache::Merged;
 use crate::cache::Shard;
 use crate::error::Error;
 use crate::error::Kind;
@@ -10,11 +10,12 @@ use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
 use crate::id::ChunkId;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// A copy of a chunk and its position.
 pub(crate) type Copy = (u32, ChunkRecord);
+
+/// The same so that it can be ordered.
+type Ordered = (ChunkId, u32, ChunkRecord);
 
 /// Every record, each at its position.
 #[derive(Debug, Default)]
@@ -100,28 +101,31 @@ impl Parts {
 
     /// Calls `visit` with all copies of one chunk after another, in the order of ids; copies in that of positions.
     pub(crate) fn in_order(&self, mut visit: impl FnMut(&[Copy]) -> Result<()>) -> Result<()> {
-        let mut sources = vec![Source::Memory { parts: self, numbers: self.memory.sorted(), next: 0 }];
+        let in_memory = self.memory.sorted().into_iter().filter_map(|number| {
+            self.memory.get(number).map(|record| Ok((record.id, self.position_in_memory(number), *record)))
+        });
+        let mut runs: Vec<Box<dyn Iterator<Item = Result<Ordered>> + '_>> = vec![Box::new(in_memory)];
         for Stretch { first, place } in &self.stretches {
             let Place::Shard(at) = place else { continue };
             let Some((shard, shown)) = self.shards.get(*at) else { continue };
-            sources.push(Source::Shard { rows: shard.read_rows(), count: shard.rows(), shown, first: *first, next: 0 });
-        }
-        let mut heads: BinaryHeap<Reverse<(ChunkId, u32, usize, ChunkRecord)>> = BinaryHeap::new();
-        for (at, source) in sources.iter_mut().enumerate() {
-            if let Some((position, record)) = source.next()? {
-                heads.push(Reverse((record.id, position, at, record)));
-            }
+            let show = move |row: Result<Copy>| {
+                let (row, record) = match row {
+                    Ok(row) => row,
+                    Err(error) => return Some(Err(error)),
+                };
+                let pack = shown.number(record.pack)?;
+                Some(Ok((record.id, first.saturating_add(row), ChunkRecord { pack, ..record })))
+            };
+            runs.push(Box::new(shard.each_row().filter_map(show)));
         }
         let mut copies: Vec<Copy> = Vec::new();
-        while let Some(Reverse((id, position, at, record))) = heads.pop() {
+        for next in Merged::of(runs)? {
+            let (id, position, record) = next?;
             if copies.last().is_some_and(|(_, last)| last.id != id) {
                 visit(&copies)?;
                 copies.clear();
             }
             copies.push((position, record));
-            if let Some((position, record)) = sources.get_mut(at).map(Source::next).transpose()?.flatten() {
-                heads.push(Reverse((record.id, position, at, record)));
-            }
         }
         if copies.is_empty() { Ok(()) } else { visit(&copies) }
     }
@@ -155,35 +159,6 @@ impl Parts {
 /// Whatever is left out of an index looks lost.
 fn too_many() -> Error {
     Error::new(Kind::Unsupported, "the repository has more chunks than this program can count")
-}
-
-/// Records in the order of their ids from one place.
-enum Source<'a> {
-    Memory { parts: &'a Parts, numbers: Vec<u32>, next: usize },
-    Shard { rows: Rows<'a>, count: u32, shown: &'a Shown, first: u32, next: u32 },
-}
-
-impl Source<'_> {
-    fn next(&mut self) -> Result<Option<Copy>> {
-        match self {
-            Self::Memory { parts, numbers, next } => {
-                let Some(number) = numbers.get(*next).copied() else { return Ok(None) };
-                *next += 1;
-                Ok(parts.memory.get(number).map(|record| (parts.position_in_memory(number), *record)))
-            }
-            Self::Shard { rows, count, shown, first, next } => {
-                while *next < *count {
-                    let row = *next;
-                    *next += 1;
-                    let record = rows.get(row)?;
-                    if let Some(pack) = shown.number(record.pack) {
-                        return Ok(Some((first.saturating_add(row), ChunkRecord { pack, ..record })));
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -269,6 +269,36 @@ async fn what_was_kept_of_a_large_object_stays_when_small_ones_are_merged() {
 }
 
 #[tokio::test]
+async fn of_many_shards_few_are_made_which_outlive_merges_of_what_is_in_them() {
+    let Scene { source, cache, objects, .. } = scene().await;
+    let repository = Repository::open(Arc::new(objects.clone()), key()).await.expect("open");
+    repository.use_folders(Some(cache.path().to_owned()), None);
+    for round in BACKUPS..11 {
+        write_files(source.path(), round);
+        backed_up(&repository, source.path()).await;
+    }
+    let last = backed_up(&repository, source.path()).await;
+    let scene = Scene { source, cache, objects, last };
+    let (index, _) = load::load_what_opens(repository.store(), Read::New).await.expect("an index");
+    assert_eq!((index.shards(), kept(scene.cache.path()).len()), (3, 3), "the first nine are one");
+    let listed = scene.objects.list(Area::Index).await.expect("a list");
+    // Each in turn is merged into one that says the same, and goes.
+    for (turn, merged) in listed.iter().enumerate() {
+        let Name::Index(id) = merged.name else { continue };
+        let mut records = repository.store().get_index(id).await.expect("an index object");
+        records.supersedes = vec![id];
+        repository.store().put_index_records(&records).await.expect("a merged one");
+        if turn % 2 == 0 {
+            scene.objects.delete(&merged.name).await.expect("deleted");
+        }
+        let objects = quiet(&scene.objects);
+        let repository = open(&objects, Some(scene.cache.path())).await;
+        assert_restores(&repository, &scene).await;
+        assert_eq!(index_reads(&objects), 1, "only the new one is read in turn {turn}");
+    }
+}
+
+#[tokio::test]
 async fn two_who_open_at_once_are_not_in_each_others_way() {
     let scene = scene().await;
     for file in kept(scene.cache.path()) {
@@ -320,5 +350,6 @@ async fn no_chunk_is_new_twice_when_most_of_what_was_claimed_is_in_files() {
         assert!(matches!(claims.claim(&id(number), 10), Ok(Claim::Known)));
     }
     assert!(claims.in_memory() < 100, "{} are still in memory", claims.in_memory());
+    assert!(claims.files() < 12, "{} files of 100 ids, where each is asked about every chunk", claims.files());
     assert!((0..CHUNKS).all(|number| matches!(claims.claim(&id(number), 10), Ok(Claim::Known))));
 }

@@ -1,6 +1,9 @@
 //! What a shard is made of: some index objects, their packs back to back, their chunks sorted together.
 
-use crate::crypto::name::NameKey;
+use super::contents::Contents;
+use super::merged::Merged;
+use super::shard::encoded;
+use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::index::IndexRecords;
 use crate::format::index::PackInfo;
@@ -8,12 +11,7 @@ use crate::format::wire::length_u32;
 use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::IndexId;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
-
-/// The form of the files written here, and the only one read.
-pub(super) const VERSION: u32 = 1;
+use crate::id::PackId;
 
 /// An index object that was read.
 #[derive(Clone, Debug)]
@@ -43,9 +41,9 @@ pub(crate) struct Covered {
 
 /// A shard before it is written.
 pub(crate) struct Draft {
-    pub(super) covered: Vec<Covered>,
+    covered: Vec<Covered>,
     /// With the chunks of each.
-    pub(super) packs: Vec<(u32, PackInfo)>,
+    packs: Vec<(u32, PackInfo)>,
     /// The rows of one object after another, those of each sorted.
     runs: Vec<Vec<ChunkRecord>>,
 }
@@ -98,55 +96,23 @@ impl Draft {
         rows.sort_unstable();
         Self { covered: Vec::new(), packs: Vec::new(), runs: vec![rows] }
     }
-
-    /// All rows in order.
-    pub(super) fn rows(&self) -> Merged<'_> {
-        let left = self.runs.iter().map(Vec::len).sum();
-        let mut merged = Merged { runs: Vec::new(), heads: BinaryHeap::with_capacity(self.runs.len()), left };
-        for (run, rows) in self.runs.iter().enumerate() {
-            let mut rows = rows.iter();
-            merged.heads.extend(rows.next().map(|row| Reverse((row, run))));
-            merged.runs.push(rows);
-        }
-        merged
-    }
-
-    /// The name that follows from what it covers: whoever reads the same index objects makes the same file.
-    pub(super) fn name(&self, key: &NameKey) -> [u8; 32] {
-        let mut ids: Vec<IndexId> = self.covered.iter().map(|object| object.id).collect();
-        ids.sort_unstable();
-        let mut bytes = b"name of a shard".to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        ids.iter().for_each(|id| bytes.extend_from_slice(id.as_bytes()));
-        *key.name(&bytes).as_bytes()
-    }
 }
 
-/// The rows of sorted runs in the order of all of them.
-pub(super) struct Merged<'a> {
-    runs: Vec<std::slice::Iter<'a, ChunkRecord>>,
-    /// The first row of every run that is left, with the number of the run.
-    heads: BinaryHeap<Reverse<(&'a ChunkRecord, usize)>>,
-    left: usize,
-}
-
-impl<'a> Iterator for Merged<'a> {
-    type Item = &'a ChunkRecord;
-
-    fn next(&mut self) -> Option<&'a ChunkRecord> {
-        let mut head = self.heads.peek_mut()?;
-        let Reverse((row, run)) = *head;
-        match self.runs.get_mut(run).and_then(Iterator::next) {
-            Some(next) => *head = Reverse((next, run)),
-            None => drop(PeekMut::pop(head)),
-        }
-        self.left -= 1;
-        Some(row)
+impl Contents for Draft {
+    fn covered(&self) -> &[Covered] {
+        &self.covered
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+    fn count(&self) -> usize {
+        self.runs.iter().map(Vec::len).sum()
+    }
+
+    fn rows(&self) -> Result<impl Iterator<Item = Result<ChunkRecord>>> {
+        Merged::of(self.runs.iter().map(|run| run.iter().copied().map(Ok)).collect())
+    }
+
+    fn packs(&self) -> impl Iterator<Item = Result<(PackId, Vec<u8>)>> {
+        let encoded = |(chunks, pack): &(u32, PackInfo)| Ok((pack.id, encoded(*chunks, pack)?));
+        self.packs.iter().map(encoded)
     }
 }
-
-impl ExactSizeIterator for Merged<'_> {}

@@ -1,6 +1,6 @@
 //! Where shards are made, kept, found again and thrown away.
 
-use super::draft::Draft;
+use super::contents::Contents;
 use super::file::ShardFile;
 use super::shard::Shard;
 use crate::crypto::name::NameKey;
@@ -90,16 +90,16 @@ impl ShardFolder {
 
     /// Makes a shard, to be kept if `keep` and if that is possible, else one that goes with the run. `None` when its ids
     /// do not spread like hashes. The error says why there is no place for it.
-    pub(crate) fn make(&self, draft: &Draft, keep: bool, rng: &dyn Rng) -> io::Result<Option<Shard>> {
+    pub(crate) fn make(&self, contents: &impl Contents, keep: bool, rng: &dyn Rng) -> io::Result<Option<Shard>> {
         let mut failed = None;
         if let Some(folder) = self.kept.as_ref().filter(|_| keep) {
-            match self.make_kept(folder, draft, rng) {
+            match self.make_kept(folder, contents, rng) {
                 Ok(made) => return Ok(made),
                 Err(error) => failed = Some(error),
             }
         }
         for folder in [&self.kept, &self.temporary].into_iter().flatten() {
-            match self.make_unnamed(folder, draft, rng) {
+            match self.make_unnamed(folder, contents, rng) {
                 Ok(made) => return Ok(made),
                 Err(error) => failed = Some(error),
             }
@@ -107,12 +107,12 @@ impl ShardFolder {
         Err(failed.unwrap_or_else(|| io::Error::other("there is no folder for it")))
     }
 
-    fn make_kept(&self, folder: &Path, draft: &Draft, rng: &dyn Rng) -> io::Result<Option<Shard>> {
-        let name = draft.name(&self.key);
+    fn make_kept(&self, folder: &Path, contents: &impl Contents, rng: &dyn Rng) -> io::Result<Option<Shard>> {
+        let name = contents.name(&self.key);
         let path = folder.join(hex(&name));
         let (unfinished, file) = create(folder, rng)?;
         let file = ShardFile { file, key: self.key.clone(), name, path: Some(path.clone()) };
-        let made = Shard::write(draft, file);
+        let made = Shard::write(contents, file);
         let published = made.and_then(|made| match made {
             // Not synced: what a power cut leaves of it is not believed.
             Some(shard) => std::fs::rename(&unfinished, &path).map(|()| Some(shard)),
@@ -124,10 +124,10 @@ impl ShardFolder {
         published
     }
 
-    fn make_unnamed(&self, folder: &Path, draft: &Draft, rng: &dyn Rng) -> io::Result<Option<Shard>> {
+    fn make_unnamed(&self, folder: &Path, contents: &impl Contents, rng: &dyn Rng) -> io::Result<Option<Shard>> {
         let (path, file) = create(folder, rng)?;
         std::fs::remove_file(&path)?;
-        Shard::write(draft, ShardFile { file, key: self.key.clone(), name: draft.name(&self.key), path: None })
+        Shard::write(contents, ShardFile { file, key: self.key.clone(), name: contents.name(&self.key), path: None })
     }
 }
 

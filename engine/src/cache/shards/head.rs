@@ -1,7 +1,7 @@
 //! What of a shard is read when it is opened: where its parts stand, the objects it covers, its packs' names, its ranks.
 
+use super::contents::VERSION;
 use super::draft::Covered;
-use super::draft::VERSION;
 use super::file::MAC_BYTES;
 use super::file::PAGE_BYTES;
 use super::ranks::Ranks;
@@ -97,9 +97,10 @@ impl Resident {
         writer.finish()
     }
 
-    /// Reads it for a shard of `rows` rows.
-    pub(super) fn decode(bytes: &[u8], rows: u32) -> Result<Self, FormatError> {
-        let mut reader = Reader::new(bytes);
+    /// Reads it for a shard of `rows` rows. What is large of it stays where it is: whatever is freed is kept by the
+    /// allocator.
+    pub(super) fn decode(mut bytes: Vec<u8>, rows: u32) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(&bytes);
         let covered = reader.list(COVERED_BYTES_MIN, |reader| {
             let id = IndexId::from_bytes(reader.array()?);
             let (length, packs, chunks) = (reader.u64()?, reader.u32()?, reader.u32()?);
@@ -109,9 +110,13 @@ impl Resident {
         let pack_ids = reader.list(PackId::BYTES, |reader| Ok(PackId::from_bytes(reader.array()?)))?;
         let pack_ends = column::<4>(&mut reader, pack_ids.len())?.iter().map(|end| u32::from_le_bytes(*end)).collect();
         let counts = reader.bytes(Ranks::buckets(size(rows)))?.to_vec();
-        let tags = reader.bytes(size(rows))?.to_vec();
-        reader.finish()?;
-        let ranks = Ranks::new(counts, tags).ok_or(FormatError::Invalid("the rows of a shard do not add up"))?;
+        if reader.remaining() != size(rows) {
+            return Err(FormatError::Invalid("the rows of a shard do not add up"));
+        }
+        let before = bytes.len() - size(rows);
+        bytes.drain(..before);
+        bytes.shrink_to_fit();
+        let ranks = Ranks::new(counts, bytes).ok_or(FormatError::Invalid("the rows of a shard do not add up"))?;
         Ok(Self { covered, pack_ids, pack_ends, ranks })
     }
 }

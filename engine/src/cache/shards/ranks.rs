@@ -13,6 +13,33 @@ const BUCKET_ROWS: usize = 4;
 /// Buckets between two sums kept in memory.
 const SUM_BUCKETS: usize = 64;
 
+/// The rows of a shard as they are counted, one after another.
+pub(super) struct Counting {
+    counts: Vec<u8>,
+    tags: Vec<u8>,
+}
+
+impl Counting {
+    /// Of a shard of `rows` rows.
+    pub(super) fn of(rows: usize) -> Self {
+        Self { counts: vec![0; Ranks::buckets(rows)], tags: Vec::with_capacity(rows) }
+    }
+
+    /// Counts the next id; they come in ascending order. `None` when they do not spread like hashes.
+    pub(super) fn add(&mut self, id: &ChunkId) -> Option<()> {
+        let buckets = self.counts.len();
+        let count = self.counts.get_mut(bucket(id, buckets))?;
+        *count = count.checked_add(1)?;
+        self.tags.push(tag(id));
+        Some(())
+    }
+
+    /// All of them. `None` when there were not as many as was said.
+    pub(super) fn finish(self) -> Option<Ranks> {
+        Ranks::new(self.counts, self.tags)
+    }
+}
+
 /// The rows of one shard by their ids.
 #[derive(Debug)]
 pub(super) struct Ranks {
@@ -30,19 +57,6 @@ impl Ranks {
         rows.div_ceil(BUCKET_ROWS).max(1)
     }
 
-    /// From ids in ascending order. `None` when they do not spread like hashes.
-    pub(super) fn of<'a>(ids: impl ExactSizeIterator<Item = &'a ChunkId>) -> Option<Self> {
-        let buckets = Self::buckets(ids.len());
-        let mut counts = vec![0u8; buckets];
-        let mut tags = Vec::with_capacity(ids.len());
-        for id in ids {
-            let count = counts.get_mut(bucket(id, buckets))?;
-            *count = count.checked_add(1)?;
-            tags.push(tag(id));
-        }
-        Self::new(counts, tags)
-    }
-
     /// From what was kept. `None` when the two do not belong together.
     pub(super) fn new(counts: Vec<u8>, tags: Vec<u8>) -> Option<Self> {
         let mut sums = Vec::with_capacity(counts.len().div_ceil(SUM_BUCKETS));
@@ -52,6 +66,11 @@ impl Ranks {
             before = before.checked_add(total(some))?;
         }
         (size(before) == tags.len() && counts.len() == Self::buckets(tags.len())).then_some(Self { counts, sums, tags })
+    }
+
+    /// How many rows.
+    pub(super) fn len(&self) -> usize {
+        self.tags.len()
     }
 
     /// What is to be kept: the rows of each bucket, then the byte of each id.
@@ -115,10 +134,16 @@ mod tests {
         ids
     }
 
+    fn ranks_of(ids: &[ChunkId]) -> Option<Ranks> {
+        let mut counting = Counting::of(ids.len());
+        ids.iter().try_for_each(|id| counting.add(id))?;
+        counting.finish()
+    }
+
     #[test]
     fn every_id_is_found_in_its_row_and_few_others_seem_to_be_there() {
         let there = ids(0..100_000);
-        let ranks = Ranks::of(there.iter()).expect("hashes");
+        let ranks = ranks_of(&there).expect("hashes");
         for (row, id) in there.iter().enumerate() {
             assert!(ranks.rows(id).any(|found| size(found) == row));
         }
@@ -130,7 +155,7 @@ mod tests {
     #[test]
     fn what_was_kept_gives_the_same_rows() {
         let there = ids(0..1000);
-        let ranks = Ranks::of(there.iter()).expect("hashes");
+        let ranks = ranks_of(&there).expect("hashes");
         let [counts, tags] = ranks.kept().map(<[u8]>::to_vec);
         let again = Ranks::new(counts.clone(), tags.clone()).expect("the same");
         assert!(there.iter().all(|id| again.rows(id).eq(ranks.rows(id))));
@@ -141,8 +166,8 @@ mod tests {
     #[test]
     fn ids_that_do_not_spread_are_refused() {
         let same = vec![ChunkId::from_bytes([5; 32]); 256];
-        assert!(Ranks::of(same.iter()).is_none());
-        assert!(Ranks::of(same[..255].iter()).is_some());
+        assert!(ranks_of(&same).is_none());
+        assert!(ranks_of(&same[..255]).is_some());
     }
 
     proptest! {
@@ -150,7 +175,7 @@ mod tests {
         fn any_ids_have_their_rows(mut all in proptest::collection::vec(any::<[u8; 32]>(), 0..200)) {
             all.sort_unstable();
             let all: Vec<ChunkId> = all.into_iter().map(ChunkId::from_bytes).collect();
-            let ranks = Ranks::of(all.iter()).expect("fewer than a bucket can count");
+            let ranks = ranks_of(&all).expect("fewer than a bucket can count");
             for (row, id) in all.iter().enumerate() {
                 prop_assert!(ranks.rows(id).any(|found| size(found) == row));
             }

@@ -6,8 +6,8 @@
 //! The ranks tell the row of an id, the row its page; so a look-up reads one page, and mostly none where the id is not
 //! there. What is read is believed only under the repository's key, as this part of this shard.
 
+use super::contents::Contents;
 use super::draft::Covered;
-use super::draft::Draft;
 use super::file::MAC_BYTES;
 use super::file::PAGE_BYTES;
 use super::file::Page;
@@ -18,7 +18,10 @@ use super::head::Front;
 use super::head::PAGE_ROWS;
 use super::head::PAGES_AT;
 use super::head::Resident;
+use super::ranks::Counting;
 use super::ranks::Ranks;
+use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index;
 use crate::format::index::ChunkRecord;
@@ -68,6 +71,15 @@ impl PackShelf {
 
     /// The chunks of a pack, and the pack.
     pub(crate) fn pack(&self, number: u32) -> Result<(u32, PackInfo)> {
+        let bytes = self.encoded(number)?;
+        let mut reader = Reader::new(&bytes);
+        let chunks = reader.u32().map_err(|cause| self.file.broken(cause))?;
+        let pack = reader.whole(pack_decode).map_err(|cause| self.file.broken(cause))?;
+        Ok((chunks, pack))
+    }
+
+    /// The same as it is stored.
+    pub(super) fn encoded(&self, number: u32) -> Result<Vec<u8>> {
         let broken = || self.file.broken("a pack is not where it should be");
         let start = match number.checked_sub(1) {
             None => 0,
@@ -75,40 +87,47 @@ impl PackShelf {
         };
         let end = *self.ends.get(size(number)).ok_or_else(broken)?;
         let length = end.checked_sub(start).filter(|length| size(*length) > MAC_BYTES).ok_or_else(broken)?;
-        let bytes = self.file.read(Part::Pack(number), self.packs_at.saturating_add(start.into()), size(length))?;
-        let mut reader = Reader::new(&bytes);
-        let chunks = reader.u32().map_err(|cause| self.file.broken(cause))?;
-        let pack = reader.whole(pack_decode).map_err(|cause| self.file.broken(cause))?;
-        Ok((chunks, pack))
+        self.file.read(Part::Pack(number), self.packs_at.saturating_add(start.into()), size(length))
     }
+}
+
+/// A pack of so many chunks as a shard stores it.
+pub(super) fn encoded(chunks: u32, pack: &PackInfo) -> Result<Vec<u8>> {
+    let encoded =
+        index::pack_encode(pack).map_err(|cause| Error::new(Kind::Bug, "a pack cannot be kept").because(cause))?;
+    Ok([chunks.to_le_bytes().as_slice(), &encoded].concat())
 }
 
 impl Shard {
     /// Writes a shard into an empty file. `None` when its ids do not spread like hashes.
-    pub(super) fn write(draft: &Draft, file: ShardFile) -> io::Result<Option<Self>> {
-        let Draft { covered, packs, .. } = draft;
-        let mut rows = draft.rows();
-        let count = rows.len();
-        let Some(ranks) = Ranks::of(draft.rows().map(|row| &row.id)) else { return Ok(None) };
+    pub(super) fn write(contents: &impl Contents, file: ShardFile) -> io::Result<Option<Self>> {
+        let count = contents.count();
+        let mut ranks = Counting::of(count);
         let mut out = BufWriter::with_capacity(WRITE_BYTES, &file.file);
         let mut at = PAGES_AT;
         out.write_all(&[0; PAGE_BYTES])?;
+        let mut rows = contents.rows().map_err(io::Error::other)?;
         for number in 0..length_u32(count.div_ceil(PAGE_ROWS)) {
             let mut page = Vec::with_capacity(PAGE_BYTES);
-            rows.by_ref().take(PAGE_ROWS).for_each(|row| page.extend_from_slice(&index::record_encode(row)));
+            for row in rows.by_ref().take(PAGE_ROWS) {
+                let row = row.map_err(io::Error::other)?;
+                let Some(()) = ranks.add(&row.id) else { return Ok(None) };
+                page.extend_from_slice(&index::record_encode(&row));
+            }
             page.resize(PAGE_BYTES - MAC_BYTES, 0);
             at += put(&mut out, &file, Part::Page(number), page)?;
         }
+        let ranks = ranks.finish().filter(|ranks| ranks.len() == count && rows.next().is_none());
+        let ranks = ranks.ok_or_else(|| io::Error::other("there are not as many rows as were counted"))?;
         let packs_at = at;
-        let (mut pack_ids, mut pack_ends) = (Vec::with_capacity(packs.len()), Vec::with_capacity(packs.len()));
-        for (number, (chunks, pack)) in (0u32..).zip(packs) {
-            let encoded = index::pack_encode(pack).map_err(io::Error::other)?;
-            let bytes = [chunks.to_le_bytes().as_slice(), &encoded].concat();
-            at += put(&mut out, &file, Part::Pack(number), bytes)?;
-            pack_ids.push(pack.id);
+        let (mut pack_ids, mut pack_ends) = (Vec::new(), Vec::new());
+        for (number, pack) in (0u32..).zip(contents.packs()) {
+            let (id, encoded) = pack.map_err(io::Error::other)?;
+            at += put(&mut out, &file, Part::Pack(number), encoded)?;
+            pack_ids.push(id);
             pack_ends.push(u32::try_from(at - packs_at).map_err(io::Error::other)?);
         }
-        let resident = Resident { covered: covered.clone(), pack_ids, pack_ends, ranks };
+        let resident = Resident { covered: contents.covered().to_vec(), pack_ids, pack_ends, ranks };
         let resident_at = at;
         let resident_bytes = put(&mut out, &file, Part::Resident, resident.encode())?;
         out.flush()?;
@@ -130,7 +149,7 @@ impl Shard {
             return Err(file.broken("it is another file's content"));
         }
         let resident = file.read(Part::Resident, front.resident_at, length)?;
-        let resident = Resident::decode(&resident, front.rows).map_err(|cause| file.broken(cause))?;
+        let resident = Resident::decode(resident, front.rows).map_err(|cause| file.broken(cause))?;
         Ok(Self::new(Arc::new(file), &front, resident))
     }
 
@@ -148,6 +167,11 @@ impl Shard {
     /// Where its file stands, if it has a name.
     pub(super) fn path(&self) -> Option<&Path> {
         self.file.path.as_deref()
+    }
+
+    /// Whether the next run finds it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.path().is_some()
     }
 
     /// Its packs.
@@ -189,9 +213,10 @@ impl Shard {
         Ok(any)
     }
 
-    /// Its rows, to be read one after another.
-    pub(crate) fn read_rows(&self) -> Rows<'_> {
-        Rows::new(self)
+    /// Its rows with their numbers, one after another.
+    pub(crate) fn each_row(&self) -> impl Iterator<Item = Result<(u32, ChunkRecord)>> {
+        let mut rows = Rows::new(self);
+        (0..self.rows).map(move |row| Ok((row, rows.get(row)?)))
     }
 
     /// Bytes in memory.
@@ -202,7 +227,7 @@ impl Shard {
 }
 
 /// Reads rows; the page read last is kept.
-pub(crate) struct Rows<'a> {
+struct Rows<'a> {
     shard: &'a Shard,
     page: Option<(u32, Box<Page>)>,
 }
@@ -213,7 +238,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The row of this number.
-    pub(crate) fn get(&mut self, row: u32) -> Result<ChunkRecord> {
+    fn get(&mut self, row: u32) -> Result<ChunkRecord> {
         let shard = self.shard;
         let number = length_u32(size(row) / PAGE_ROWS);
         let page = match self.page.take() {

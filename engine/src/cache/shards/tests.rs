@@ -1,13 +1,16 @@
 //! Shards on the disk: altered, cut, swapped, from elsewhere, without a place; nothing of that is ever believed.
 
 use super::Draft;
+use super::Joined;
 use super::ReadObject;
 use super::Shard;
 use super::ShardFolder;
+use super::contents::Contents;
 use crate::crypto::name::NameKey;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::format::index::ChunkRecord;
+use crate::format::index::IndexRecords;
 use crate::format::vectors::records_with;
 use crate::id::ChunkId;
 use crate::id::IndexId;
@@ -48,8 +51,8 @@ fn folder(cache: &Path) -> ShardFolder {
     folder_of(cache, 1, 1)
 }
 
-fn make(folder: &ShardFolder, draft: &Draft) -> Shard {
-    folder.make(draft, true, &SystemRng).expect("written").expect("hashes")
+fn make(folder: &ShardFolder, contents: &impl Contents) -> Shard {
+    folder.make(contents, true, &SystemRng).expect("written").expect("hashes")
 }
 
 fn files(cache: &Path) -> Vec<PathBuf> {
@@ -275,5 +278,78 @@ fn objects_for_which_there_is_no_shard_come_back_as_they_were() {
     assert_eq!(told(&back).len(), 3);
     for (back, given) in told(&back).iter().zip(told(&given)) {
         assert_eq!(*back, given);
+    }
+}
+
+/// Objects that share chunks and packs, some with no chunk at all.
+fn overlapping() -> Vec<ReadObject> {
+    let mut objects: Vec<ReadObject> =
+        (0..6).map(|name| object(name, u64::from(name) * 30..u64::from(name) * 30 + 100)).collect();
+    objects.push(ReadObject { id: IndexId::from_bytes([9; 32]), ..objects[2].clone() });
+    let records = IndexRecords { supersedes: vec![], packs: vec![], chunks: vec![] };
+    objects.push(ReadObject { id: IndexId::from_bytes([7; 32]), length: 7, records });
+    objects
+}
+
+#[test]
+fn shards_put_together_are_what_their_objects_would_have_made_at_once() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let folder = folder(cache.path());
+    for cut in 1..7 {
+        let objects = overlapping();
+        let (one, other) = objects.split_at(cut);
+        let parts = [one, other].map(|objects| make(&folder, &Draft::of_objects(objects.to_vec())));
+        let joined = make(&folder, &Joined::of(&parts, |_| true));
+        let bytes = std::fs::read(joined.path().expect("kept")).expect("read");
+        let at_once = make(&folder, &Draft::of_objects(objects));
+        assert_eq!(std::fs::read(at_once.path().expect("kept")).expect("read"), bytes, "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_shard_is_what_the_other_objects_would_have_made() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let folder = folder(cache.path());
+    for left_out in 0u32..1 << 8 {
+        let objects = overlapping();
+        let all = make(&folder, &Draft::of_objects(objects.clone()));
+        let stays =
+            |id: IndexId| objects.iter().position(|object| object.id == id).is_some_and(|at| left_out >> at & 1 == 0);
+        let left = make(&folder, &Joined::of([&all], |object| stays(object.id)));
+        let bytes = std::fs::read(left.path().expect("kept")).expect("read");
+        let others = objects.iter().filter(|object| stays(object.id)).cloned().collect();
+        let others = make(&folder, &Draft::of_objects(others));
+        assert_eq!(std::fs::read(others.path().expect("kept")).expect("read"), bytes, "without {left_out:08b}");
+    }
+}
+
+#[test]
+fn shards_of_ids_alone_are_put_together_too() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let folder = folder(cache.path());
+    let of = |range: std::ops::Range<u64>| {
+        let draft = Draft::of_ids(range.map(|number| (id(number), 10)));
+        folder.make(&draft, false, &SystemRng).expect("written").expect("hashes")
+    };
+    let joined = folder.make(&Joined::of(&[of(0..100), of(100..250)], |_| true), false, &SystemRng);
+    let joined = joined.expect("written").expect("hashes");
+    assert_eq!(joined.rows(), 250);
+    assert!((0..250).all(|number| joined.has(&id(number)).expect("read")));
+    assert!((250..400).all(|number| !joined.has(&id(number)).expect("read")));
+}
+
+#[test]
+fn a_shard_is_not_made_of_one_that_is_damaged() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let folder = folder(cache.path());
+    for at in [4096 + 10, 4096 + 4096 + 3000] {
+        let parts = [make(&folder, &draft(1, 0)), make(&folder, &draft(5, 1000))];
+        let path = parts[0].path().expect("kept");
+        let mut hurt = std::fs::read(path).expect("read");
+        hurt[at] ^= 1;
+        std::fs::write(path, hurt).expect("written");
+        assert!(folder.make(&Joined::of(&parts, |_| true), true, &SystemRng).is_err(), "byte {at}");
+        assert!(!path.exists(), "it is of no use");
+        assert_eq!(files(cache.path()).len(), 1, "the other one is as it was, and nothing unfinished is left");
     }
 }
