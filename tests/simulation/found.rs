@@ -79,3 +79,10 @@ fn a_writer_that_others_are_faster_than_has_found_no_damage() {
     let world = Options { writers: 8, pruners: 2, readers: 1, keepers: 2, files: 20, cares: 3, copies: 3, ..BUSY };
     is_sound(20_779_017_460, Options { pace: 30 * SECOND, pauses: 300, ..world });
 }
+
+/// A writer slept behind the put of its snapshot, which was forgotten and pruned meanwhile. It took its data for lost.
+#[test]
+fn a_snapshot_forgotten_before_its_writer_looked_again_was_not_too_late() {
+    let world = Options { writers: 8, pruners: 2, runs: 1, files: 10, chunk: 1024, cares: 6, copies: 3, ..BUSY };
+    is_sound(20_779_027_877, Options { interval: DAY, sticky: 90, pauses: 100, ..world });
+}

@@ -1,5 +1,6 @@
 //! A commit that came late: what is to be said when data of a snapshot that is visible has been deleted.
 
+use crate::backend::Name;
 use crate::catalog::ChunkWalk;
 use crate::catalog::PageSource;
 use crate::catalog::Walk;
@@ -19,14 +20,19 @@ use std::sync::Arc;
 /// Paths that are named; all are counted.
 const NAMED: usize = 20;
 
-/// The error that names what of the snapshot was lost with these chunks and pages.
+/// The error that names what of the snapshot was lost with these chunks and pages; or that says it is gone itself: then
+/// nothing has kept its data, and nobody misses it.
 pub(super) async fn loss(store: &Arc<Store>, snapshot: &Snapshot, lost: &HashSet<ChunkId>) -> Error {
+    if matches!(store.backend().stat(&Name::Snapshot(snapshot.id)).await, Ok(None)) {
+        return Error::new(Kind::NotFound, format!("snapshot {} is not there any more", snapshot.id))
+            .because("it was stored, and somebody has forgotten it since; back up again");
+    }
     let Affected { paths, count, rest } = affected(store, snapshot, lost).await;
+    let names = if paths.is_empty() { String::new() } else { format!(": {}", paths.join(", ")) };
     let more = if count > paths.len() { format!(" and {} more", count - paths.len()) } else { String::new() };
     let rest = if rest { "; the rest of its catalog cannot be read" } else { "" };
     Error::new(Kind::Damaged, format!("snapshot {} was stored too late and lacks data", snapshot.id)).because(format!(
-        "a prune removed data of {count} entries before the snapshot became visible: {}{more}{rest}; back up again",
-        paths.join(", ")
+        "a prune removed data of {count} entries before the snapshot became visible{names}{more}{rest}; back up again"
     ))
 }
 
