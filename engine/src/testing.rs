@@ -38,7 +38,7 @@ pub async fn create(
     Repository::create_sized(backend, key, options, rng, clock, private).await
 }
 
-/// What index objects name goes to local files from so many chunks on.
+/// What index objects name goes to local files from so many chunks on, and of two of those one is made where it can be.
 pub fn shard_from(repository: &Repository, chunks: usize) {
-    repository.store().set_local(|local| local.shard_chunks = chunks);
+    repository.store().set_local(|local| (local.shard_chunks, local.shards_few) = (chunks, 1));
 }

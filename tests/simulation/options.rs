@@ -98,7 +98,7 @@ impl Options {
             runs: one_of(&[1, 2, 2, 3]),
             files: one_of(&[6, 10, 20]),
             chunk: one_of(&[0, 512, 512, 1024]),
-            shard: one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 100]),
+            shard: one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 6]),
             cares: one_of(&[0, 3, 6]),
             copies: one_of(&[0, 0, 3, 6]),
             pace: one_of(&[100, 2 * SECOND, 30 * SECOND]),

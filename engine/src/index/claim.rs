@@ -218,7 +218,7 @@ impl Claims {
     /// Makes one of several shards where they are many; others go on asking them meanwhile.
     fn join_aside(&self, place: &Aside) {
         let mut all = self.aside.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let many = crowded(&mut all);
+        let many = crowded(&mut all, place.store.local().shards_few);
         if many.is_empty() {
             return;
         }

@@ -41,6 +41,8 @@ pub(crate) struct Gatherer {
     most: usize,
     /// Chunks of an object that gets a shard of its own, and of the least shard.
     alone: usize,
+    /// Shards that are never put together.
+    few: usize,
     shards: Vec<Shard>,
     loose: Vec<ReadObject>,
     loose_chunks: usize,
@@ -86,13 +88,14 @@ impl Gatherer {
     }
 
     fn new(store: &Arc<Store>, keep: bool) -> Self {
-        let LocalFiles { shard_chunks, shard_alone_chunks, .. } = store.local();
+        let LocalFiles { shard_chunks, shard_alone_chunks, shards_few, .. } = store.local();
         Self {
             store: Arc::clone(store),
             folder: folder(store),
             keep,
             most: shard_chunks,
             alone: shard_alone_chunks.min(shard_chunks),
+            few: shards_few,
             shards: Vec::new(),
             loose: Vec::new(),
             loose_chunks: 0,
@@ -200,7 +203,7 @@ impl Gatherer {
     /// Makes one of several shards where they are many. Where that is not possible they stay as they are.
     fn join(&mut self) {
         let mut shards = std::mem::take(&mut self.shards);
-        let many = crowded(&mut shards);
+        let many = crowded(&mut shards, self.few);
         self.shards = shards;
         match self.rewritten(&many, |_| true) {
             Some(joined) => self.shards.push(joined),

@@ -2,6 +2,7 @@
 
 use crate::limits::SHARD_ALONE_CHUNKS;
 use crate::limits::SHARD_CHUNKS;
+use crate::limits::SHARDS_FEW;
 use std::path::PathBuf;
 
 /// Folders on this machine.
@@ -15,12 +16,19 @@ pub(crate) struct LocalFiles {
     pub(crate) shard_chunks: usize,
     /// Chunks of an index object from which on its file covers no other.
     pub(crate) shard_alone_chunks: usize,
+    /// Such files that are never put together.
+    pub(crate) shards_few: usize,
 }
 
 impl Default for LocalFiles {
     fn default() -> Self {
-        let (shard_chunks, shard_alone_chunks) = (SHARD_CHUNKS, SHARD_ALONE_CHUNKS);
-        let default = Self { cache: None, temporary: None, shard_chunks, shard_alone_chunks };
+        let default = Self {
+            cache: None,
+            temporary: None,
+            shard_chunks: SHARD_CHUNKS,
+            shard_alone_chunks: SHARD_ALONE_CHUNKS,
+            shards_few: SHARDS_FEW,
+        };
         #[cfg(test)]
         let default =
             Self { temporary: Some(std::env::temp_dir()), shard_chunks: 12, shard_alone_chunks: 4, ..default };

@@ -12,31 +12,32 @@ use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
 use crate::id::PackId;
-use crate::limits::SHARDS_FEW;
 use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// Takes those out of `shards` that are to be one, if any; the others are ordered by their size.
-pub(crate) fn crowded<S: Borrow<Shard>>(shards: &mut Vec<S>) -> Vec<S> {
+/// Takes those out of `shards` that are to be one, if any; the others are ordered by their size. As many as are `few` stay
+/// as they are.
+pub(crate) fn crowded<S: Borrow<Shard>>(shards: &mut Vec<S>, few: usize) -> Vec<S> {
     shards.sort_by_key(|shard| Reverse(shard.borrow().rows()));
     let rows: Vec<u32> = shards.iter().map(|shard| shard.borrow().rows()).collect();
-    shards.split_off(few(&rows))
+    let large = if rows.len() > few { large(&rows) } else { rows.len() };
+    shards.split_off(large)
 }
 
 /// How many of the largest shards stay as they are: none that has fewer rows than all smaller ones together.
-fn few(rows: &[u32]) -> usize {
-    let mut few = rows.len();
+fn large(rows: &[u32]) -> usize {
+    let mut large = rows.len();
     let mut smaller = 0u64;
     for (at, rows) in rows.iter().enumerate().rev() {
         let all = smaller + u64::from(*rows);
         // Rows are counted in 32 bits.
         if u64::from(*rows) < smaller && all <= u64::from(u32::MAX) {
-            few = at;
+            large = at;
         }
         smaller = all;
     }
-    if rows.len() > SHARDS_FEW { few } else { rows.len() }
+    large
 }
 
 /// Shards on their way into one.
@@ -140,21 +141,21 @@ mod tests {
 
     #[test]
     fn shards_that_are_left_at_least_double_from_one_to_the_next() {
-        assert_eq!(few(&[5; SHARDS_FEW]), SHARDS_FEW, "few are left alone");
-        assert_eq!(few(&[5; SHARDS_FEW + 1]), 0);
-        assert_eq!(few(&[512, 256, 128, 64, 32, 16, 8, 4, 2, 1]), 10);
-        assert_eq!(few(&[512, 256, 128, 64, 5, 5, 5, 5, 5, 5]), 4);
+        assert_eq!(large(&[5, 5]), 2);
+        assert_eq!(large(&[5, 5, 5]), 0);
+        assert_eq!(large(&[512, 256, 128, 64, 32, 16, 8, 4, 2, 1]), 10);
+        assert_eq!(large(&[512, 256, 128, 64, 5, 5, 5, 5, 5, 5]), 4);
         let mut kept: Vec<u32> = Vec::new();
         let mut written = 0u64;
         for _ in 0..1000 {
             kept.push(100);
             kept.sort_by_key(|rows| Reverse(*rows));
-            let one = kept.split_off(few(&kept));
+            let one = kept.split_off(large(&kept));
             if !one.is_empty() {
                 kept.push(one.iter().sum());
                 written += u64::from(one.iter().sum::<u32>());
             }
-            assert!(kept.len() <= SHARDS_FEW + 10, "{kept:?}");
+            assert!(kept.len() <= 12, "{kept:?}");
         }
         assert_eq!(kept.iter().sum::<u32>(), 100_000);
         assert!(written <= 100_000 * 10, "a row is written {} times", written / 100_000);
@@ -163,8 +164,7 @@ mod tests {
     #[test]
     fn no_shard_gets_more_rows_than_can_be_counted() {
         let half = u32::MAX / 2;
-        assert_eq!(few(&[half; SHARDS_FEW + 1]), SHARDS_FEW + 1);
-        let small = [vec![half; SHARDS_FEW], vec![9; 3]].concat();
-        assert_eq!(few(&small), SHARDS_FEW);
+        assert_eq!(large(&[half; 4]), 4);
+        assert_eq!(large(&[half, half, half, 9, 9, 9]), 3);
     }
 }
