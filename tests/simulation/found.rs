@@ -31,6 +31,8 @@ const BUSY: Options = Options {
     stale: 0,
     steady: true,
     skew: 0,
+    behind: 0,
+    right_from: 0,
     broken: None,
 };
 

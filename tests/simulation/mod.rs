@@ -7,7 +7,8 @@
 //! lets it go on (`desk`, `world`), so all interleavings are at operations; only what a running backup reads of its
 //! parent is answered at once. Time is virtual (`time`): an operation takes a moment, an actor may sleep for weeks
 //! before one or before it hears of its outcome, clocks are off by years, and a suspended machine may not notice that
-//! it slept. The store (`shelf`, `answers`) shows itself as it was up to six hours ago where it says that its listings
+//! it slept. The store's own clock may be behind until somebody sets it right, by hours or by twelve days. The store
+//! (`shelf`, `answers`) shows itself as it was up to six hours ago where it says that its listings
 //! may be stale, fails before or after doing what it was asked for, or does it later, is full, and loses or tears what
 //! no barrier made durable when its machine goes down. As on a local disk a name is safe, and a deletion, when its
 //! folder was synced by whomever since: a call does that before it returns, and somebody who relies on what others did

@@ -80,6 +80,10 @@ pub struct Options {
     pub steady: bool,
     /// Clocks are off by so many milliseconds at most.
     pub skew: u64,
+    /// Milliseconds that the store's own clock is behind at first; somebody sets it right once.
+    pub behind: u64,
+    /// When that is, in milliseconds from the beginning.
+    pub right_from: u64,
     pub broken: Option<Broken>,
 }
 
@@ -90,7 +94,7 @@ impl Options {
             let at = usize::try_from(dice.below(choices.len() as u64)).expect("a small number");
             choices[at]
         };
-        Self {
+        let options = Self {
             writers: one_of(&[2, 2, 2, 3, 3, 4, 5, 8]),
             pruners: one_of(&[0, 1, 1, 1, 2, 2, 2, 3]),
             readers: one_of(&[0, 0, 1, 2]),
@@ -113,8 +117,12 @@ impl Options {
             stale: one_of(&[0, 0, 6 * HOUR]),
             steady: one_of(&[0, 1]) == 1,
             skew: one_of(&[0, HOUR, 3650 * DAY]),
+            behind: one_of(&[0, 0, 0, 0, 0, HOUR, DAY, 12 * DAY]),
+            right_from: one_of(&[HOUR, 6 * HOUR, DAY, 5 * DAY]),
             broken: None,
-        }
+        };
+        // A store of many machines has its time from many clocks.
+        if options.stale > 0 { Self { behind: 0, ..options } } else { options }
     }
 
     /// Whether nothing ever goes wrong but pauses and clocks: then only other actors can be in somebody's way.

@@ -76,8 +76,18 @@ impl Sight {
     pub const ALL: Self = Self { by: NOBODY, at: u64::MAX };
 }
 
+/// The store's clock.
+#[derive(Clone, Copy, Default)]
+pub struct StoreClock {
+    /// Milliseconds that it is behind at first.
+    pub behind: u64,
+    /// When it is set right.
+    pub right_from: u64,
+}
+
 #[derive(Default)]
 struct Inner {
+    clock: StoreClock,
     objects: BTreeMap<Name, Object>,
     /// Deleted, and their folders were not synced since.
     removed: BTreeMap<Name, Object>,
@@ -90,10 +100,6 @@ struct Inner {
 /// The store; clones are handles on the same objects.
 #[derive(Clone, Default)]
 pub struct Shelf(Arc<Mutex<Inner>>);
-
-fn listed(name: Name, length: usize, born: u64) -> Listed {
-    Listed { name, length: length as u64, modified: Some(date(born)) }
-}
 
 impl Object {
     fn is_seen(&self, sight: Sight) -> bool {
@@ -109,8 +115,9 @@ impl Ghost {
 
 impl Shelf {
     /// A store that holds these for long, and for good.
-    pub fn new(contents: &[(Name, Bytes)]) -> Self {
+    pub fn new(contents: &[(Name, Bytes)], clock: StoreClock) -> Self {
         let shelf = Self::default();
+        shelf.lock().clock = clock;
         for (name, bytes) in contents {
             let object = Object { bytes: bytes.clone(), born: 0, by: NOBODY, is_durable: true };
             shelf.lock().objects.insert(*name, object);
@@ -228,8 +235,8 @@ impl Shelf {
         let there = inner.objects.get(name).filter(|object| object.is_seen(sight));
         let gone = || inner.ghosts.iter().find(|ghost| ghost.name == *name && ghost.is_seen(sight));
         match there {
-            Some(object) => Some(listed(*name, object.bytes.len(), object.born)),
-            None => gone().map(|ghost| listed(*name, ghost.length as usize, ghost.born)),
+            Some(object) => Some(inner.listed(*name, object.bytes.len(), object.born)),
+            None => gone().map(|ghost| inner.listed(*name, ghost.length as usize, ghost.born)),
         }
     }
 
@@ -237,8 +244,9 @@ impl Shelf {
         let inner = self.lock();
         let there = inner.objects.iter().filter(|(name, object)| name.area() == Some(area) && object.is_seen(sight));
         let gone = inner.ghosts.iter().filter(|ghost| ghost.name.area() == Some(area) && ghost.is_seen(sight));
-        let mut all: Vec<Listed> = there.map(|(name, object)| listed(*name, object.bytes.len(), object.born)).collect();
-        all.extend(gone.map(|ghost| listed(ghost.name, ghost.length as usize, ghost.born)));
+        let mut all: Vec<Listed> =
+            there.map(|(name, object)| inner.listed(*name, object.bytes.len(), object.born)).collect();
+        all.extend(gone.map(|ghost| inner.listed(ghost.name, ghost.length as usize, ghost.born)));
         all.sort();
         all
     }
@@ -277,6 +285,12 @@ impl Shelf {
 }
 
 impl Inner {
+    /// An object with the date that it got.
+    fn listed(&self, name: Name, length: usize, born: u64) -> Listed {
+        let off = if born < self.clock.right_from { self.clock.behind } else { 0 };
+        Listed { name, length: length as u64, modified: Some(date(born, off)) }
+    }
+
     /// Syncs the folders that the process of an actor has to.
     fn sync(&mut self, by: usize) {
         let folders = self.unsynced.remove(&by).unwrap_or_default();

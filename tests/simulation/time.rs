@@ -38,9 +38,10 @@ impl Time {
     }
 }
 
-/// A moment of the world as a store dates it.
-pub fn date(moment: u64) -> Timestamp {
-    timestamp(i64::try_from(moment).expect("no world lasts that long"))
+/// A moment of the world as a store dates it whose clock is behind by so many milliseconds.
+pub fn date(moment: u64, behind: u64) -> Timestamp {
+    let signed = |time| i64::try_from(time).expect("no world lasts that long");
+    timestamp(signed(moment) - signed(behind))
 }
 
 fn timestamp(milliseconds: i64) -> Timestamp {
@@ -52,7 +53,7 @@ fn timestamp(milliseconds: i64) -> Timestamp {
 
 impl Clock for Time {
     fn now(&self) -> Timestamp {
-        date(Self::now(self))
+        date(Self::now(self), 0)
     }
 }
 

@@ -14,6 +14,7 @@ use super::options::dice;
 use super::oracle::Oracle;
 use super::rewrites::Rewrites;
 use super::shelf::Shelf;
+use super::shelf::StoreClock;
 use super::tally::Deeds;
 use super::tally::Tally;
 use super::time::DAY;
@@ -82,7 +83,8 @@ pub struct World {
 
 impl World {
     pub async fn new(seed: u64, options: Options, contents: &[(Name, Bytes)], aloud: bool) -> Self {
-        let (time, step, shelf) = (Time::default(), Time::default(), Shelf::new(contents));
+        let clock = StoreClock { behind: options.behind, right_from: options.right_from };
+        let (time, step, shelf) = (Time::default(), Time::default(), Shelf::new(contents, clock));
         let truth = Truth { shelf: shelf.clone(), time: time.clone(), lists_at_once: options.stale == 0 };
         let rewrites = Rewrites::default();
         let oracle = Oracle::new(truth, rewrites.clone()).await;
@@ -321,13 +323,14 @@ impl World {
             6 => 16 * DAY,
             _ => 30 * DAY,
         };
-        let length = 1 + self.dice.below(longest);
+        // By the store's time nobody sleeps for longer than tombs stay.
+        let length = 1 + self.dice.below(longest.min(30 * DAY - self.options.behind));
         let (is_unnoticed, is_set) = (self.dice.below(4) == 0, self.dice.below(8) == 0);
         let skew = self.skew();
         let until = self.time.now() + length;
         let sleeper = &mut self.actors[actor];
         sleeper.asleep_until = until;
-        sleeper.overslept |= length > 12 * DAY;
+        sleeper.overslept |= length + self.options.behind > 12 * DAY;
         if is_unnoticed {
             sleeper.seat.hands.overlook(length);
         }
