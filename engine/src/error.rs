@@ -92,6 +92,12 @@ impl Error {
         matches!(self.kind, Kind::Damaged | Kind::NotFound | Kind::Unsupported)
     }
 
+    /// Whether something was not there, whatever that means to whoever asked for it.
+    pub(crate) fn is_of_missing(&self) -> bool {
+        let cause = || self.cause.as_ref().and_then(|cause| cause.downcast_ref::<Self>());
+        self.kind == Kind::NotFound || cause().is_some_and(Self::is_of_missing)
+    }
+
     /// The error and its reasons.
     pub(crate) fn in_one_line(&self) -> String {
         let mut text = self.to_string();

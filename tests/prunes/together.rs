@@ -75,10 +75,12 @@ async fn a_second_prune_may_come_between_any_two_operations_of_the_first() {
         let other = memory.clone();
         let between = Between::new(&memory, at, async move {
             let repository = Scene::new(41).open(shared(other)).await.expect("opened");
-            prune(&repository).await.expect("the second one works");
+            let report = prune(&repository).await.expect("the second one works");
+            assert_eq!(report.packs_damaged, 0);
         });
         let repository = Scene::new(42).open(shared(between.clone())).await.expect("opened");
-        in_time(prune(&repository)).await.unwrap_or_else(|error| panic!("{at}: {}", told(&error)));
+        let report = in_time(prune(&repository)).await.unwrap_or_else(|error| panic!("{at}: {}", told(&error)));
+        assert_eq!(report.packs_damaged, 0, "{at}: what the second one has deleted is not damaged");
         let done = !between.happened();
         sound(&memory, &trees, &format!("second prune before operation {at}")).await;
         if done {

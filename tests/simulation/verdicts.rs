@@ -22,7 +22,9 @@ impl World {
                 self.tally.count("packs deleted", report.packs_deleted);
                 self.tally.count("segments copied sealed", report.segments_copied);
                 self.tally.count("segments formed anew", report.segments_formed);
-                Ok(())
+                // Only outages tear packs.
+                let may_be = report.packs_damaged == 0 || self.options.outages > 0;
+                if may_be { Ok(()) } else { Err(format!("a prune called packs damaged: {report:?}")) }
             }
             Outcome::Done => Ok(()),
             Outcome::Repaired(id, said) => {

@@ -49,7 +49,7 @@ impl ChunkReader {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => {
                     if error.is_local() {
-                        self.distrust(place.pack);
+                        self.distrust(place.pack, &error);
                     }
                     last = Some(error);
                 }
@@ -65,11 +65,11 @@ impl ChunkReader {
     }
 
     /// Nothing that this run commits may rely on the pack any more.
-    fn distrust(&self, pack: u32) {
+    fn distrust(&self, pack: u32, why: &Error) {
         if let Some((index, number)) = self.index.with_pack(pack)
             && let Some(id) = index.pack_id(number)
         {
-            index.distrust().add(id);
+            index.distrust().add(id, why);
         }
     }
 

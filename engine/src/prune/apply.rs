@@ -163,7 +163,7 @@ impl Run {
         self.report.tombs_removed = sweep::tombs(&self.view).await?;
         self.report.pending_removed = sweep::pending(&self.view, &self.roots, grace).await?;
         self.count_what_is_left()?;
-        self.report.packs_damaged = count_of(self.view.index.distrust().count());
+        self.report.packs_damaged = count_of(self.view.index.distrust().damaged());
         if self.options.reencrypt {
             let packs = earlier::packs(&self.view).await?;
             self.report.sealed_before = Some(earlier::count(&self.view, &packs, &HashSet::new()).await?);

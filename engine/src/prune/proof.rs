@@ -52,7 +52,7 @@ impl Proof {
             match reader.open_segment(&place).await {
                 Ok(()) => drop(self.read.insert((place.pack, place.segment))),
                 Err(error) if error.is_local() => {
-                    view.index.distrust().add(info.id);
+                    view.index.distrust().add(info.id, &error);
                     is_complete = false;
                 }
                 Err(error) => return Err(error),

@@ -72,8 +72,10 @@ impl Scanner {
         let pack = view.index.pack(number)?.ok_or_else(|| Error::new(Kind::Bug, "a victim is not in the index"))?;
         let id = pack.id;
         let scanned = self.read_whole(view, pack, (number, needed)).await;
-        if scanned.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) {
-            view.index.distrust().add(id);
+        if let Err(error) = &scanned
+            && error.kind() == Kind::Damaged
+        {
+            view.index.distrust().add(id, error);
         }
         scanned
     }
