@@ -1,7 +1,7 @@
 //! A large index outside of memory: shards, files of sorted records, authenticated and disposable.
 //!
-//! A shard is made from some index objects, or from the ids that a backup has taken on; many become one. Kept ones are found again by
-//! the next run, which reads only what it needs in memory of them.
+//! A shard is made from some index objects, or from the ids that a backup has taken on; many become one. Kept ones are
+//! found again by the next run, which reads only what it needs in memory of them.
 
 mod contents;
 mod draft;
