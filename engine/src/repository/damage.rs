@@ -24,6 +24,14 @@ pub(super) fn key() -> Key {
     Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")))
 }
 
+/// A repository with nothing in it.
+pub(super) async fn made() -> (MemoryBackend, Repository) {
+    let memory = MemoryBackend::new();
+    let options = CreateOptions { recovery: false, ..CreateOptions::default() };
+    let created = Repository::create(Arc::new(memory.clone()), key(), options).await.expect("a repository");
+    (memory, created.repository)
+}
+
 /// A repository with one snapshot of one file.
 async fn small(cipher: Cipher) -> MemoryBackend {
     let backend = Arc::new(MemoryBackend::new());

@@ -159,14 +159,20 @@ async fn a_backup_that_is_to_be_skipped_heals_its_parent_first() {
     assert_eq!(count, LARGE.count);
 }
 
+/// What a backup has stored again because the pack it was in is damaged, and the report of that backup.
+async fn healed(seed: u64) -> (MemoryBackend, Repository, BackupReport) {
+    let (backend, repository) = made_with(seed, SMALL).await;
+    flip(&backend, &repository, 0, 1).await;
+    let healed = back_up(&repository, SMALL).await.expect("a backup");
+    (backend, repository, healed)
+}
+
 #[tokio::test]
 async fn a_prune_keeps_the_copy_that_can_be_read() {
     let mut found = 0;
     // Which of the two packs has the lower number is chance.
     for seed in 0..8 {
-        let (backend, repository) = made_with(seed, SMALL).await;
-        flip(&backend, &repository, 0, 1).await;
-        let healed = back_up(&repository, SMALL).await.expect("a backup");
+        let (backend, _, healed) = healed(seed).await;
         // Opened anew: nobody remembers what was found damaged.
         let key = Key::KeyFile(Secret::new(super::generate_key_file(&SeededRng::new(1)).expect("seeded")));
         let repository = Repository::open(Arc::new(backend), key).await.expect("opens");
@@ -184,9 +190,7 @@ async fn a_prune_keeps_the_copy_that_can_be_read() {
 async fn a_prune_that_takes_both_packs_copies_from_the_sound_one() {
     let mut told = 0;
     for seed in 0..8 {
-        let (backend, repository) = made_with(seed, SMALL).await;
-        flip(&backend, &repository, 0, 1).await;
-        let healed = back_up(&repository, SMALL).await.expect("a backup");
+        let (backend, repository, healed) = healed(seed).await;
         let packs = backend.list(Area::Packs).await.expect("a list");
         let all = packs.iter().filter_map(|listed| match listed.name {
             Name::Pack(id) => Some(id),

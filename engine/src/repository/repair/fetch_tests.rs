@@ -6,20 +6,13 @@ use crate::backend::Backend;
 use crate::backend::MemoryBackend;
 use crate::entry::EntryPath;
 use crate::id::SnapshotId;
-use crate::repository::CreateOptions;
 use crate::repository::Repository;
 use crate::repository::damage::key;
+use crate::repository::damage::made;
 use crate::repository::hooked::Hooked;
 use crate::repository::hooked::Step;
 use crate::source::ReaderSource;
 use std::sync::Arc;
-
-async fn made() -> (MemoryBackend, Repository) {
-    let memory = MemoryBackend::new();
-    let options = CreateOptions { recovery: false, ..CreateOptions::default() };
-    let created = Repository::create(Arc::new(memory.clone()), key(), options).await.expect("a repository");
-    (memory, created.repository)
-}
 
 async fn back_up(repository: &Repository, bytes: &'static [u8]) -> SnapshotId {
     let source = ReaderSource::new(EntryPath::parse(b"f").expect("a path"), bytes);

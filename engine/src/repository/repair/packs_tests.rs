@@ -10,10 +10,10 @@ use crate::error::Kind;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::job::Canceller;
-use crate::repository::CreateOptions;
 use crate::repository::ReadData;
 use crate::repository::Repository;
 use crate::repository::damage::key;
+use crate::repository::damage::made;
 use crate::repository::damage::read_all;
 use crate::repository::hooked::Hooked;
 use crate::repository::hooked::Step;
@@ -24,13 +24,6 @@ use std::sync::OnceLock;
 
 /// Behind the head, in the sealed table.
 const IN_TABLE: usize = 70;
-
-async fn made() -> (MemoryBackend, Repository) {
-    let memory = MemoryBackend::new();
-    let options = CreateOptions { recovery: false, ..CreateOptions::default() };
-    let created = Repository::create(Arc::new(memory.clone()), key(), options).await.expect("a repository");
-    (memory, created.repository)
-}
 
 async fn back_up(repository: &Repository, bytes: &'static [u8]) -> SnapshotId {
     let source = ReaderSource::new(EntryPath::parse(b"f").expect("a path"), bytes);
