@@ -44,3 +44,22 @@ impl Distrust {
         self.any.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Name;
+    use crate::error::Kind;
+    use crate::id::DataKeyId;
+
+    #[test]
+    fn a_pack_that_is_gone_is_not_relied_on_and_not_damaged_but_one_without_its_key_is() {
+        let (distrust, pack) = (Distrust::default(), PackId::from_bytes([1; 32]));
+        let gone = Error::new(Kind::NotFound, "cannot read it");
+        distrust.add(pack, &Error::damaged(Name::Pack(pack), "it is missing").because(gone));
+        assert_eq!((distrust.has(&pack), distrust.count(), distrust.damaged()), (true, 1, 0));
+        let key = Name::DataKey(DataKeyId::from_bytes([2; 16]));
+        distrust.add(pack, &Error::damaged(key, "it is missing"));
+        assert_eq!((distrust.has(&pack), distrust.count(), distrust.damaged()), (true, 1, 1));
+    }
+}
