@@ -52,6 +52,12 @@ impl Failure {
         self
     }
 
+    /// The same with advice for somebody who has stopped it.
+    #[must_use]
+    pub fn if_stopped(self, advice: impl Into<String>) -> Self {
+        if self.exit == Exit::Interrupted { self.hint(advice) } else { self }
+    }
+
     /// Tells on standard error.
     pub fn show(&self, show: &Show) {
         if self.closed {

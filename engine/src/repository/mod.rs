@@ -12,6 +12,7 @@ mod between;
 mod catalog;
 mod check;
 mod compare;
+mod content;
 mod copy;
 mod create;
 #[cfg(test)]
@@ -50,9 +51,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod view;
 
 pub use backup::BackupBuilder;
-pub use catalog::ContentReader;
 pub use catalog::Differences;
 pub use catalog::Entries;
 pub use check::AtThisPace;
@@ -67,6 +68,7 @@ pub use compare::CompareOptions;
 pub use compare::DiskChange;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
+pub use content::ContentReader;
 pub use copy::CopyBuilder;
 pub use copy::CopyFailed;
 pub use copy::CopyReport;
@@ -108,6 +110,7 @@ pub use snapshots::UnreadableSnapshot;
 pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
+pub use view::View;
 
 use crate::backend::Area;
 use crate::catalog::PageSource;
