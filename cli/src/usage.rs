@@ -22,8 +22,7 @@ pub fn tell(mut wrong: clap::Error, show: &Show) -> Exit {
     if advice.is_some() {
         habits::without_guesses(&mut wrong);
     }
-    // It tells how to pass an option as the name of a file: nobody who misspells one means that.
-    wrong.remove(ContextKind::Suggested);
+    without_dashes(&mut wrong);
     make_harmless(&mut wrong);
     if show.json {
         let failure = failure(&wrong);
@@ -34,6 +33,16 @@ pub fn tell(mut wrong: clap::Error, show: &Show) -> Exit {
         print(&wrong, advice.as_deref(), show);
     }
     Exit::Usage
+}
+
+/// The parser tells how an option is passed as the name of a file: nobody who misspells one means that.
+fn without_dashes(wrong: &mut clap::Error) {
+    if let Some(ContextValue::StyledStrs(mut tips)) = wrong.remove(ContextKind::Suggested) {
+        tips.retain(|tip| !tip.to_string().contains("as a value"));
+        if !tips.is_empty() {
+            wrong.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+    }
 }
 
 /// What is typed is shown again: it must not command the terminal, and the parser would take escapes for its own.

@@ -21,6 +21,7 @@ struct Field {
 /// One heading: fields by name, objects of which it has all fields, and for arrays what they may hold.
 #[derive(Default)]
 struct Section {
+    heading: String,
     fields: BTreeMap<String, Field>,
     includes: Vec<String>,
     elements: Vec<String>,
@@ -32,7 +33,7 @@ pub struct Document {
     findings: Vec<String>,
 }
 
-/// Fields of sections that were met.
+/// Fields that were met: heading, type of the message, name.
 #[derive(Default)]
 struct Seen(BTreeSet<(String, String, String)>);
 
@@ -69,15 +70,11 @@ impl Document {
         for (verb, message) in messages {
             self.message(verb, message, &mut seen, &mut findings);
         }
-        for ((verb, kind), section) in &self.sections {
-            for name in self
-                .all_fields(section)
-                .iter()
-                .filter(|(_, field)| field.present != Present::Rarely)
-                .map(|(name, _)| name)
-            {
-                if !seen.0.contains(&(verb.clone(), kind.clone(), (*name).clone())) {
-                    findings.insert(format!("nothing prints {verb}: {kind}: {name}"));
+        for ((_, kind), section) in &self.sections {
+            for (name, field) in self.all_fields(section) {
+                let met = (section.heading.clone(), kind.clone(), name.clone());
+                if field.present != Present::Rarely && !seen.0.contains(&met) {
+                    findings.insert(format!("nothing prints {}: {kind}: {name}", section.heading));
                 }
             }
         }
@@ -154,7 +151,7 @@ impl Document {
                 findings.insert(format!("{verb}: {kind}: {name} is not described: {value}"));
                 continue;
             };
-            seen.0.insert((verb.to_owned(), kind.to_owned(), name.clone()));
+            seen.0.insert((section.heading.clone(), kind.to_owned(), name.clone()));
             if !self.fits(&field.kind, value, seen, findings) {
                 findings.insert(format!("{verb}: {kind}: {name} is no `{}`: {value}", field.kind));
             }
@@ -198,7 +195,7 @@ fn inside(text: &str, open: char, close: char) -> Option<&str> {
 
 /// The tables below one heading.
 fn section(heading: &str, body: &str) -> (Section, Vec<String>) {
-    let (mut section, mut findings) = (Section::default(), Vec::new());
+    let (mut section, mut findings) = (Section { heading: heading.to_owned(), ..Section::default() }, Vec::new());
     section.elements =
         body.split("`[{").skip(1).filter_map(|rest| Some(rest.split_once("}]`")?.0.to_owned())).collect();
     for row in body.lines().filter(|line| line.starts_with('|')).skip(2) {

@@ -74,9 +74,13 @@ pub fn backups(record: &mut Record) {
     // What may not be read is told, and the snapshot is partial.
     let house = House::of_nobody();
     house.write("in/shut/file", b"y");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
-    std::fs::set_permissions(house.path("in/shut"), mode).expect("a mode");
+    let allow = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(house.path("in/shut"), mode).expect("a mode");
+    };
+    allow(0o0);
     record.run(&house, "backup", &["in"]).ended(3);
+    allow(0o700);
 }
 
 pub fn looks(record: &mut Record) {
@@ -90,8 +94,9 @@ pub fn looks(record: &mut Record) {
     record.run(&house, "snapshots", &["--group-by", "host,paths,tags"]).done();
     record.run(&house, "snapshots", &["--host", "nobody"]).done();
     record.run(&house, "ls", &["latest~1"]).done();
+    record.run(&house, "ls", &["latest"]).done();
     record.run(&house, "ls", &["latest~1", "/nowhere"]).ended(1);
-    record.run(&house, "find", &["file", "*raw*"]).done();
+    record.run(&house, "find", &["file", "link", "*raw*"]).done();
     record.run(&house, "diff", &["latest~2", "latest~1"]).done();
     record.run(&house, "diff", &["latest~1", "--disk"]).done();
     for mode in ["all", "restore-size", "raw-data", "by-snapshot"] {
@@ -103,8 +108,8 @@ pub fn looks(record: &mut Record) {
     record.run(&house, "restore", &["latest~1", "--target", "out", "--no-owner", "-v"]).done();
     record.run(&house, "restore", &["latest~1", "--target", "out", "--include", "nothing"]).ended(1);
     record.run(&house, "dump", &["--target", "dumped", "latest~1", "/"]).done();
-    record.run(&house, "cat config", NOTHING).done();
-    record.run(&house, "cat snapshot", &["latest"]).done();
+    record.run(&house, "cat", &["config"]).done();
+    record.run(&house, "cat", &["snapshot", "latest"]).done();
     for (what, area) in [("index", "index"), ("pack", "packs")] {
         let name = house.area(area)[0].0.file_name().expect("a name").to_owned();
         record.run(&house, "cat", &[OsString::from(what), name]).done();
