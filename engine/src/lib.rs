@@ -67,6 +67,8 @@ mod verdict;
 pub use backend::Area;
 pub use backend::Backend;
 pub use backend::BackendFuture;
+pub use backend::Layer;
+pub use backend::Leftovers;
 pub use backend::Listed;
 pub use backend::LocalBackend;
 pub use backend::Location;

@@ -5,6 +5,7 @@ use super::failure::failed;
 use super::failure::is_unknown_call;
 use super::failure::retried;
 use super::kinds::is_of_one_machine;
+use super::sweep::staged_name;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -190,7 +191,7 @@ impl Folder {
     ) -> Result<T> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let random = u64::from_le_bytes(array(&SystemRng)?);
-        let path = self.root.join("tmp").join(format!("{}-{number}-{random:016x}", std::process::id()));
+        let path = self.root.join("tmp").join(staged_name(number, random));
         let create = || {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             retried(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR))

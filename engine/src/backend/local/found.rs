@@ -1,4 +1,4 @@
-//! The folder as a whole: founding it, knowing what stands in it, and sweeping it.
+//! The folder as a whole: founding it, and knowing what stands in it.
 
 use super::Folder;
 use super::failure::failed;
@@ -11,17 +11,13 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use rustix::fs::Access;
-use std::ffi::OsStr;
 use std::fs::DirBuilder;
 use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::Duration;
 
-/// Age at which a file in `tmp/` belongs to no living writer: a pack takes minutes at most.
-const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// What file systems and file managers put into a folder on their own.
 const HARMLESS: [&str; 6] = ["lost+found", ".Trash-0", ".Trash-1000", ".snapshot", ".zfs", ".DS_Store"];
 /// Folders of a repository beside the areas, parents first.
@@ -47,8 +43,7 @@ impl Folder {
         for above in absolute.ancestors().skip(1).filter(|above| above.components().count() >= standing) {
             self.queue_sync(above);
         }
-        self.sync_pending()?;
-        self.remove_stale().map(|_| ())
+        self.sync_pending()
     }
 
     /// Whether the folders may be written to, as far as can be told without doing so.
@@ -102,28 +97,6 @@ impl Folder {
             return Ok(None);
         };
         Ok(Some(program.into()))
-    }
-
-    pub(super) fn remove_stale(&self) -> Result<u64> {
-        let doing = || format!("cannot sweep {}", self.root.join("tmp").display());
-        // Age by the store's own time: that of a file made now.
-        let now = self.stage(&doing, |file, staged| {
-            retried(|| rustix::fs::unlink(staged)).map_err(|cause| failed(doing(), cause))?;
-            file.metadata().and_then(|metadata| metadata.modified()).map_err(|cause| failed(doing(), cause))
-        })?;
-        let mut removed = 0;
-        for entry in read_folder(&self.root.join("tmp")).map_err(|cause| failed(doing(), cause))? {
-            let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) else {
-                continue;
-            };
-            let ours = is_staged_here(&entry.file_name());
-            let stale = now.duration_since(modified).is_ok_and(|age| age > STALE);
-            // Somebody else's file that cannot be removed is not worth failing for.
-            if stale && !ours && retried(|| rustix::fs::unlink(entry.path())).is_ok() {
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 
     /// Makes missing folders of a repository that stands; `NoRepository` where none does.
@@ -218,39 +191,9 @@ fn holds_no_file(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether a temporary file is one of this process.
-fn is_staged_here(name: &OsStr) -> bool {
-    let process = name.to_str().and_then(|name| name.split_once('-')).map(|(process, _)| process);
-    process == Some(std::process::id().to_string().as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
-
-    fn age(path: &Path, seconds: u64) {
-        let time = SystemTime::now() - Duration::from_secs(seconds);
-        std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
-    }
-
-    #[test]
-    fn only_old_leftovers_of_others_are_swept() {
-        let room = tempfile::tempdir().unwrap();
-        let backend = crate::backend::LocalBackend::new(room.path());
-        backend.0.prepare().unwrap();
-        let (foreign, fresh) = (room.path().join("tmp/0-1-aa"), room.path().join("tmp/0-2-bb"));
-        let own = room.path().join("tmp").join(format!("{}-1-aa", std::process::id()));
-        for path in [&foreign, &fresh, &own] {
-            std::fs::write(path, b"x").unwrap();
-        }
-        age(&foreign, 90_000);
-        age(&own, 90_000);
-        age(&fresh, 80_000);
-        assert_eq!(backend.0.remove_stale().unwrap(), 1);
-        assert!(!foreign.exists() && fresh.exists() && own.exists());
-        assert_eq!(backend.0.remove_stale().unwrap(), 0);
-    }
 
     #[test]
     fn other_programs_are_recognised_by_what_they_leave() {

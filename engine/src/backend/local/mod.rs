@@ -11,11 +11,13 @@ mod found;
 mod kinds;
 mod read;
 mod reserve;
+mod sweep;
 mod unreadable;
 
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Leftovers;
 use crate::backend::Listed;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -88,11 +90,6 @@ impl LocalBackend {
     /// Gives the reserve back; `false` when there was none.
     pub async fn release_reserve(&self) -> Result<bool> {
         self.off_thread(Folder::release_reserve).await
-    }
-
-    /// Removes what interrupted writers left in `tmp/` more than a day ago; how many files went.
-    pub async fn remove_stale(&self) -> Result<u64> {
-        self.off_thread(Folder::remove_stale).await
     }
 
     /// Runs blocking `work` where it blocks nobody.
@@ -197,5 +194,13 @@ impl Backend for LocalBackend {
 
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {
         self.off_thread(Folder::release_reserve)
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        self.off_thread(Folder::leftovers)
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        self.off_thread(Folder::sweep)
     }
 }
