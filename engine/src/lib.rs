@@ -78,6 +78,7 @@ pub use backend::Payload;
 pub use backup::BackupReport;
 pub use backup::Cipher;
 pub use backup::Parent;
+pub use cache::check_cache_folder;
 pub use catalog::Difference;
 pub use catalog::Gap;
 pub use class::Class;

@@ -1,6 +1,7 @@
 //! What every backend promises, asked of each of them in the same words.
 
 mod folder;
+mod hostile;
 mod lists;
 mod objects;
 mod races;

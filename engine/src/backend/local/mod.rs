@@ -2,7 +2,7 @@
 //!
 //! Objects are files under their names. A new one is written to `tmp/`, synced, and only then
 //! renamed to its place, so that a name never shows half a file (`durable`). Packs leave the sync
-//! of their directory to the next barrier. Nothing is opened through a symbolic link, and nothing
+//! of their directory to the next barrier. Nothing below the folder is reached through a symbolic link (`way`), and nothing
 //! is created when the folder is not a repository any more, because its disk may be unmounted.
 
 mod durable;
@@ -11,8 +11,10 @@ mod found;
 mod kinds;
 mod read;
 mod reserve;
+mod share;
 mod sweep;
 mod unreadable;
+mod way;
 
 use crate::backend::Area;
 use crate::backend::Backend;
@@ -104,12 +106,6 @@ impl LocalBackend {
                 Err(died) => Err(Error::new(Kind::Bug, "cannot finish a file operation").because(died)),
             }
         })
-    }
-}
-
-impl Folder {
-    fn path(&self, name: &Name) -> PathBuf {
-        self.root.join(name.to_string())
     }
 }
 
