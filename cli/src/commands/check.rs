@@ -171,13 +171,7 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.tombs > 0 {
         show.say(&format!("{} of prunes of the last weeks", counted(report.tombs, "tomb")))?;
     }
-    if report.leftovers.files > 0 {
-        let (files, size) = (counted(report.leftovers.files, "file"), bytes(report.leftovers.bytes));
-        show.say(&format!(
-            "{files} of {size} in tmp/, of runs that were killed or are storing right now: a prune, or a backup, removes \
-             what is older than a day"
-        ))?;
-    }
+    leftover_lines(context, report)?;
     let damaged = report.problems.iter().filter(|problem| problem.object.starts_with("pending/")).count();
     let pending = report.pending.saturating_sub(u64::try_from(damaged).unwrap_or(u64::MAX));
     if pending > 0 {
@@ -185,6 +179,18 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         show.say(&format!("{records}: of backups that run or were interrupted, no damage"))?;
     }
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }
+}
+
+/// What is in the repository and is no object of it.
+fn leftover_lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
+    if report.leftovers.files == 0 {
+        return Ok(());
+    }
+    let (files, size) = (counted(report.leftovers.files, "file"), bytes(report.leftovers.bytes));
+    context.show.say(&format!(
+        "{files} of {size} in tmp/, of runs that were killed or are storing right now: a prune, or a backup, removes what is \
+         older than a day"
+    ))
 }
 
 fn budget_lines(context: &Context, report: &CheckReport, budget: &BudgetReport) -> Result<(), Failure> {

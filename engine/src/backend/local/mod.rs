@@ -12,6 +12,7 @@ mod kinds;
 mod read;
 mod reserve;
 mod share;
+mod staged;
 mod sweep;
 mod unreadable;
 mod way;

@@ -84,6 +84,7 @@ mod tests {
         let share = Share::by(&rustix::fs::fstat(&top).unwrap(), false);
         let (file, folder) = (tempfile::tempfile().unwrap(), tempfile::tempdir().unwrap());
         file.set_permissions(std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         share.give_file(&file);
         share.give_folder(std::fs::File::open(folder.path()).unwrap());
         (file.metadata().unwrap().mode() & 0o7777, folder.path().metadata().unwrap().mode() & 0o7777)
