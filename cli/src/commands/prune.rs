@@ -37,21 +37,29 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<Exit, Failure> {
     if let Some(grace) = args.how.grace {
         builder = builder.grace(grace);
     }
-    carry_out(context, builder, args.dry_run).await
+    carry_out(context, &repository, builder, args.dry_run).await
 }
 
 /// The same after these snapshots were forgotten.
 pub async fn after_forget(context: &Context, repository: &Repository, forgotten: &[Snapshot]) -> Result<Exit, Failure> {
     let sessions: Vec<_> = forgotten.iter().flat_map(|snapshot| [snapshot.id, snapshot.session]).collect();
-    carry_out(context, repository.prune().forgotten(&sessions), false).await
+    carry_out(context, repository, repository.prune().forgotten(&sessions), false).await
 }
 
 /// The same after the root key was changed, to seal anew what was stored before.
 pub async fn after_rotation(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
-    carry_out(context, repository.prune().reencrypt(true), false).await
+    carry_out(context, repository, repository.prune().reencrypt(true), false).await
 }
 
-async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> Result<Exit, Failure> {
+async fn carry_out(
+    context: &Context,
+    repository: &Repository,
+    builder: PruneBuilder,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    if !dry_run {
+        context.warn_of_owner(repository);
+    }
     let plan = drive(builder.plan(), &context.show, &context.interrupt, false).await.map_err(|failure| {
         if failure.exit != Exit::of(Kind::Invalid) {
             return failure;
@@ -204,6 +212,10 @@ fn report_lines(context: &Context, report: &PruneReport, grace_seconds: u64) -> 
         ))?;
     }
     show.say(&format!("removed {} of {}", counted(report.packs_deleted, "pack"), bytes(report.bytes_deleted)))?;
+    if report.leftovers.files > 0 {
+        let (files, size) = (counted(report.leftovers.files, "file"), bytes(report.leftovers.bytes));
+        show.say(&format!("removed {files} of {size} that runs which were killed had left in tmp/"))?;
+    }
     show.say(&format!("left: {} in {}", bytes(report.bytes_left), counted(report.packs_left, "pack")))?;
     if report.packs_waiting > 0 {
         let grace = waiting(grace_seconds);
@@ -246,6 +258,8 @@ fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
         ("packs_waiting", report.packs_waiting),
         ("packs_damaged", report.packs_damaged),
         ("snapshots_sealed_anew", report.snapshots_sealed_anew),
+        ("files_left_over_removed", report.leftovers.files),
+        ("bytes_left_over_removed", report.leftovers.bytes),
     ] {
         value.insert(name.into(), number.into());
     }
