@@ -2,9 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
+mod attributes;
 mod backup_chooses;
 mod backup_inputs;
 mod bad_input;
+mod deep;
 mod dump;
 mod faithful;
 mod forget;
