@@ -146,7 +146,7 @@ mod tests {
             line(109),
             " 24.1 %  12345 / 67890 entries, 1.205 GiB / 5.000 GiB, 83.000 MiB/s, 2 warnings  ETA 1:01:11  /hom…G_0001.jpg"
         );
-        for columns in 30..200 {
+        for columns in 34..200 {
             let line = line(columns);
             assert!(columns_of(&line) <= columns, "{columns}: {line}");
             assert!(line.contains("24.1 %") && line.contains("2 warnings") && line.contains("ETA 1:01:11"), "{line}");
