@@ -202,6 +202,7 @@ pub use source::Stop;
 pub use source::StreamEntry;
 pub use source::Want;
 pub use squeeze::Compression;
+pub use store::PendingRecord;
 pub use time::Clock;
 pub use time::SystemClock;
 pub use time::Timestamp;

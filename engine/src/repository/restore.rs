@@ -18,7 +18,6 @@ use crate::format::snapshot::Snapshot;
 use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
-use crate::index::keys;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
@@ -290,7 +289,7 @@ impl SegmentStore for Segments {
             for id in &pack.data_keys {
                 let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id);
                 if !known {
-                    let key = keys::data_key(&self.store, &index, &pack, id).await?;
+                    let key = self.index.data_key(&index, &pack, id).await?;
                     self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(*id, key);
                 }
             }
