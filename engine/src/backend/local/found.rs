@@ -187,7 +187,7 @@ impl Folder {
     }
 }
 
-/// Whether `keys` holds nothing but key slots: what an interrupted creation leaves behind. They belong to no
+/// Whether `keys` holds nothing but key slots and lists of them: what an interrupted creation leaves behind. They belong to no
 /// repository, and the next one passes over them.
 fn holds_only_slots(keys: &Path) -> io::Result<bool> {
     for folder in read_folder(keys)? {
@@ -196,7 +196,7 @@ fn holds_only_slots(keys: &Path) -> io::Result<bool> {
         }
         for file in read_folder(&folder.path())? {
             let name = format!("keys/{}/{}", folder.file_name().to_string_lossy(), file.file_name().to_string_lossy());
-            if !matches!(Name::parse(&name), Some(Name::Slot(_))) {
+            if !matches!(Name::parse(&name), Some(Name::Slot(_) | Name::KeyList(_))) {
                 return Ok(false);
             }
         }
