@@ -173,9 +173,7 @@ impl Repository {
         let (keys, backend) = (store.keys(), store.backend());
         let index_head = u64::try_from(index_parts::HEAD_BYTES).unwrap_or(u64::MAX);
         let opens = |purpose, id: &[u8; 16]| keys.opening(purpose, id).is_some();
-        for area in
-            [Area::KeyLists, Area::DataKeys, Area::Snapshots, Area::Pending, Area::Marks, Area::Tombs, Area::Index]
-        {
+        for area in [Area::DataKeys, Area::Snapshots, Area::Pending, Area::Marks, Area::Tombs, Area::Index] {
             for listed in store.list(area).await? {
                 let front = match area {
                     Area::Index => backend.get_range(&listed.name, 0, index_head).await,
@@ -192,9 +190,6 @@ impl Repository {
                     }
                     Area::DataKeys => Head::decode(&front).map_or(true, |(head, _)| {
                         opens(Purpose::WrapData, &head.key_id) || opens(Purpose::WrapMetadata, &head.key_id)
-                    }),
-                    Area::KeyLists => Head::decode(&front).map_or(true, |(head, _)| {
-                        head.repository != self.id() || opens(Purpose::KeyLists, &head.key_id)
                     }),
                     _ => Head::decode(&front).map_or(true, |(head, _)| opens(Purpose::Roots, &head.key_id)),
                 };
