@@ -94,7 +94,7 @@ pub(super) async fn slot_of(
     }
 }
 
-/// What trying the slots came to.
+/// The outcome of trying the slots.
 enum Tried {
     Opened(SlotId, Keyring),
     Refused(Error),

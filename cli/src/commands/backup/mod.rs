@@ -47,7 +47,7 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
 /// Opens the repository; the user's own is made on first use.
 async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Repository, Failure> {
     let backend: Arc<dyn Backend> = backend(place)?;
-    match &place.own {
+    let repository = match &place.own {
         Some(own) if !exists(backend.as_ref()).await? => {
             if own.key_file.exists() {
                 return Err(vanished(own));
@@ -55,10 +55,14 @@ async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Rep
             if args.dry_run {
                 return context.open_at(place, backend).await;
             }
-            init::make(context, place, backend, InitArgs::default(), init::CodeTo::FileUnlessTerminal).await
+            init::make(context, place, backend, InitArgs::default(), init::CodeTo::FileUnlessTerminal).await?
         }
-        _ => context.open_at(place, backend).await,
+        _ => context.open_at(place, backend).await?,
+    };
+    if !args.dry_run {
+        context.warn_of_owner(&repository);
     }
+    Ok(repository)
 }
 
 /// Where there is a key there was a repository: an empty new one in its place would look as if all was well.
