@@ -272,10 +272,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         context.show.json(&Value::Object(value))?;
     }
     for key in &report.strange_keys {
-        let mut value = message("warning");
-        value.insert("object".into(), key.object.clone().into());
-        value.insert("message".into(), key.message.clone().into());
-        context.show.json(&Value::Object(value))?;
+        context.show.warn(&format!("{}: {}", key.object, key.message));
     }
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());

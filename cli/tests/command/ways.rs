@@ -76,7 +76,7 @@ fn a_lost_list_of_keys_is_made_anew() {
         }
         house.run(["check"]).refused(13, &["'strongroom repair keys'"]).says("keys/list");
         let report = house.run(["--json", "repair", "keys"]).done().message("summary");
-        assert_eq!(report["damaged"].as_array().map(Vec::len), Some(0));
+        assert_eq!(report["keys_damaged_ids"].as_array().map(Vec::len), Some(0));
         house.run(["check"]).done();
     }
 }

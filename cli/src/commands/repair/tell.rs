@@ -44,15 +44,15 @@ fn summary(context: &Context, dry_run: bool, what: Value) -> Result<(), Failure>
 
 pub fn keys(context: &Context, report: &KeysRepaired, dry_run: bool) -> Result<(), Failure> {
     for id in &report.damaged {
-        found(context, &Name::Slot(*id).to_string(), "it is damaged: 'strongroom key remove' takes it away")?;
+        context.show.warn(&format!("{}: it is damaged; 'strongroom key remove' takes it away", Name::Slot(*id)));
     }
     if context.show.json {
         let of = |keys: &[(strongroom::SlotId, String)]| ids(keys.iter().map(|(id, _)| id));
         let what = json!({
-            "named": of(&report.named),
-            "given_up": of(&report.given_up),
+            "keys_named_ids": of(&report.named),
+            "keys_given_up_ids": of(&report.given_up),
             "lists_replaced": report.replaced,
-            "damaged": ids(&report.damaged),
+            "keys_damaged_ids": ids(&report.damaged),
         });
         return summary(context, dry_run, what);
     }
