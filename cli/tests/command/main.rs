@@ -2,21 +2,25 @@
 
 #![cfg(target_os = "linux")]
 
+mod attributes;
 mod backup_chooses;
 mod backup_inputs;
 mod bad_input;
+mod deep;
 mod dump;
 mod faithful;
 mod forget;
 mod full_disk;
 mod gaps;
 mod habits;
+mod harmless;
 mod harness;
 mod history;
 mod hostile;
 mod hosts;
 mod hurt;
 mod inspect;
+mod json;
 mod keys;
 mod kill;
 mod looking;
