@@ -25,9 +25,11 @@ pub use history::CopyArgs;
 pub use history::FromArgs;
 pub use history::RewriteArgs;
 pub use prune::PruneArgs;
+pub use prune::PruneHow;
 pub use repair::RepairArgs;
 pub use repair::RepairFetchArgs;
 pub use repair::RepairIndexArgs;
+pub use repair::RepairKeysArgs;
 pub use repair::RepairPacksArgs;
 pub use repair::RepairSnapshotsArgs;
 pub use repair::RepairVerb;
@@ -68,6 +70,7 @@ use clap::Args;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Fast, deduplicated, encrypted backups that can be trusted.
@@ -89,12 +92,12 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where the repository is: a folder [env: STRONGROOM_REPOSITORY]
-    #[arg(short, long, global = true, value_name = "LOCATION")]
-    pub repo: Option<String>,
+    #[arg(short, long, global = true, value_name = "LOCATION", alias = "repository")]
+    pub repo: Option<OsString>,
     /// Read the location from the first line of FILE [env: STRONGROOM_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub repository_file: Option<PathBuf>,
-    /// The password is all of FILE but the line end [env: STRONGROOM_PASSWORD_FILE, or STRONGROOM_PASSWORD itself]
+    /// Read the password from FILE, without the line end [env: STRONGROOM_PASSWORD_FILE, or STRONGROOM_PASSWORD itself]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// Run COMMAND in a shell and take the password from its output [env: STRONGROOM_PASSWORD_COMMAND]
@@ -106,22 +109,25 @@ pub struct Global {
     /// Unlock with the recovery code: asked for, or from env STRONGROOM_RECOVERY_CODE
     #[arg(long, global = true)]
     pub use_recovery_code: bool,
+    /// Memory that trying a password may take, in bytes or with K, M, G: keys that ask for more are left out [default: 1G]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    pub kdf_limit: Option<u64>,
     /// Results, progress and errors as JSON, one value a line
     #[arg(long, global = true)]
     pub json: bool,
     /// No progress, no remarks: only results, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Tell more; a job lists its entries
+    /// Tell more: list every entry
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// No colours [env: NO_COLOR]
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Where unfinished backups and a large index are remembered; may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
+    /// Keep caches in FOLDER; it may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
-    /// Remember nothing here: an interrupted backup is read again, but not uploaded again
+    /// Keep no cache: an interrupted backup reads its files again, but uploads nothing twice
     #[arg(long, global = true, conflicts_with = "cache_dir")]
     pub no_cache: bool,
 }
@@ -206,6 +212,7 @@ mod tests {
             "index",
             "packs",
             "fetch",
+            "keys",
             "stats",
             "tag",
             "key",
@@ -274,7 +281,11 @@ mod tests {
     #[test]
     fn global_options_stand_before_or_after_the_verb() {
         for words in [["strongroom", "-r", "/x", "snapshots"], ["strongroom", "snapshots", "-r", "/x"]] {
-            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo.as_deref(), Some("/x"));
+            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo, Some("/x".into()));
+        }
+        for name in ["--repo", "--repository"] {
+            let words = ["strongroom", "snapshots", name, "/x"];
+            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo, Some("/x".into()));
         }
     }
 

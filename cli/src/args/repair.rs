@@ -32,18 +32,34 @@ pub enum RepairVerb {
     Packs(RepairPacksArgs),
     Fetch(Box<RepairFetchArgs>),
     Snapshots(RepairSnapshotsArgs),
+    Keys(RepairKeysArgs),
 }
 
-/// Name in the index what is there and no index object names, and put lost data keys back
+/// List packs in the index that it has lost, and put lost data keys back
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Reads every pack that no index object names. A damaged index object stays until the next prune; nothing misses it.
+    after_help = "Reads every pack that no index object names. A damaged index object stays until the next prune, and is not needed.
 
 Example:
   strongroom repair index --dry-run"
 )]
 pub struct RepairIndexArgs {
     /// Store nothing; tell what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// Have the list of keys name those that are there, when it is damaged or they are known to be right
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The list tells 'check' which keys there should be. What this names first is what 'check' called unknown: 'key remove' takes
+away what is not yours. Keys that are missing are not missed any more.
+
+Example:
+  strongroom repair keys --dry-run"
+)]
+pub struct RepairKeysArgs {
+    /// Store nothing; tell what would be named
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 }
@@ -63,7 +79,7 @@ pub struct RepairPacksArgs {
     /// Only these packs: IDs or their beginnings
     #[arg(value_name = "PACK")]
     pub ids: Vec<String>,
-    /// Open and verify everything in the packs too, also where a pack is what was stored
+    /// Open and verify everything in the packs, also in those that are as they were stored
     #[arg(long)]
     pub read_data: bool,
     /// Store nothing; tell what would be done
@@ -91,7 +107,7 @@ pub struct RepairFetchArgs {
     pub dry_run: bool,
 }
 
-/// Write snapshots that have lost data once more, without what is lost
+/// Write snapshots that have lost data again, without what is lost
 #[derive(Args, Debug)]
 #[command(
     after_help = "The new snapshots keep host, time, label and tags, get the tag 'repaired', and say what is left out of them. A file that
