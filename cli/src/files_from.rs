@@ -102,7 +102,7 @@ fn path_of(raw: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(raw.strip_suffix(b"\r").unwrap_or(raw)).into_owned())
 }
 
-/// The paths a pattern stands for, sorted; a pattern that stands for nothing is a mistake.
+/// The paths a pattern stands for, sorted.
 fn expand(pattern: &str) -> Result<Vec<PathBuf>, Failure> {
     let is_wild = |text: &str| text.contains(['*', '?', '[']);
     if !is_wild(pattern) {
@@ -130,7 +130,8 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Failure> {
     }
     found.retain(|path| path.symlink_metadata().is_ok());
     found.sort();
-    if found.is_empty() { Err(Failure::usage(format!("nothing matches '{pattern}'"))) } else { Ok(found) }
+    // As in a shell: then it stands for itself, and is told as missing if that is not there either.
+    Ok(if found.is_empty() { vec![PathBuf::from(pattern)] } else { found })
 }
 
 /// What is in a folder; nothing where it cannot be read.
@@ -153,7 +154,8 @@ mod tests {
         let base = folder.path().display();
         let found = expand(&format!("{base}/a*/d?ep")).expect("found");
         assert_eq!(found, ["a1/deep", "a2/deep"].map(|name| folder.path().join(name)));
-        assert!(expand(&format!("{base}/c*")).is_err());
+        let none = format!("{base}/c*");
+        assert_eq!(expand(&none).expect("itself"), [PathBuf::from(&none)]);
         assert_eq!(expand("/not there").expect("taken as it is"), [PathBuf::from("/not there")]);
     }
 

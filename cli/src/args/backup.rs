@@ -27,10 +27,10 @@ pub struct BackupArgs {
     pub paths: Vec<PathBuf>,
 
     /// Back up standard input (rather use --stdin-from-command: it notices a dump that failed)
-    #[arg(long, help_heading = "Source", conflicts_with_all = ["stdin_from_command", "paths", "files_from", "files_from_verbatim", "files_from_raw"])]
+    #[arg(long, help_heading = "Source", conflicts_with_all = ["stdin_from_command", "paths", "files_from", "files_from_verbatim", "files_from_raw", "require_all_sources"])]
     pub stdin: bool,
     /// Back up the output of a command; there is no snapshot unless it exits with 0
-    #[arg(long, help_heading = "Source", requires = "paths", conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw"])]
+    #[arg(long, help_heading = "Source", requires = "paths", conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw", "require_all_sources"])]
     pub stdin_from_command: bool,
     /// Store a stream although not a byte came: without this, no output is taken for a failed dump
     #[arg(long, help_heading = "Source")]
@@ -47,6 +47,9 @@ pub struct BackupArgs {
     /// Also back up the paths in FILE: separated by NUL, taken as they are
     #[arg(long, help_heading = "Source", value_name = "FILE")]
     pub files_from_raw: Vec<PathBuf>,
+    /// Store nothing unless every path is there; else what is missing is skipped, and the run ends with 3
+    #[arg(long, help_heading = "Source")]
+    pub require_all_sources: bool,
 
     /// Leave out what matches (repeatable; patterns are explained below)
     #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]

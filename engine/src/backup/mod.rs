@@ -16,6 +16,7 @@
 mod assemble;
 mod batch;
 mod commit;
+mod contract;
 pub(crate) mod cut;
 mod draft;
 mod group;
@@ -33,8 +34,10 @@ mod parent;
 mod prepare;
 mod read;
 mod record;
+mod report;
 mod rescue;
 mod run;
+mod said;
 #[cfg(test)]
 mod tests;
 mod unchanged;

@@ -5,16 +5,19 @@ use super::batch::Batch;
 use super::batch::Ended;
 use super::batch::Item;
 use super::batch::Span;
+use super::contract::Contract;
 use super::cut::Cutter;
 use super::halt::Halt;
 use super::journal::Remembered;
 use super::parent::Cursor;
 use super::parent::Known;
 use super::parent::Sameness;
+use super::said::Said;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
+use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::error::Error;
 use crate::error::Kind;
@@ -30,6 +33,7 @@ use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
 use crate::source::Sink;
 use crate::source::Stop;
 use crate::source::Want;
+use crate::verdict::Verdict;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::SendTimeoutError;
@@ -46,26 +50,6 @@ const LEND_BYTES: usize = MIB;
 const LISTED_CHUNKS_MAX: usize = 32 * 1024;
 /// How long another stage is waited for before looking whether the job still goes on.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Warnings kept for the report.
-const WARNINGS_KEPT: usize = 1000;
-
-/// What the source said besides entries.
-#[derive(Default)]
-pub(crate) struct Said {
-    pub(crate) warnings: Vec<Warning>,
-    pub(crate) warnings_total: u64,
-    pub(crate) seal: Option<Vec<u8>>,
-}
-
-impl Said {
-    /// Counts a warning, and keeps it while there are not too many.
-    pub(crate) fn add(&mut self, warning: Warning) {
-        self.warnings_total += 1;
-        if self.warnings.len() < WARNINGS_KEPT {
-            self.warnings.push(warning);
-        }
-    }
-}
 
 /// The reading end of the pipeline, on the source's own thread.
 pub(crate) struct Reader {
@@ -90,6 +74,7 @@ pub(crate) struct Reader {
     /// Chunks in the batch that came from a journal.
     listed: usize,
     current: Option<Current>,
+    contract: Contract,
 }
 
 /// How much a run may come to.
@@ -111,6 +96,8 @@ struct Current {
     path: EntryPath,
     /// The earlier entry its content is taken over from.
     taken_over: Option<Entry>,
+    /// What it was begun as.
+    kind: FileKind,
     /// Whether its bytes were asked for.
     want: Want,
     /// The chunks of its content where an unfinished run knew them and no tree of them is stored.
@@ -166,17 +153,19 @@ impl Reader {
             items: Vec::new(),
             listed: 0,
             current: None,
+            contract: Contract::default(),
         }
     }
 
-    /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen.
-    pub(crate) fn finish(mut self) -> Result<u64, Stop> {
+    /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen, and the
+    /// verdict that fits all the source has said.
+    pub(crate) fn finish(mut self, verdict: Verdict) -> Result<(u64, Verdict), Stop> {
         if self.current.is_some() {
             self.bug("the source ended inside an entry");
             return Err(Stop);
         }
         self.ship()?;
-        Ok(self.sequence)
+        Ok((self.sequence, self.contract.judged(verdict)))
     }
 
     /// Ships what came before the source failed, so that the next run finds it.
@@ -266,6 +255,10 @@ impl Sink for Reader {
             self.bug("an entry was begun inside another one");
             return Err(Stop);
         }
+        if let Some(why) = self.contract.refuses(path) {
+            self.bug(&why);
+            return Err(Stop);
+        }
         let parent = self.parent.seek(path);
         let journal = self.journal.seek(path);
         let before = parent.as_ref().map(|known| known.entry.metadata.clone());
@@ -280,6 +273,7 @@ impl Sink for Reader {
         self.current = Some(Current {
             path: path.clone(),
             taken_over,
+            kind: metadata.kind.clone(),
             want,
             listed,
             unchanged,
@@ -328,6 +322,11 @@ impl Sink for Reader {
             self.bug("an entry was ended that was never begun");
             return Err(Stop);
         };
+        if let Some(why) = Contract::refuses_end(&current.path, &current.kind, &metadata) {
+            self.bug(&why);
+            return Err(Stop);
+        }
+        self.contract.ended(&current.path, &metadata.kind);
         while self.filled > self.chunk_start {
             self.cut_one();
         }
@@ -398,6 +397,9 @@ impl Sink for Reader {
     }
 
     fn warn(&mut self, path: Option<&EntryPath>, message: String, partial: bool) {
+        if partial {
+            self.contract.misses(path, &message);
+        }
         let warning = Warning { path: path.cloned(), message, partial };
         self.said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
         self.control.tell(Event::Warning(warning));
@@ -434,7 +436,6 @@ impl Sink for Reader {
 mod tests {
     use super::*;
     use crate::crypto::keys::RootKey;
-    use crate::entry::FileKind;
     use crate::format::config::PrivateConfig;
     use crate::id::RepositoryId;
     use crate::time::Timestamp;
@@ -475,7 +476,7 @@ mod tests {
                 reader.begin(&path, &metadata)?;
                 reader.end(metadata, Vec::new())?;
             }
-            reader.finish()
+            reader.finish(Verdict::Whole)
         });
         for sequence in 0..2 {
             assert_eq!(batches.recv().expect("a batch").sequence, sequence);

@@ -464,3 +464,49 @@ async fn a_stage_that_panics_ends_the_run_and_leaves_no_snapshot() {
     let report = scene.run(None, None, false).await.report();
     scene.assert_whole(&report).await;
 }
+
+/// Does what it is told.
+struct Told(fn(&mut dyn Sink) -> Result<Verdict, SourceError>);
+
+impl Source for Told {
+    fn kind(&self) -> &str {
+        "told"
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        vec![b"/".to_vec()]
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        (self.0)(sink)
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_misses_something_and_says_whole_is_stored_as_partial() {
+    let scene = Scene::new(&[]).await;
+    let source = Told(|sink| {
+        sink.warn(Some(&EntryPath::parse(b"a").expect("a path")), "cannot be read".into(), true);
+        Ok(Verdict::Whole)
+    });
+    let report = scene.repository.backup(source).start().await.expect("a backup");
+    assert_eq!(report.verdict, Verdict::Partial(vec!["/a: cannot be read".to_owned()]));
+    assert_eq!(scene.repository.snapshots().await.expect("snapshots").remove(0).verdict, report.verdict);
+}
+
+#[tokio::test]
+async fn a_source_that_puts_something_below_a_file_fails_with_the_path() {
+    let scene = Scene::new(&[]).await;
+    let source = Told(|sink| {
+        for path in [&b"a"[..], b"a/b"] {
+            let metadata = Metadata::new(FileKind::File);
+            sink.begin(&EntryPath::parse(path).expect("a path"), &metadata)?;
+            sink.end(metadata, Vec::new())?;
+        }
+        Ok(Verdict::Whole)
+    });
+    let error = scene.repository.backup(source).start().await.expect_err("no folder can hold it");
+    assert_eq!(error.kind(), Kind::SourceFailed);
+    assert!(error.in_one_line().contains("it gave a/b below a, which is no folder"), "{}", error.in_one_line());
+    assert!(scene.repository.snapshots().await.expect("snapshots").is_empty());
+}

@@ -78,14 +78,18 @@ impl Excluded {
     pub(super) fn why(&self, entry: &Entry) -> Option<(&str, bool)> {
         let bytes = entry.path.as_bytes();
         let mut real = self.places.get(&b""[..]).cloned();
+        // Why the folder above is left out, where it stays only to lead to what was asked for by name.
+        let mut above = None;
         for end in ends(bytes) {
             let path = bytes.get(..end).unwrap_or(bytes);
             let is_directory = end < bytes.len() || entry.metadata.kind == FileKind::Directory;
             let why = match (self.places.get(path), &mut real) {
+                // What leaves out the folders above says nothing of what was asked for by name.
                 (Some(asked), _) => {
                     real = Some(asked.clone());
-                    self.patterns.why_excluded_within(asked, is_directory)
+                    self.patterns.why_excluded(asked, is_directory)
                 }
+                _ if above.is_some() => above,
                 (None, Some(real)) => {
                     real.push(b'/');
                     real.extend_from_slice(name(path));
@@ -95,13 +99,14 @@ impl Excluded {
                 // No path tells where it was: then it is taken for where it stands.
                 (None, None) => {
                     let taken = [b"/", path].concat();
-                    let why = self.patterns.why_excluded_within(&taken, is_directory);
+                    let why = self.patterns.why_excluded(&taken, is_directory);
                     real = Some(taken);
                     why
                 }
             };
-            if let Some(why) = why {
-                return Some((why, end == bytes.len()));
+            match why {
+                Some(why) if !self.leads(path) => return Some((why, end == bytes.len())),
+                why => above = why,
             }
         }
         None

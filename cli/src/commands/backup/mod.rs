@@ -37,7 +37,7 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
         return finish(context, &repository, args, builder).await;
     }
     let source = source::folders(context, &place, &args)?;
-    source.check().map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
+    source.check()?;
     let repository = open(context, &place, &args).await?;
     let builder = repository.backup(source);
     finish(context, &repository, args, builder).await

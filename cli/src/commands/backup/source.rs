@@ -76,7 +76,8 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
         .exclude_if_present(args.exclude_if_present.clone())
         .exclude_caches(args.exclude_caches)
         .gitignore(args.gitignore)
-        .one_file_system(args.one_file_system);
+        .one_file_system(args.one_file_system)
+        .require_all(args.require_all_sources);
     Ok(args.exclude_larger_than.into_iter().fold(source, FolderSource::exclude_larger_than))
 }
 

@@ -108,16 +108,6 @@ impl Patterns {
         let last = by_name.max(by_path).and_then(|number| self.meanings.get(number));
         last.filter(|meaning| !meaning.takes_back).map(|meaning| meaning.reason.as_str())
     }
-
-    /// The same where `real` or any directory above it is excluded.
-    pub(crate) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
-        let above = real.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0).map(|(at, _)| at);
-        above
-            .filter_map(|end| real.get(..end))
-            .find_map(|ancestor| self.why_excluded(ancestor, true))
-            .or_else(|| self.why_excluded(b"/", true))
-            .or_else(|| self.why_excluded(real, is_directory))
-    }
 }
 
 impl Numbered {
@@ -201,7 +191,10 @@ mod tests {
             None => (path, false),
         };
         let patterns = Patterns::parse(&list, false).expect("valid patterns");
-        patterns.why_excluded_within(path.as_bytes(), is_directory).is_some()
+        // What stands in an excluded directory is not come to.
+        let above = path.match_indices('/').filter(|(at, _)| *at > 0).map(|(at, _)| &path[..at]);
+        let above = above.chain(["/"]).any(|above| patterns.why_excluded(above.as_bytes(), true).is_some());
+        above || patterns.why_excluded(path.as_bytes(), is_directory).is_some()
     }
 
     #[test]

@@ -67,13 +67,6 @@ impl Rules {
         self.exclude.why_excluded(real, is_directory).or_else(|| self.iexclude.why_excluded(real, is_directory))
     }
 
-    /// Why a pattern excludes the absolute path or what it stands in, if one does.
-    pub(super) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
-        self.exclude
-            .why_excluded_within(real, is_directory)
-            .or_else(|| self.iexclude.why_excluded_within(real, is_directory))
-    }
-
     /// Why a file of `size` bytes is left out, if it is too large.
     pub(super) fn too_large(&self, size: u64) -> Option<String> {
         self.larger_than.filter(|limit| size > *limit).map(|limit| format!("larger than {}", in_words(limit)))

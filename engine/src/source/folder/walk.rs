@@ -33,6 +33,8 @@ use std::time::Instant;
 const OPEN_MAX: usize = 100;
 /// Reasons that are told in the verdict; all are told to the sink.
 const REASONS_MAX: usize = 100;
+/// What is said when nothing at all is left of what was asked for.
+const NOTHING_LEFT: &str = "nothing of what was named to be backed up can be taken";
 /// Names of one directory given to those who read ahead.
 const AHEAD_MAX: usize = 1024;
 
@@ -51,6 +53,10 @@ pub(super) struct Walker<'a> {
     pub(super) frames: Vec<Frame>,
     /// Content bytes of the files seen.
     pub(super) bytes: u64,
+    /// The item being visited was asked for by name.
+    pub(super) is_named: bool,
+    /// Paths asked for of which nothing at all is taken.
+    pub(super) missed: usize,
     entries: u64,
     spare: Vec<Listing>,
     dirents: Dirents,
@@ -93,6 +99,8 @@ impl<'a> Walker<'a> {
             real: Vec::new(),
             frames: Vec::new(),
             bytes: 0,
+            is_named: false,
+            missed: 0,
             entries: 0,
             spare: Vec::new(),
             dirents: Dirents::new(),
@@ -124,6 +132,10 @@ impl<'a> Walker<'a> {
                 self.look_ahead(OPEN_MAX, false);
             }
             self.visit(next, kind)?;
+        }
+        if self.missed > 0 && self.missed == self.places.targets(place::ROOT) {
+            let cause = self.reasons.into_iter().next().map(Into::into);
+            return Err(SourceError::Failed { message: NOTHING_LEFT.to_owned(), cause });
         }
         Ok(if self.reasons.is_empty() { Verdict::Whole } else { Verdict::Partial(self.reasons) })
     }
@@ -290,6 +302,42 @@ impl<'a> Walker<'a> {
     pub(super) fn note(&mut self, message: String) {
         let path = EntryPath::parse(&self.path).ok();
         self.sink.warn(path.as_ref(), message, false);
+    }
+
+    /// Reports that the present item is gone: a loss only where it was asked for by name.
+    pub(super) fn vanished(&mut self) {
+        let gone = "vanished before it was read".to_owned();
+        if self.is_named {
+            self.missed += 1;
+            self.lost(gone);
+        } else {
+            self.note(gone);
+        }
+    }
+
+    /// Reports that a rule leaves the present item out: a loss where it was asked for by name.
+    pub(super) fn leave_out(&mut self, reason: &str) {
+        if self.is_named {
+            self.missed += 1;
+            self.lost(format!("was named to be backed up, and is left out: {reason}"));
+        } else {
+            self.skip(reason);
+        }
+    }
+
+    /// Reports that a marker leaves out what is in the folder just entered, where that was asked for by name.
+    pub(super) fn tell_of_marker(&mut self) {
+        let marker = self.frames.last().filter(|frame| self.is_named && frame.covered);
+        if let Some(marker) = marker.and_then(|frame| frame.marker.as_deref()) {
+            let marker = String::from_utf8_lossy(marker).into_owned();
+            self.lost(format!("was named to be backed up, and what is in it is left out: beside {marker}"));
+        }
+    }
+
+    /// Reports a path asked for that was not there from the beginning.
+    pub(super) fn absent(&mut self, message: String) {
+        self.reason(message.clone());
+        self.sink.warn(None, message, true);
     }
 
     /// Reports that the present path is left out on purpose.
