@@ -9,6 +9,7 @@ mod files_from;
 mod habits;
 mod interrupt;
 mod keyfile;
+mod lines;
 mod location;
 mod secret;
 mod show;

@@ -1,11 +1,12 @@
 //! The options of `backup`.
 
 use crate::args::parse_host;
-use crate::args::parse_pattern;
 use crate::args::parse_size;
 use crate::args::parse_time;
+use crate::args::pattern;
 use clap::Args;
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use strongroom::Compression;
 use strongroom::Timestamp;
@@ -19,8 +20,10 @@ use strongroom::Timestamp;
   strongroom backup --dry-run -v ~/documents
 
 Patterns: '*.tmp' matches names anywhere, '/home/*/tmp' whole paths. * and ?
-stop at a slash, ** does not; a slash at the end asks for a folder; ! in front
-takes back what an earlier pattern left out.")]
+stop at a slash, ** does not; [a-z] is one of these, [!a-z] none of them; \\ in
+front of a character takes it as it is; {} mean themselves. A slash at the end
+asks for a folder; ! in front takes back what an earlier pattern left out.
+What is named itself is left out by no pattern of a folder above it.")]
 pub struct BackupArgs {
     /// What to back up; with --stdin-from-command: the command and its arguments
     #[arg(value_name = "PATH")]
@@ -37,7 +40,7 @@ pub struct BackupArgs {
     pub allow_empty: bool,
     /// The name of the stream in the snapshot
     #[arg(long, help_heading = "Source", value_name = "NAME", default_value = "stdin")]
-    pub stdin_filename: String,
+    pub stdin_filename: OsString,
     /// Also back up the paths in FILE: one pattern a line, # begins a comment; - is standard input
     #[arg(long, help_heading = "Source", value_name = "FILE")]
     pub files_from: Vec<PathBuf>,
@@ -52,11 +55,11 @@ pub struct BackupArgs {
     pub require_all_sources: bool,
 
     /// Leave out what matches (repeatable; patterns are explained below)
-    #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
-    pub exclude: Vec<String>,
+    #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = pattern())]
+    pub exclude: Vec<OsString>,
     /// Leave out what matches, whatever the case
-    #[arg(long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
-    pub iexclude: Vec<String>,
+    #[arg(long, help_heading = "Leave out", value_name = "PATTERN", value_parser = pattern())]
+    pub iexclude: Vec<OsString>,
     /// Leave out what matches a pattern in FILE, one a line
     #[arg(long, help_heading = "Leave out", value_name = "FILE")]
     pub exclude_file: Vec<PathBuf>,

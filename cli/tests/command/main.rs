@@ -23,6 +23,7 @@ mod lost;
 mod memory;
 mod mute;
 mod output;
+mod patterns;
 mod prune;
 mod repair;
 mod restore;

@@ -40,6 +40,8 @@ mod run;
 mod said;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told;
 mod unchanged;
 mod upload;
 

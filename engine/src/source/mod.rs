@@ -20,8 +20,6 @@ pub use folder::FolderSource;
 pub(crate) use folder::Handle;
 pub(crate) use folder::Listing;
 pub(crate) use folder::Owners;
-pub(crate) use folder::Pattern;
-pub(crate) use folder::Patterns;
 pub(crate) use folder::open_at;
 pub(crate) use folder::stat_at;
 pub use reader::AsyncReaderSource;

@@ -5,7 +5,7 @@
 //! has. Everything is opened relative to its directory's descriptor and no link is followed, so that
 //! nobody who moves things about during a backup can lead it elsewhere. The parts: `place` says where
 //! each path asked for stands in the snapshot, `present` which of them are there, `meant` what the kernel takes
-//! each for, `rules` and `patterns` what is left out, `listing` holds a directory's names, `inspect` and `attributes` read metadata, `content` reads bytes, `walk`
+//! each for, `rules` what is left out, `listing` holds a directory's names, `inspect` and `attributes` read metadata, `content` reads bytes, `walk`
 //! goes through directories and `visit` through the files in them, and `ahead` has the kernel read what
 //! comes next when the disk is waited for.
 
@@ -15,7 +15,6 @@ mod content;
 mod inspect;
 mod listing;
 mod meant;
-mod patterns;
 mod place;
 mod present;
 mod rules;
@@ -31,11 +30,11 @@ pub(crate) use inspect::open_at;
 pub(crate) use inspect::stat_at;
 pub(crate) use listing::Dirents;
 pub(crate) use listing::Listing;
-pub(crate) use patterns::Pattern;
-pub(crate) use patterns::Patterns;
 
 use crate::entry::EntryPath;
 use crate::error::Result;
+use crate::pattern::Pattern;
+use crate::pattern::Patterns;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -45,6 +44,7 @@ use place::Places;
 use present::Present;
 use rules::Marker;
 use rules::Rules;
+use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,33 +106,33 @@ impl FolderSource {
         self
     }
 
-    /// Leaves out what matches these patterns (restic's syntax; `!` takes back; the last match decides). They are matched
+    /// Leaves out what matches these [`Patterns`] (`!` takes back; the last match decides). They are matched
     /// below the paths given: what leaves out a folder above one of them leaves it alone. A path given that a pattern means
     /// itself is left out, and the snapshot is partial.
     #[must_use]
-    pub fn exclude(mut self, patterns: Vec<String>) -> Self {
+    pub fn exclude(mut self, patterns: Vec<OsString>) -> Self {
         self.exclude.extend(patterns.into_iter().map(Pattern::from));
         self
     }
 
     /// The same, upper and lower case not told apart.
     #[must_use]
-    pub fn iexclude(mut self, patterns: Vec<String>) -> Self {
+    pub fn iexclude(mut self, patterns: Vec<OsString>) -> Self {
         self.iexclude.extend(patterns.into_iter().map(Pattern::from));
         self
     }
 
     /// One more exclude pattern, and what to tell of the things it leaves out: who asked for it, and why.
     #[must_use]
-    pub fn exclude_because(mut self, pattern: String, reason: String) -> Self {
-        self.exclude.push(Pattern { text: pattern, reason });
+    pub fn exclude_because(mut self, pattern: OsString, reason: String) -> Self {
+        self.exclude.push(Pattern::because(pattern, reason));
         self
     }
 
     /// The same, upper and lower case not told apart.
     #[must_use]
-    pub fn iexclude_because(mut self, pattern: String, reason: String) -> Self {
-        self.iexclude.push(Pattern { text: pattern, reason });
+    pub fn iexclude_because(mut self, pattern: OsString, reason: String) -> Self {
+        self.iexclude.push(Pattern::because(pattern, reason));
         self
     }
 
@@ -209,8 +209,8 @@ impl FolderSource {
         let cache_marker = self.caches.then_some(rules::CACHE_MARKER);
         let markers = self.markers.iter().map(String::as_str).chain(cache_marker);
         let rules = Rules {
-            exclude: Patterns::parse(&self.exclude, false)?,
-            iexclude: Patterns::parse(&self.iexclude, true)?,
+            exclude: Patterns::with_reasons(&self.exclude, false)?,
+            iexclude: Patterns::with_reasons(&self.iexclude, true)?,
             markers: markers.map(Marker::parse).collect::<Result<_>>()?,
             gitignore: self.gitignore,
             larger_than: self.larger_than,
@@ -236,7 +236,7 @@ impl Source for FolderSource {
     }
 
     fn excludes(&self) -> Vec<String> {
-        let patterns = self.exclude.iter().chain(&self.iexclude).map(|pattern| pattern.text.clone());
+        let patterns = self.exclude.iter().chain(&self.iexclude).map(Pattern::shown);
         // What leaves things out without a pattern is told by the option of the command that asks for it.
         let markers = self.markers.iter().map(|marker| format!("--exclude-if-present={marker}"));
         let options = [

@@ -1,9 +1,9 @@
 //! What is left out on purpose: patterns, marker files, `.gitignore` files, size.
 
-use super::patterns::Patterns;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::pattern::Patterns;
 use ignore::gitignore::Gitignore;
 use ignore::gitignore::GitignoreBuilder;
 use rustix::fs::OFlags;
@@ -64,7 +64,7 @@ impl Marker {
 impl Rules {
     /// Why a pattern excludes the absolute path, if one does; its ancestors are not considered.
     pub(super) fn why_excluded(&self, real: &[u8], is_directory: bool) -> Option<&str> {
-        self.exclude.why_excluded(real, is_directory).or_else(|| self.iexclude.why_excluded(real, is_directory))
+        self.exclude.why(real, is_directory).or_else(|| self.iexclude.why(real, is_directory))
     }
 
     /// Why a file of `size` bytes is left out, if it is too large.
