@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod commands;
+mod descriptors;
 mod environment;
 mod exit;
 mod files_from;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, environment: Environment) -> ExitCode {
+    descriptors::raise();
     let show = Show::new(&cli.global, environment.raw("NO_COLOR").is_some());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

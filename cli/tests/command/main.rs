@@ -30,6 +30,7 @@ mod restore;
 mod scale;
 mod spared;
 mod streams;
+mod stuck;
 mod support;
 mod talk;
 mod unset;

@@ -44,6 +44,7 @@ mod tests;
 mod told;
 mod unchanged;
 mod upload;
+mod watch;
 
 pub(crate) use commit::commit;
 pub(crate) use needs::Needs;

@@ -35,6 +35,7 @@ use super::said::Said;
 use super::unchanged::Comparison;
 use super::unchanged::is_unchanged;
 use super::upload::Uploader;
+use super::watch::Watched;
 use crate::cache::Unfinished;
 use crate::catalog::PageHasher;
 use crate::class::Class;
@@ -376,9 +377,19 @@ impl Stages {
             buffers: buffers.take,
             batches,
             credits,
+            watched: self.watched(&said),
             said: Arc::clone(&said),
         });
         (spawn(&self.halt, move || read(source, reader)), said)
+    }
+
+    /// Somebody who looks after the source and says when it is silent.
+    fn watched(&self, said: &Arc<Mutex<Said>>) -> Watched {
+        let (said, control) = (Arc::clone(said), self.control.clone());
+        Watched::start(move |warning| {
+            said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
+            control.tell(Event::Warning(warning));
+        })
     }
 
     fn say(&self, said: &Mutex<Said>, warning: Warning) {

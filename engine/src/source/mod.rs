@@ -103,6 +103,12 @@ pub trait Sink {
     /// Announces the next entry. Paths must ascend.
     fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop>;
 
+    /// Says what is looked at or read from now on, as people know it. Should that not come back for long, it is what they
+    /// are told; a source that never says it has the entry named that it began last.
+    fn looks_at(&mut self, what: &[u8]) {
+        let _ = what;
+    }
+
     /// Room for the next bytes of the entry; never empty. Asking again without `filled` in between is
     /// allowed and changes nothing: a source that waits for input asks to learn whether to stop.
     fn buffer(&mut self) -> Result<&mut [u8], Stop>;

@@ -13,11 +13,19 @@ const AGAIN_MAX: u32 = 200;
 pub(super) const ABOUT_THE_DISK: &str = "the disk may be failing: look at what the system says of it (dmesg, smartctl) and \
     copy the repository to another one; 'strongroom check --read-data' then lists what is damaged";
 
+/// What helps when no more files may be opened.
+const ABOUT_OPEN_FILES: &str =
+    "raise the limit of open files ('ulimit -n', or LimitNOFILE= in a service), or do less at a time";
+
 /// The failure of `doing`, of the kind that `cause` says.
 pub(super) fn failed(doing: String, cause: io::Error) -> Error {
     let is_of_the_medium = is_of_the_medium(&cause);
     let error = Error::new(kind_of(&cause), doing).because(cause);
-    if is_of_the_medium { error.advise(ABOUT_THE_DISK) } else { error }
+    match error.kind() {
+        _ if is_of_the_medium => error.advise(ABOUT_THE_DISK),
+        Kind::TooManyFiles => error.advise(ABOUT_OPEN_FILES),
+        _ => error,
+    }
 }
 
 /// What the system says when the medium, or the file system on it, has lost bytes.
@@ -30,6 +38,7 @@ pub(super) fn is_of_the_medium(cause: &io::Error) -> bool {
 pub(super) fn kind_of(cause: &io::Error) -> Kind {
     match Errno::from_io_error(cause) {
         Some(Errno::NOSPC | Errno::DQUOT) => Kind::NoSpace,
+        Some(Errno::MFILE | Errno::NFILE) => Kind::TooManyFiles,
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Kind::BackendDenied,
         Some(Errno::EXIST) => Kind::Conflict,
         Some(Errno::NOENT) => Kind::NotFound,
@@ -84,6 +93,8 @@ mod tests {
         for (errno, kind) in [
             (Errno::NOSPC, Kind::NoSpace),
             (Errno::DQUOT, Kind::NoSpace),
+            (Errno::MFILE, Kind::TooManyFiles),
+            (Errno::NFILE, Kind::TooManyFiles),
             (Errno::ACCESS, Kind::BackendDenied),
             (Errno::PERM, Kind::BackendDenied),
             (Errno::ROFS, Kind::BackendDenied),

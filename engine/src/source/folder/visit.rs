@@ -105,6 +105,7 @@ impl<'a> Walker<'a> {
 
     /// A path that was asked for, reached from the top: only the last name of it is not followed.
     fn target(&mut self, origin: Origin) -> Result<(), SourceError> {
+        self.sink.looks_at(&self.real);
         let at = self.real.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let (above, name) = self.real.split_at(at);
         let Ok(name) = CString::new(name.get(1..).unwrap_or_default()) else { return Ok(()) };
@@ -121,6 +122,7 @@ impl<'a> Walker<'a> {
 
     /// A directory that only leads to what was asked for; links on the way there are followed.
     fn leading(&mut self, number: usize) -> Result<(), SourceError> {
+        self.sink.looks_at(&self.real);
         let open = |how| rustix::fs::open(place::real_path(&self.real), how | OFlags::CLOEXEC, Mode::empty());
         let opened = open(OFlags::RDONLY | OFlags::DIRECTORY)
             .or_else(|_| open(OFlags::PATH | OFlags::DIRECTORY))
@@ -148,6 +150,7 @@ impl<'a> Walker<'a> {
         origin: Origin,
     ) -> Result<(), SourceError> {
         self.is_named = origin.target;
+        self.sink.looks_at(&self.real);
         let mut stat = None;
         let mut is_directory = kind == FileType::Directory;
         if kind == FileType::Unknown {

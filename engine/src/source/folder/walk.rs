@@ -15,6 +15,7 @@ use super::place::Places;
 use super::rules;
 use super::rules::Rules;
 use crate::entry::EntryPath;
+use crate::limits::open_files;
 use crate::source::Sink;
 use crate::source::SourceError;
 use crate::verdict::Verdict;
@@ -29,7 +30,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Directories kept open at once.
+/// Directories kept open at once, where so many files may be opened.
 const OPEN_MAX: usize = 100;
 /// Reasons that are told in the verdict; all are told to the sink.
 const REASONS_MAX: usize = 100;
@@ -57,6 +58,8 @@ pub(super) struct Walker<'a> {
     pub(super) is_named: bool,
     /// Paths asked for of which nothing at all is taken.
     pub(super) missed: usize,
+    /// Directories kept open at once.
+    open_max: usize,
     entries: u64,
     spare: Vec<Listing>,
     dirents: Dirents,
@@ -101,6 +104,7 @@ impl<'a> Walker<'a> {
             bytes: 0,
             is_named: false,
             missed: 0,
+            open_max: open_files(OPEN_MAX),
             entries: 0,
             spare: Vec::new(),
             dirents: Dirents::new(),
@@ -208,6 +212,10 @@ impl<'a> Walker<'a> {
 
     /// Tells those who read ahead what comes next in the last `depth` directories.
     fn look_ahead(&mut self, depth: usize, surprised: bool) {
+        if self.open_max < OPEN_MAX {
+            // Those who read ahead would open more than may be.
+            return;
+        }
         let mut found = Vec::new();
         for frame in self.frames.iter().rev().take(depth) {
             if let Some(directory) = frame.directory.as_ref().filter(|_| frame.covered && frame.marker.is_none()) {
@@ -226,7 +234,7 @@ impl<'a> Walker<'a> {
 
     /// Frees the descriptor of the directory that is now too far above.
     fn close_far_above(&mut self) {
-        let far = self.frames.len().checked_sub(OPEN_MAX + 1);
+        let far = self.frames.len().checked_sub(self.open_max + 1);
         if let Some(frame) = far.and_then(|far| self.frames.get_mut(far))
             && frame.place.is_none()
         {
