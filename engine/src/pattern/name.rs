@@ -94,7 +94,7 @@ impl Class {
     /// Reads from behind the opening bracket; gives where it ends.
     fn parse(text: &[u8], begin: usize, any_case: bool) -> Result<(Self, usize), String> {
         let mut at = begin;
-        let mut next = |at: &mut usize| {
+        let next = |at: &mut usize| {
             let (unit, length) = unit_at(text, *at).ok_or("a [ is not closed")?;
             *at += length;
             Ok::<u32, String>(unit)
