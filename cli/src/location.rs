@@ -2,6 +2,7 @@
 
 use crate::args::Global;
 use crate::environment::Environment;
+use crate::lines;
 use crate::show::Failure;
 use std::path::Path;
 use std::path::PathBuf;
@@ -64,10 +65,10 @@ fn own(environment: &Environment) -> Result<Place, Failure> {
 
 /// The first line of a file.
 fn read(file: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|why| {
+    let raw = lines::read(file).map_err(|why| {
         Failure::usage(format!("cannot read the repository's location from {}", file.display())).because(why)
     })?;
-    match text.lines().next().map(str::trim) {
+    match lines::first(&raw).to_str() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Failure::usage(format!("the first line of {} is no location", file.display()))),
     }
