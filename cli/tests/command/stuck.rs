@@ -84,8 +84,8 @@ fn limited(house: &House, files: u32, arguments: &[&str]) -> crate::harness::Out
 fn few_open_files_are_enough_for_deep_trees_and_many_files() {
     let house = House::new();
     house.write(&format!("in/{}file", "d/".repeat(150)), "deep");
-    for number in 0..60 {
-        house.write(&format!("in/many/{number}"), crate::kill::noise(number, 3 << 20));
+    for number in 0..80 {
+        house.write(&format!("in/many/{number}"), crate::kill::noise(number, 900 << 10));
     }
     limited(&house, 64, &["backup", &house.text("in")]).done();
     limited(&house, 64, &["restore", "latest", "--target", "out"]).done();
