@@ -192,10 +192,17 @@ pub(crate) fn open_files(most: usize) -> usize {
     limit.map_or(most, |limit| share_of(usize::try_from(limit).unwrap_or(usize::MAX), most))
 }
 
-/// Half of what is left beside the runtime, the caches and the repository's own files.
+/// A third of what is left beside the runtime, the caches and the repository's own files: a restore holds files and
+/// folders.
 fn share_of(limit: usize, most: usize) -> usize {
-    most.min((limit.saturating_sub(FILES_OPEN_ELSEWHERE) / 2).max(FILES_OPEN_LEAST))
+    if limit >= FILES_OPEN_USUAL {
+        return most;
+    }
+    most.min((limit.saturating_sub(FILES_OPEN_ELSEWHERE) / 3).max(FILES_OPEN_LEAST))
 }
+
+/// What systems let a process open if nobody says otherwise: enough for everything.
+const FILES_OPEN_USUAL: usize = 1024;
 
 /// Files that are open whatever a job does: the runtime's, the caches', the repository's.
 const FILES_OPEN_ELSEWHERE: usize = 40;
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn where_few_files_may_be_opened_a_job_opens_fewer() {
         assert_eq!((share_of(65_536, 448), share_of(1024, 448)), (448, 448));
-        assert_eq!((share_of(256, 448), share_of(64, 448), share_of(10, 448)), (108, 12, 4));
+        assert_eq!((share_of(256, 448), share_of(64, 448), share_of(10, 448)), (72, 8, 4));
         assert!(open_files(3) <= 3);
     }
 }
