@@ -163,6 +163,8 @@ impl<'a> Walker<'a> {
         let identity = (inspect::device(&stat), stat.stx_ino);
         let frame = Frame { place: Some(place::ROOT), covered: true, device, identity, ..Frame::default() };
         self.descend(Some(directory), frame);
+        self.is_named = true;
+        self.tell_of_marker();
         Ok(())
     }
 

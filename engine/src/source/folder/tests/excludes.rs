@@ -73,6 +73,7 @@ fn a_path_asked_for_that_a_rule_means_itself_is_left_out_and_the_snapshot_is_par
         (by_name("w*"), vec!["keep"]),
         (named(&folder, &["large", "keep"]).exclude_larger_than(10), vec!["keep"]),
         (named(&folder, &["work", "keep"]).exclude_caches(true), vec!["keep", "work", "work/CACHEDIR.TAG"]),
+        (content_of(&folder.path().join("work")).exclude_caches(true), vec!["CACHEDIR.TAG"]),
     ] {
         let mut recorder = Recorder::new();
         let Verdict::Partial(reasons) = recorder.run(source).expect("a verdict") else { panic!("{given:?}") };
