@@ -68,7 +68,7 @@ pub struct BackupArgs {
     pub iexclude_file: Vec<PathBuf>,
     /// Leave out the content of folders with a file of this name (and this beginning)
     #[arg(long, help_heading = "Leave out", value_name = "NAME[:HEADER]")]
-    pub exclude_if_present: Vec<String>,
+    pub exclude_if_present: Vec<OsString>,
     /// Leave out the content of folders marked as caches by a CACHEDIR.TAG
     #[arg(long, help_heading = "Leave out")]
     pub exclude_caches: bool,

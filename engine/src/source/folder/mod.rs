@@ -44,6 +44,7 @@ use place::Places;
 use present::Present;
 use rules::Marker;
 use rules::Rules;
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ pub struct FolderSource {
     current: Option<PathBuf>,
     exclude: Vec<Pattern>,
     iexclude: Vec<Pattern>,
-    markers: Vec<String>,
+    markers: Vec<OsString>,
     caches: bool,
     larger_than: Option<u64>,
     gitignore: bool,
@@ -139,7 +140,7 @@ impl FolderSource {
     /// Leaves out the content of folders that have one of these files, `NAME` or `NAME:HEADER` (how the
     /// file must begin). The folder and the marker itself are kept.
     #[must_use]
-    pub fn exclude_if_present(mut self, markers: Vec<String>) -> Self {
+    pub fn exclude_if_present(mut self, markers: Vec<OsString>) -> Self {
         self.markers.extend(markers);
         self
     }
@@ -206,8 +207,8 @@ impl FolderSource {
 
     fn plan(&self) -> Result<(Places, Rules)> {
         let places = self.places()?;
-        let cache_marker = self.caches.then_some(rules::CACHE_MARKER);
-        let markers = self.markers.iter().map(String::as_str).chain(cache_marker);
+        let cache_marker = self.caches.then_some(OsStr::new(rules::CACHE_MARKER));
+        let markers = self.markers.iter().map(OsString::as_os_str).chain(cache_marker);
         let rules = Rules {
             exclude: Patterns::with_reasons(&self.exclude, false)?,
             iexclude: Patterns::with_reasons(&self.iexclude, true)?,
@@ -238,7 +239,7 @@ impl Source for FolderSource {
     fn excludes(&self) -> Vec<String> {
         let patterns = self.exclude.iter().chain(&self.iexclude).map(Pattern::shown);
         // What leaves things out without a pattern is told by the option of the command that asks for it.
-        let markers = self.markers.iter().map(|marker| format!("--exclude-if-present={marker}"));
+        let markers = self.markers.iter().map(|marker| format!("--exclude-if-present={}", marker.to_string_lossy()));
         let options = [
             self.caches.then(|| "--exclude-caches".to_owned()),
             self.larger_than.map(|bytes| format!("--exclude-larger-than={bytes}")),

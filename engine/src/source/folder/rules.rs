@@ -38,14 +38,16 @@ pub(super) struct Marker {
 
 impl Marker {
     /// Parses `NAME` or `NAME:HEADER`.
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        let (name, header) = text.split_once(':').unwrap_or((text, ""));
+    pub(super) fn parse(text: &OsStr) -> Result<Self> {
+        let bytes = text.as_bytes();
+        let colon = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+        let (name, header) = (bytes.get(..colon).unwrap_or(bytes), bytes.get(colon + 1..).unwrap_or_default());
         let invalid = || Error::new(Kind::Invalid, format!("cannot understand the marker file {text:?}"));
-        if name.is_empty() || name.contains('/') {
+        if name.is_empty() || name.contains(&b'/') {
             return Err(invalid().because("it must be NAME or NAME:HEADER, the name without a slash"));
         }
         let name = CString::new(name).map_err(|why| invalid().because(why))?;
-        Ok(Self { name, header: header.as_bytes().to_vec() })
+        Ok(Self { name, header: header.to_vec() })
     }
 
     pub(super) fn name(&self) -> &[u8] {
@@ -130,13 +132,13 @@ mod tests {
 
     #[test]
     fn markers_are_a_name_and_maybe_a_header() {
-        let marker = Marker::parse(".nobackup").expect("a name");
+        let marker = Marker::parse(".nobackup".as_ref()).expect("a name");
         assert_eq!((marker.name(), marker.header.as_slice()), (&b".nobackup"[..], &b""[..]));
-        let marker = Marker::parse(CACHE_MARKER).expect("a name and a header");
+        let marker = Marker::parse(CACHE_MARKER.as_ref()).expect("a name and a header");
         assert_eq!(marker.name(), b"CACHEDIR.TAG");
         assert!(marker.header.starts_with(b"Signature: 8a47"));
         for text in ["", ":x", "a/b", "a\0"] {
-            assert!(Marker::parse(text).is_err(), "{text:?}");
+            assert!(Marker::parse(text.as_ref()).is_err(), "{text:?}");
         }
     }
 

@@ -56,7 +56,7 @@ fn a_path_asked_for_in_a_folder_that_is_walked_and_left_out_is_taken_alone() {
     assert_eq!(whole(named(&folder, &paths).exclude(vec!["drop".into()])).paths(), expected);
     assert_eq!(whole(named(&folder, &paths).gitignore(true)).paths(), expected);
     fs::write(folder.path().join("drop/.stop"), "").expect("a marker");
-    let given = whole(named(&folder, &paths).exclude_if_present(vec![".stop".to_owned()]));
+    let given = whole(named(&folder, &paths).exclude_if_present(vec![".stop".into()]));
     assert_eq!(given.paths(), [".gitignore", "drop", "drop/.stop", "drop/in", "drop/in/z", "keep"]);
 }
 
@@ -103,7 +103,7 @@ fn cache_folders_are_kept_empty_but_for_their_tag() {
 fn marker_files_may_ask_for_a_header() {
     let folder = tree(&["a/.nobackup", "a/x", "b/.stop", "b/x", "c/.stop", "c/x"]);
     fs::write(folder.path().join("b/.stop"), "yes please").expect("a marker");
-    let markers = vec![".nobackup".to_string(), ".stop:yes".to_string()];
+    let markers = vec![".nobackup".into(), ".stop:yes".into()];
     let given = whole(content_of(folder.path()).exclude_if_present(markers));
     assert_eq!(given.paths(), ["a", "a/.nobackup", "b", "b/.stop", "c", "c/.stop", "c/x"]);
 }
