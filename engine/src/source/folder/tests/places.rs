@@ -79,9 +79,11 @@ fn a_link_on_the_way_is_followed_but_not_the_path_itself() {
 
 #[test]
 fn paths_are_recorded_absolute_and_clean() {
-    let source = FolderSource::new(["x/../y", "/b//c/", ".", "/", "/b/c"].map(Into::into).to_vec());
-    let source = source.relative_to("/home/ann".into());
-    assert_eq!(source.paths(), [&b"/"[..], b"/b/c", b"/home/ann", b"/home/ann/y"]);
+    let folder = tree(&["b/c/x", "y", "x/z"]);
+    let top = folder.path().to_str().expect("UTF-8");
+    let source = below(&folder, &["x/../y", &format!("{top}/b//c/"), ".", "/", &format!("{top}/b/c")]);
+    let expected = ["/".to_owned(), top.to_owned(), format!("{top}/b/c"), format!("{top}/y")];
+    assert_eq!(source.paths(), expected.map(String::into_bytes));
 }
 
 #[test]
