@@ -1,7 +1,7 @@
 //! Ctrl-C: once asks the running job for a clean stop, twice ends the process now. A lost terminal asks, too.
 
 use crate::exit::Exit;
-use std::io::Write;
+use crate::show::Show;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -31,16 +31,16 @@ pub struct Guard(Interrupt);
 
 impl Interrupt {
     /// Listens for signals until the process ends, on a thread of its own: whatever hangs elsewhere, they are heard.
-    pub fn listen(&self) {
+    pub fn listen(&self, show: Show) {
         let own = self.clone();
         std::thread::spawn(move || {
             // Without a handler a signal ends the process at once, which harms nothing either.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-            runtime.block_on(own.heed());
+            runtime.block_on(own.heed(show));
         });
     }
 
-    async fn heed(self) {
+    async fn heed(self, show: Show) {
         let Ok(mut signals) = Signals::new() else { return };
         let mut asked = false;
         while let Some(wish) = signals.next().await {
@@ -50,12 +50,14 @@ impl Interrupt {
                 Some(job) if !asked => {
                     asked = true;
                     job.cancel();
-                    briefly(|| _ = writeln!(std::io::stderr(), "\nstopping cleanly; once more to stop now"));
+                    let show = show.clone();
+                    briefly(move || show.interruption(None, "stopping cleanly; once more to stop now"));
                 }
                 // The shell and the kernel both say that a terminal is gone: that is not a second wish.
                 Some(_) if wish == Wish::Stop => {}
                 _ => {
-                    briefly(|| _ = writeln!(std::io::stderr(), "\ninterrupted"));
+                    let show = show.clone();
+                    briefly(move || show.interruption(Some(Exit::Interrupted), "interrupted"));
                     // Nobody else would end a command whose output was read: it is in a group of its own.
                     briefly(strongroom_process::kill_running);
                     std::process::exit(i32::from(Exit::Interrupted.code()));

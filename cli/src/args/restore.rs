@@ -28,16 +28,16 @@ pub struct RestoreArgs {
     /// Only what matches; it is an error when nothing does
     #[arg(short, long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
     pub include: Vec<OsString>,
-    /// Only what matches, whatever the case
+    /// The same, ignoring case
     #[arg(long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
     pub iinclude: Vec<OsString>,
     /// Patterns to include from FILE, one a line
     #[arg(long, value_name = "FILE", help_heading = "What to restore")]
     pub include_file: Vec<PathBuf>,
-    /// Not what matches
+    /// Leave out what matches
     #[arg(short, long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
     pub exclude: Vec<OsString>,
-    /// Not what matches, whatever the case
+    /// The same, ignoring case
     #[arg(long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
     pub iexclude: Vec<OsString>,
     /// Patterns to exclude from FILE, one a line
@@ -46,8 +46,8 @@ pub struct RestoreArgs {
     /// What to do with files that are there
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub overwrite: RestoreOverwrite,
-    /// In restored folders, delete what the snapshot does not have, also what the backup had excluded; nothing if that
-    /// is not wholly known
+    /// Delete from restored folders what the snapshot does not have, also what the backup excluded; delete nothing if
+    /// part of the snapshot cannot be read
     #[arg(long)]
     pub delete: bool,
     /// Read back what was restored and compare

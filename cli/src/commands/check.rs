@@ -248,7 +248,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());
     value.insert("num_newer".into(), report.problems_newer.into());
-    value.insert("snapshots".into(), report.snapshots.into());
+    value.insert("snapshots_count".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());
     value.insert("packs_replaced".into(), report.packs_replaced.into());

@@ -41,7 +41,7 @@ pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
     let mut gaps = Gaps::new(&context.show);
     let Some(target) = &args.target else {
         if entry.as_ref().is_none_or(|entry| !entry.metadata.has_content()) && std::io::stdout().is_terminal() {
-            return Err(Failure::usage("an archive is nothing for a terminal")
+            return Err(Failure::usage("an archive cannot be shown on a terminal")
                 .hint("name a file with --target, or use '> FILE'"));
         }
         must_be_read("the content").map_err(|failure| {

@@ -143,7 +143,7 @@ impl MemoryBackend {
             Some((start, end)) if end <= held.bytes.len() => held.readable(name, start..end),
             _ => Err(Error::damaged(
                 name,
-                format!("{length} bytes at {offset} were wanted, and it ends at {}", held.bytes.len()),
+                format!("it ends at byte {}, before the {length} bytes at {offset}", held.bytes.len()),
             )),
         }
     }

@@ -109,7 +109,7 @@ pub(crate) struct Wiring {
     pub(crate) cutter: Cutter,
     pub(crate) sameness: Sameness,
     pub(crate) parent: Cursor,
-    /// What the parent came to, where there is one: the best guess at what this run will.
+    /// The size of the parent, where there is one: the best guess at this run's.
     pub(crate) expected: Option<Expected>,
     /// Passes on the parent's entries, to be compared with what becomes of them.
     pub(crate) keep_earlier: bool,

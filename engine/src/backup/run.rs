@@ -149,7 +149,7 @@ struct SessionKeys {
     metadata: Arc<DataKey>,
 }
 
-/// What the stages came to.
+/// The outcome of the stages.
 struct Outcome {
     said: Said,
     verdict: Verdict,

@@ -193,7 +193,7 @@ impl BackupBuilder {
                 }
             }
         }
-        Err(Error::new(Kind::Bug, "a backup came to no end"))
+        Err(Error::new(Kind::Bug, "the backup was not finished after its last attempt"))
     }
 }
 

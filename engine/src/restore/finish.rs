@@ -62,7 +62,7 @@ pub(crate) fn dry_run(site: &Site, window: &Window) {
 
 fn link(site: &Site, link: &Link) {
     if link.original.file.as_ref().is_some_and(|file| file.is_failed()) {
-        return site.tally.fail(Some(&link.path), "the file that it is another name of could not be restored", true);
+        return site.tally.fail(Some(&link.path), "it is a hard link to a file that could not be restored", true);
     }
     site.tally.passed(link.bytes);
     if site.options.dry_run {
@@ -72,7 +72,7 @@ fn link(site: &Site, link: &Link) {
         Ok(action) => site.tally.done(&link.path, action, link.bytes),
         Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
             if let Err(errno) = copy(site, link) {
-                site.tally.io(&link.path, "copy the file that it is another name of to", errno);
+                site.tally.io(&link.path, "copy the linked file to", errno);
             }
         }
         Err(errno) => site.tally.io(&link.path, "link", errno),

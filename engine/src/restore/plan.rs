@@ -130,7 +130,7 @@ impl Planner {
             if self.levels.is_spared() {
                 return self.skip(&item.place, entry.content.bytes().max(total(&item.chunks)));
             }
-            self.site.tally.fail(Some(&item.place), "the directory it belongs in could not be made", true);
+            self.site.tally.fail(Some(&item.place), "its parent directory could not be made", true);
             return;
         };
         match self.site.target.look(&dir, item.place.name()) {

@@ -76,7 +76,7 @@ pub enum SourceError {
 
 /// Why a stream that was told to refuse emptiness failed: it ended well without giving a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an empty stream is nearly always a mistake further up")]
+#[error("an empty stream nearly always comes from a failed command")]
 pub struct EmptyStream;
 
 impl From<Stop> for SourceError {

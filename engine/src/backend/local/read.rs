@@ -33,7 +33,7 @@ impl Folder {
     pub(super) fn get_range(&self, name: &Name, offset: u64, length: u64) -> Result<Bytes> {
         let (mut file, there) = self.open(name)?;
         if offset.checked_add(length).is_none_or(|end| end > there) {
-            let why = format!("{length} bytes at {offset} were wanted, and it ends at {there}");
+            let why = format!("it ends at byte {there}, before the {length} bytes at {offset}");
             return Err(Error::damaged(self.whole(name), why));
         }
         file.seek(SeekFrom::Start(offset)).map_err(|cause| self.unread(name, cause))?;
