@@ -91,7 +91,11 @@ fn collect(root: &Path, below: &str, texts: &mut Vec<(String, String)>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
         let kind = entry.file_type().expect("a file type");
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+        // `.git` is a file where several branches are checked out side by side.
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             collect(root, &path, texts);
         } else if kind.is_file()
             && let Ok(text) = fs::read_to_string(entry.path())
