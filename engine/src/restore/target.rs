@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::limits::open_files;
+use crate::job::open_files;
 use rustix::fs::AtFlags;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;

@@ -6,7 +6,7 @@ use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
 use crate::id::ChunkId;
-use crate::limits::open_files;
+use crate::job::open_files;
 use crate::restore::file::FileJob;
 use crate::restore::judge::Standing;
 use crate::restore::owner::Owner;

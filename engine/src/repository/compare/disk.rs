@@ -11,7 +11,7 @@ use crate::entry::Metadata;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::limits::open_files;
+use crate::job::open_files;
 use crate::source::Attributes;
 use crate::source::Dirents;
 use crate::source::Handle;

@@ -15,7 +15,7 @@ use super::place::Places;
 use super::rules;
 use super::rules::Rules;
 use crate::entry::EntryPath;
-use crate::limits::open_files;
+use crate::job::open_files;
 use crate::source::Sink;
 use crate::source::SourceError;
 use crate::verdict::Verdict;
