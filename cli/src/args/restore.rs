@@ -59,13 +59,14 @@ pub struct RestoreArgs {
     /// Write runs of zeros as holes
     #[arg(long)]
     pub sparse: bool,
-    /// Give what belongs to FROM to TO; users as name or number, groups with a leading : (repeatable)
+    /// Give what belongs to FROM to TO, also in access lists; users as name or number, groups with a leading :
+    /// (repeatable)
     #[arg(long, value_name = "FROM=TO", value_parser = parse_owner, conflicts_with = "no_owner")]
     pub map_owner: Vec<(String, String)>,
     /// Owners by number: ignore the recorded names
     #[arg(long, conflicts_with = "no_owner")]
     pub numeric_owner: bool,
-    /// Do not restore owners
+    /// Do not restore owners, nor people in access lists
     #[arg(long)]
     pub no_owner: bool,
     /// Threads for the work [default: one for each core; never more than 8]

@@ -25,7 +25,7 @@ use strongroom::Snapshot;
 /// Shows the plan, and carries it out unless it is only to be shown.
 pub async fn run(context: &Context, args: PruneArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    carry_out(context, builder(repository.prune(), &args.how), args.dry_run).await
+    carry_out(context, &repository, builder(repository.prune(), &args.how), args.dry_run).await
 }
 
 /// What was asked for; what was not stays as the engine has it.
@@ -48,15 +48,23 @@ pub async fn after_forget(
     how: &PruneHow,
 ) -> Result<Exit, Failure> {
     let sessions: Vec<_> = forgotten.iter().flat_map(|snapshot| [snapshot.id, snapshot.session]).collect();
-    carry_out(context, builder(repository.prune().forgotten(&sessions), how), false).await
+    carry_out(context, repository, builder(repository.prune().forgotten(&sessions), how), false).await
 }
 
 /// The same after the root key was changed, to seal anew what was stored before.
 pub async fn after_rotation(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
-    carry_out(context, repository.prune().reencrypt(true), false).await
+    carry_out(context, repository, repository.prune().reencrypt(true), false).await
 }
 
-async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> Result<Exit, Failure> {
+async fn carry_out(
+    context: &Context,
+    repository: &Repository,
+    builder: PruneBuilder,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    if !dry_run {
+        context.warn_of_owner(repository);
+    }
     let plan = drive(builder.plan(), &context.show, &context.interrupt, false).await.map_err(|failure| {
         if failure.exit != Exit::of(Kind::Invalid) {
             return failure;
@@ -209,6 +217,10 @@ fn report_lines(context: &Context, report: &PruneReport, grace_seconds: u64) -> 
         ))?;
     }
     show.say(&format!("removed {} of {}", counted(report.packs_deleted, "pack"), bytes(report.bytes_deleted)))?;
+    if report.leftovers.files > 0 {
+        let (files, size) = (counted(report.leftovers.files, "file"), bytes(report.leftovers.bytes));
+        show.say(&format!("removed {files} of {size} that runs which were killed had left in tmp/"))?;
+    }
     show.say(&format!("left: {} in {}", bytes(report.bytes_left), counted(report.packs_left, "pack")))?;
     if report.packs_waiting > 0 {
         let grace = waiting(grace_seconds);
@@ -251,6 +263,8 @@ fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
         ("packs_waiting", report.packs_waiting),
         ("packs_damaged", report.packs_damaged),
         ("snapshots_sealed_anew", report.snapshots_sealed_anew),
+        ("files_left_over_removed", report.leftovers.files),
+        ("bytes_left_over_removed", report.leftovers.bytes),
     ] {
         value.insert(name.into(), number.into());
     }

@@ -155,6 +155,10 @@ fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit
         let many = counted(report.owners_refused, "entry");
         show.note(&format!("the owner or group of {many} could not be set: that takes root, or --no-owner"));
     }
+    if report.attributes_refused > 0 {
+        let many = counted(report.attributes_refused, "attribute");
+        show.note(&format!("{many} could not be set: that takes root"));
+    }
     if report.failures_total == 0 {
         if dry_run {
             unless_closed(shown)?
@@ -182,6 +186,7 @@ fn summary(show: &Show, report: &RestoreReport, dry_run: bool) -> Result<(), Fai
         let kept = report.kept.iter().filter_map(|one| one.path.as_ref()).map(|path| format!("/{path}"));
         value.insert("left_alone".into(), kept.collect::<Vec<_>>().into());
         value.insert("owners_refused".into(), report.owners_refused.into());
+        value.insert("attributes_refused".into(), report.attributes_refused.into());
         value.insert("total_duration".into(), report.seconds.into());
         return show.json(&Value::Object(value));
     }

@@ -2,9 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
+mod attributes;
 mod backup_chooses;
 mod backup_inputs;
 mod bad_input;
+mod deep;
 mod dump;
 mod faithful;
 mod forget;
@@ -14,6 +16,7 @@ mod habits;
 mod harmless;
 mod harness;
 mod history;
+mod hostile;
 mod hosts;
 mod hurt;
 mod inspect;
@@ -30,6 +33,7 @@ mod prune;
 mod repair;
 mod restore;
 mod scale;
+mod shared;
 mod spared;
 mod streams;
 mod stuck;

@@ -1,20 +1,14 @@
-//! What a source must keep to: entries in order, nothing below what is no folder, and a verdict that fits what it said.
+//! What a source must keep to: entries in order, each once, and nothing below what is no folder.
 
 use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
-use crate::verdict::Verdict;
 use std::mem::discriminant;
-
-/// Reasons kept of what a source said to be missing; all are told.
-const REASONS_MAX: usize = 100;
 
 /// What a source has said so far, as far as later words are judged by it.
 #[derive(Default)]
 pub(crate) struct Contract {
     last: Option<Last>,
-    /// What it said to be missing or torn.
-    reasons: Vec<String>,
 }
 
 /// The entry ended last.
@@ -46,22 +40,6 @@ impl Contract {
     /// Takes down an entry that was ended.
     pub(crate) fn ended(&mut self, path: &EntryPath, kind: &FileKind) {
         self.last = Some(Last { path: path.clone(), is_folder: *kind == FileKind::Directory });
-    }
-
-    /// Takes down what was said to be missing.
-    pub(crate) fn misses(&mut self, path: Option<&EntryPath>, message: &str) {
-        if self.reasons.len() < REASONS_MAX {
-            let reason = path.map_or_else(|| message.to_owned(), |path| format!("/{path}: {message}"));
-            self.reasons.push(reason);
-        }
-    }
-
-    /// The source's verdict, unless what it said before speaks against it.
-    pub(crate) fn judged(&mut self, verdict: Verdict) -> Verdict {
-        match verdict {
-            Verdict::Whole if !self.reasons.is_empty() => Verdict::Partial(std::mem::take(&mut self.reasons)),
-            verdict => verdict,
-        }
     }
 }
 
@@ -97,16 +75,5 @@ mod tests {
             assert_eq!(said.is_some(), refused.is_some(), "{last} {next}: {said:?}");
             assert!(said.is_none_or(|said| said.contains(refused.expect("a reason"))), "{last} {next}");
         }
-    }
-
-    #[test]
-    fn a_whole_verdict_does_not_outweigh_what_was_said_before() {
-        let mut contract = Contract::default();
-        assert_eq!(contract.judged(Verdict::Whole), Verdict::Whole);
-        contract.misses(Some(&path("a/b")), "cannot be read");
-        contract.misses(None, "and more");
-        assert_eq!(contract.judged(Verdict::Partial(Vec::new())), Verdict::Partial(Vec::new()));
-        let said = vec!["/a/b: cannot be read".to_owned(), "and more".to_owned()];
-        assert_eq!(contract.judged(Verdict::Whole), Verdict::Partial(said));
     }
 }

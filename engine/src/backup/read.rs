@@ -31,10 +31,10 @@ use crate::limits::BATCH_ITEMS_MAX;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::limits::MIB;
 use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
+use crate::source::CHANGED;
 use crate::source::Sink;
 use crate::source::Stop;
 use crate::source::Want;
-use crate::verdict::Verdict;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::SendTimeoutError;
@@ -138,15 +138,14 @@ impl Reader {
         }
     }
 
-    /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen, and the
-    /// verdict that fits all the source has said.
-    pub(crate) fn finish(mut self, verdict: Verdict) -> Result<(u64, Verdict), Stop> {
+    /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen.
+    pub(crate) fn finish(mut self) -> Result<u64, Stop> {
         if self.current.is_some() {
             self.bug("the source ended inside an entry");
             return Err(Stop);
         }
         self.ship()?;
-        Ok((self.sequence, self.contract.judged(verdict)))
+        Ok(self.sequence)
     }
 
     /// Ships what came before the source failed, so that the next run finds it.
@@ -157,6 +156,13 @@ impl Reader {
 
     fn bug(&self, message: &str) {
         self.wiring.halt.fail(Error::new(Kind::SourceFailed, "the source broke the order of calls").because(message));
+    }
+
+    /// What could not be kept of an entry is still missing when the entry is taken over.
+    fn repeat(&mut self, path: &EntryPath, warnings: &[String]) {
+        for warning in warnings.iter().filter(|warning| *warning != CHANGED) {
+            self.warn(Some(path), warning.clone(), true);
+        }
     }
 
     /// Sends the batch on its way; the unfinished chunk moves to the next buffer.
@@ -338,7 +344,9 @@ impl Sink for Reader {
                     extents: known.metadata.extents,
                     ..metadata
                 };
-                // A warning about what could not be kept stays true as long as the entry is taken over.
+                if warnings.is_empty() {
+                    self.repeat(&path, &known.warnings);
+                }
                 let action = match before {
                     _ if unchanged => Action::Unchanged,
                     Some(_) => Action::Changed,
@@ -397,9 +405,6 @@ impl Sink for Reader {
     }
 
     fn warn(&mut self, path: Option<&EntryPath>, message: String, partial: bool) {
-        if partial {
-            self.contract.misses(path, &message);
-        }
         let warning = Warning { path: path.cloned(), message, partial };
         self.wiring.said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
         self.wiring.control.tell(Event::Warning(warning));
@@ -477,7 +482,7 @@ mod tests {
                 reader.begin(&path, &metadata)?;
                 reader.end(metadata, Vec::new())?;
             }
-            reader.finish(Verdict::Whole)
+            reader.finish()
         });
         for sequence in 0..2 {
             assert_eq!(batches.recv().expect("a batch").sequence, sequence);

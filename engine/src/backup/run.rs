@@ -104,8 +104,8 @@ pub(crate) async fn run(
     let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
     let cache = job.open_cache(source.as_ref());
     let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
-    let Outcome { said, verdict, assembled, tally, packs } = outcome;
-    let verdict = draft::shortened(verdict);
+    let Outcome { mut said, verdict, assembled, tally, packs } = outcome;
+    let verdict = draft::shortened(said.verdict(verdict));
     snapshot.finished = job.store.clock().now();
     snapshot.root = assembled.root;
     snapshot.seal = said.seal;
@@ -436,7 +436,7 @@ impl Stages {
 fn read(source: Box<dyn Source>, mut reader: Reader) -> Result<Option<ReadThrough>> {
     let kind = source.kind().to_owned();
     match source.run(&mut reader) {
-        Ok(verdict) => Ok(reader.finish(verdict).ok().map(|(batches, verdict)| ReadThrough { verdict, batches })),
+        Ok(verdict) => Ok(reader.finish().ok().map(|batches| ReadThrough { verdict, batches })),
         Err(SourceError::Stopped) => Ok(None),
         Err(failed) => {
             reader.abandon();

@@ -5,6 +5,7 @@ use crate::restore::file;
 use crate::restore::file::FileJob;
 use crate::restore::file::FilePlan;
 use crate::restore::file::How;
+use crate::restore::flags;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
 use crate::restore::remove;
@@ -84,7 +85,8 @@ fn try_link(site: &Site, link: &Link) -> Result<Action, Errno> {
     let to = site.target.handle(&link.dir)?;
     let name = &*link.original.name;
     if link.standing.is_none() {
-        rustix::fs::linkat(&from, name, &to, &*link.name, AtFlags::empty())?;
+        let make = || rustix::fs::linkat(&from, name, &to, &*link.name, AtFlags::empty());
+        flags::insist(site, &[(&from, name), (&to, &link.name)], make)?;
         return Ok(Action::New);
     }
     let stat = |dir: &OwnedFd, name: &[u8]| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -93,8 +95,10 @@ fn try_link(site: &Site, link: &Link) -> Result<Action, Errno> {
         return Ok(Action::Unchanged);
     }
     let temp = site.target.temp_name();
-    rustix::fs::linkat(&from, name, &to, temp.as_slice(), AtFlags::empty())?;
-    if let Err(errno) = rustix::fs::renameat(&to, temp.as_slice(), &to, &*link.name) {
+    let make = || rustix::fs::linkat(&from, name, &to, temp.as_slice(), AtFlags::empty());
+    flags::insist(site, &[(&from, name), (&to, b".")], make)?;
+    let rename = || rustix::fs::renameat(&to, temp.as_slice(), &to, &*link.name);
+    if let Err(errno) = flags::insist(site, &[(&to, &link.name), (&to, &temp)], rename) {
         let _ = rustix::fs::unlinkat(&to, temp.as_slice(), AtFlags::empty());
         return Err(errno);
     }
@@ -152,7 +156,7 @@ fn directory(site: &Site, left: &LeftDir) {
             Ok(fd) => {
                 let bare = !left.existed && left.dir.plain;
                 metadata::apply(site, place, &fd, metadata, *owner, bare);
-                metadata::set_flags(site, place, &fd, metadata.flags);
+                flags::settle(site, place, &fd, metadata.flags, bare);
                 has_mode = true;
             }
             Err(errno) => site.tally.io(place, "set the metadata of", errno),

@@ -99,7 +99,7 @@ impl Planner {
     }
 
     fn take(&mut self, item: Item, window: &mut Window) {
-        let Some(entry) = item.entry else {
+        let Some(mut entry) = item.entry else {
             if let Some((file, at)) = self.current.take() {
                 if let Some(why) = &item.lost {
                     file.fail(&self.site, &unlisted(why));
@@ -115,8 +115,8 @@ impl Planner {
             self.selected += 1;
             self.site.tally.expect(entry.content.bytes().max(total(&item.chunks)));
         }
+        let owner = self.owners.adopt(&mut entry.metadata);
         if entry.metadata.kind == FileKind::Directory {
-            let owner = self.owners.resolve(&entry.metadata);
             self.levels.enter(item.place, entry.metadata, owner, item.selected);
             if item.selected {
                 self.levels.make(&self.site);
@@ -136,7 +136,6 @@ impl Planner {
         match self.site.target.look(&dir, item.place.name()) {
             Ok(standing) => {
                 let standing = standing.map(Standing::from);
-                let owner = self.owners.resolve(&entry.metadata);
                 let bytes = entry.content.bytes().max(total(&item.chunks));
                 let Entry { metadata, .. } = entry;
                 let placed = Placed { place: item.place, dir, metadata, owner, standing };

@@ -4,6 +4,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::event::Action;
+use crate::restore::flags;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
 use crate::restore::owner::Owner;
@@ -53,12 +54,13 @@ fn try_put(
         return Ok(action);
     }
     match action {
-        Action::New => make(&fd, name, want)?,
+        Action::New => flags::insist(site, &[(&fd, b".")], || make(&fd, name, want))?,
         Action::Unchanged => {}
         _ => {
             let temp = site.target.temp_name();
-            make(&fd, &temp, want)?;
-            if let Err(errno) = rustix::fs::renameat(&fd, temp.as_slice(), &fd, name) {
+            flags::insist(site, &[(&fd, b".")], || make(&fd, &temp, want))?;
+            let rename = || rustix::fs::renameat(&fd, temp.as_slice(), &fd, name);
+            if let Err(errno) = flags::insist(site, &[(&fd, name), (&fd, &temp)], rename) {
                 let _ = rustix::fs::unlinkat(&fd, temp.as_slice(), AtFlags::empty());
                 return Err(errno);
             }
