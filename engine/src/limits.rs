@@ -111,6 +111,13 @@ pub const KDF_PASSES_MAX: u32 = 64;
 pub const KDF_LANES_MAX: u32 = 64;
 /// Most key slots of one kind: all are read before the newest is tried.
 pub const KEY_SLOTS_MAX: usize = 4096;
+/// Largest key slot; readers refuse larger ones.
+pub const SLOT_BYTES_MAX: usize = 8 * KIB;
+/// Memory that a key slot may ask for, unless whoever opens the repository allows more: four times what any way of making
+/// one asks for.
+pub const KDF_LIMIT_BYTES: u64 = 1024 * MIB as u64;
+/// Passes over that much memory which all slots that are tried may take together: a few seconds.
+pub const KDF_LIMIT_PASSES: u64 = 8;
 
 /// New chunks after which a checkpoint index object is written.
 pub const CHECKPOINT_CHUNKS: u64 = 50_000;

@@ -43,7 +43,7 @@ pub struct CopyArgs {
 pub struct FromArgs {
     /// Where the other repository is
     #[arg(long, value_name = "LOCATION", alias = "from-repository")]
-    pub from_repo: String,
+    pub from_repo: OsString,
     /// Read the other repository's password from FILE, without the line end
     #[arg(long, value_name = "FILE", group = "from_key")]
     pub from_password_file: Option<PathBuf>,

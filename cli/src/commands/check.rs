@@ -27,7 +27,7 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--budget needs a cache folder: what was verified when is remembered there")
             .hint("leave --no-cache out, or name a folder with --cache-dir"));
     }
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open().await.map_err(Failure::without_check)?;
     let read = match (args.budget, args.read_data, args.read_data_subset) {
         (Some(budget), ..) => ReadData::Budget(budget),
         (None, true, _) => ReadData::All,
@@ -38,11 +38,12 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
     if let Some(threads) = args.threads {
         builder = builder.threads(threads.into());
     }
-    let report = drive(builder.start(), &context.show, &context.interrupt, false).await?;
+    let report = drive(builder.start(), &context.show, &context.interrupt, false).await;
+    let report = report.map_err(Failure::without_check)?;
     let shown = if context.show.json { json(context, &report) } else { lines(context, &report) };
     if report.problems_total == 0 {
         told(shown, || "the repository is sound".into())?;
-        return Ok(Exit::Done);
+        return Ok(if report.strange_keys.is_empty() { Exit::Done } else { Exit::Partial });
     }
     let problems = counted(report.problems_total, "problem");
     let is_newer = report.problems_newer == report.problems_total;
@@ -76,6 +77,12 @@ fn advice(report: &CheckReport) -> String {
             .to_owned();
     }
     let mut verbs = Vec::new();
+    if has(&["keys/slot/"]) {
+        verbs.push("'strongroom key add' in place of a lost key ('--new-recovery-code' for a code) and 'strongroom key remove ID'");
+    }
+    if has(&["keys/list"]) {
+        verbs.push("'strongroom repair keys'");
+    }
     let is_key = |problem: &&strongroom::Problem| problem.object.starts_with("keys/data/");
     let keys = || report.problems.iter().filter(is_key).map(|problem| problem.message.as_str());
     // Of a key that no pack holds nothing brings back what it locks.
@@ -129,6 +136,12 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     let shown = u64::try_from(report.problems.len()).unwrap_or(u64::MAX);
     if report.problems_total > shown {
         show.line(&format!("{} not shown", counted(report.problems_total - shown, "more problem")))?;
+    }
+    for key in &report.strange_keys {
+        show.warn(&format!("{}: {}", key.object, key.message));
+    }
+    if !report.strange_keys.is_empty() {
+        show.warn("'strongroom key remove ID' takes away a key that is not yours, 'strongroom repair keys' lists those that are");
     }
     show.say(&format!(
         "checked {}: {} in {}",
@@ -258,8 +271,12 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         value.insert("message".into(), problem.message.clone().into());
         context.show.json(&Value::Object(value))?;
     }
+    for key in &report.strange_keys {
+        context.show.warn(&format!("{}: {}", key.object, key.message));
+    }
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());
+    value.insert("strange_keys".into(), report.strange_keys.len().into());
     value.insert("num_newer".into(), report.problems_newer.into());
     value.insert("snapshots_count".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());

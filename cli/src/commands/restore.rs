@@ -113,7 +113,7 @@ fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
 fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
     let mut own = context.cache_folder().into_iter().collect::<Vec<_>>();
     if let Ok(Location::Local(folder)) =
-        Location::parse(&location::find(&context.global, &context.environment)?.location)
+        Location::parse_os(&location::find(&context.global, &context.environment)?.location)
     {
         own.push(folder);
     }

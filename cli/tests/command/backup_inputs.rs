@@ -196,11 +196,12 @@ fn without_configuration_there_is_a_repository_of_ones_own() {
     bare(&["snapshots"]).done().says("2 snapshots");
 
     // The recovery code opens it when the key is gone.
-    let mut lines = first.out.lines().filter_map(|line| line.trim().strip_prefix("its recovery code is"));
-    let code = lines.next().expect("the code was printed").trim();
+    let mut lines = first.out.lines().filter_map(|line| line.trim().strip_prefix("its recovery code is in"));
+    let file = lines.next().expect("its file was named").trim();
+    let code = std::fs::read_to_string(file).expect("the code");
     std::fs::remove_file(&key).expect("the key was there");
     bare(&["snapshots"]).refused(12, &["the key of the repository", "--use-recovery-code"]);
     let mut command = house.bare();
-    command.env("STRONGROOM_RECOVERY_CODE", code).args(["snapshots", "--use-recovery-code"]);
+    command.env("STRONGROOM_RECOVERY_CODE", code).args(["-r", &repository, "snapshots", "--use-recovery-code"]);
     crate::harness::run(&mut command).done().says("2 snapshots");
 }

@@ -26,7 +26,7 @@ fn a_wrong_password_or_key_writes_nothing() {
     writes_nothing(&house, || {
         let mut command = house.command(["-p", "wrong", "backup", &top]);
         let outcome = run(command.env_remove("STRONGROOM_KEY_FILE"));
-        outcome.refused(12, &["error: the password does not open this repository", "hint: '--use-recovery-code'"]);
+        outcome.refused(12, &["error: the password does not open the repository at", "hint: '--use-recovery-code'"]);
         house.run(["--key-file", "wrong-key", "backup", &top]).refused(12, &["the key file does not open"]);
         house.run(["--key-file", "no-key", "backup", &top]).refused(12, &["key file"]);
         house.run(["--key-file", "missing", "backup", &top]).refused(1, &["cannot read the key file from missing"]);

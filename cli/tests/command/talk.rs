@@ -71,7 +71,7 @@ fn every_exit_code_is_met() {
     house.run(["backup", "missing"]).refused(1, &["missing"]);
     house.run(["-r", "nowhere", "snapshots"]).refused(10, &["there is no repository at", "init"]);
     house.write("other-key", format!("strongroom-key-1 {}\n", "ab".repeat(32)));
-    house.run(["--key-file", "other-key", "snapshots"]).refused(12, &["does not open this repository"]);
+    house.run(["--key-file", "other-key", "snapshots"]).refused(12, &["does not open the repository at"]);
     // 3, 13 and 14 have tests of their own; 130 stands below.
 }
 

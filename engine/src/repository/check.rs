@@ -1,6 +1,7 @@
 //! Checking: the structure always, the stored data as much as asked for.
 
 use super::Repository;
+use super::key_lists::KeyTrouble;
 use super::snapshots::UnreadableSnapshot;
 use crate::backend::Area;
 use crate::backend::Leftovers;
@@ -98,6 +99,8 @@ pub struct CheckReport {
     pub problems_total: u64,
     /// How many of them are objects of a newer program, which is no damage.
     pub problems_newer: u64,
+    /// Keys that are there and should not be: nothing is lost, and somebody may have put them there.
+    pub strange_keys: Vec<Problem>,
     /// Snapshots seen.
     pub snapshots: u64,
     /// Packs named by the index.
@@ -272,10 +275,18 @@ async fn index(repository: &Repository, control: &Control, report: &mut CheckRep
     Ok(LiveIndex::new(repository.store(), Arc::new(index)))
 }
 
-/// Key slots are ways in: a damaged one locks somebody out later.
+/// Key slots are ways in: one that is damaged or missing locks somebody out later, and one that nobody knows of lets
+/// somebody in.
 async fn slots(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<()> {
-    for (id, error) in repository.unreadable_keys().await? {
-        report.note(control, Name::Slot(id), error)?;
+    for finding in repository.key_findings().await? {
+        if finding.trouble.is_loss() {
+            report.problems_newer += u64::from(finding.trouble == KeyTrouble::Newer);
+            report.problem(control, finding.object, finding.message);
+        } else {
+            let text = format!("{}: {}", finding.object, finding.message);
+            control.tell(Event::Warning(Warning { path: None, message: text, partial: true }));
+            report.strange_keys.push(Problem { object: finding.object, message: finding.message });
+        }
     }
     Ok(())
 }

@@ -83,7 +83,8 @@ impl Repository {
             }
         }
         stats.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
-        let areas = [Area::Slots, Area::DataKeys, Area::Packs, Area::Index, Area::Pending, Area::Snapshots];
+        let areas =
+            [Area::Slots, Area::KeyLists, Area::DataKeys, Area::Packs, Area::Index, Area::Pending, Area::Snapshots];
         for area in areas.into_iter().chain([Area::Marks, Area::Tombs]) {
             for listed in self.store().backend().list(area).await? {
                 stats.objects += 1;

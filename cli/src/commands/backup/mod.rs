@@ -13,6 +13,7 @@ use crate::commands::context::backend;
 use crate::commands::context::exists;
 use crate::commands::init;
 use crate::exit::Exit;
+use crate::location::OwnPlace;
 use crate::location::Place;
 use crate::show::Failure;
 use crate::show::drive;
@@ -63,16 +64,29 @@ fn tell_if_slow(context: &Context) -> AbortHandle {
 /// Opens the repository; the user's own is made on first use.
 async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Repository, Failure> {
     let backend: Arc<dyn Backend> = backend(place)?;
-    let first = place.own.is_some() && !args.dry_run && !exists(backend.as_ref()).await?;
-    let repository = if first {
-        init::make(context, place, backend, InitArgs::default()).await?
-    } else {
-        context.open_at(place, backend).await?
+    let repository = match &place.own {
+        Some(own) if !exists(backend.as_ref()).await? => {
+            if own.key_file.exists() {
+                return Err(vanished(own));
+            }
+            if args.dry_run {
+                return context.open_at(place, backend).await;
+            }
+            init::make(context, place, backend, InitArgs::default(), init::CodeTo::FileUnlessTerminal).await?
+        }
+        _ => context.open_at(place, backend).await?,
     };
     if !args.dry_run {
         context.warn_of_owner(&repository);
     }
     Ok(repository)
+}
+
+/// Where there is a key there was a repository: an empty new one in its place would look as if all was well.
+fn vanished(own: &OwnPlace) -> Failure {
+    Failure::new(Exit::NoRepository, format!("the repository at {} is gone", own.folder.display()))
+        .because(format!("its key is still there, in {}", own.key_file.display()))
+        .hint("bring the folder back, or see whether its disk is mounted; 'strongroom init' makes a new one with that key")
 }
 
 /// Everything asked for, then the job itself and what came of it.
@@ -120,5 +134,5 @@ async fn finish(
     {
         context.warn_of_future(&parent);
     }
-    report::tell(context, &report, args.dry_run)
+    report::tell(context, &report, &repository.describe(), args.dry_run)
 }

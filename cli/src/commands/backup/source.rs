@@ -50,7 +50,7 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
         );
     }
     // A repository inside what is backed up would grow by itself with every snapshot.
-    let own = match Location::parse(&place.location) {
+    let own = match Location::parse_os(&place.location) {
         Ok(Location::Local(folder)) => Some(folder),
         _ => None,
     };
