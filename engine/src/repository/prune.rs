@@ -1,6 +1,7 @@
 //! Pruning: what to ask, the plan to show, and the job that carries it out.
 
 use super::Repository;
+use crate::backend::Leftovers;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -119,23 +120,27 @@ impl PrunePlan {
     async fn run(self, control: Control) -> Result<PruneReport> {
         let Self { repository, plan } = self;
         repository.check_prunable().await?;
-        let backend = repository.store().backend();
         // First: on a full store it makes room. Where there is none even for asking what time it is there, last.
-        let swept = match backend.sweep().await {
-            Err(full) if full.kind() == Kind::NoSpace => None,
-            swept => Some(swept?),
-        };
+        let swept = repository.swept().await?;
         let mut report =
             if plan.reencrypts() { repository.reencrypt(plan, control).await? } else { plan.apply(control).await? };
         report.leftovers = match swept {
             Some(swept) => swept,
-            None => backend.sweep().await?,
+            None => repository.swept().await?.unwrap_or_default(),
         };
         Ok(report)
     }
 }
 
 impl Repository {
+    /// What killed runs had left and was removed; `None` where a full store kept that from being done.
+    async fn swept(&self) -> Result<Option<Leftovers>> {
+        match self.store().backend().sweep().await {
+            Err(full) if full.kind() == Kind::NoSpace => Ok(None),
+            swept => swept.map(Some),
+        }
+    }
+
     /// Before anything is condemned: this program must know every feature. A full store is no obstacle.
     async fn check_prunable(&self) -> Result<()> {
         if let Some(feature) = self.inner.public.missing_to_prune() {
