@@ -41,6 +41,7 @@ use crate::store::StoredSegment;
 use crate::verdict::Verdict;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -70,25 +71,25 @@ impl RestoreBuilder {
     }
 
     /// Only entries that fit one of these patterns; [`RestoreReport::entries_selected`] tells whether any did.
-    pub fn include(mut self, patterns: Vec<String>) -> Self {
+    pub fn include(mut self, patterns: Vec<OsString>) -> Self {
         self.options.include = patterns;
         self
     }
 
     /// The same in upper or lower case.
-    pub fn include_any_case(mut self, patterns: Vec<String>) -> Self {
+    pub fn include_any_case(mut self, patterns: Vec<OsString>) -> Self {
         self.options.include_any_case = patterns;
         self
     }
 
     /// Not the entries that fit one of these patterns.
-    pub fn exclude(mut self, patterns: Vec<String>) -> Self {
+    pub fn exclude(mut self, patterns: Vec<OsString>) -> Self {
         self.options.exclude = patterns;
         self
     }
 
     /// The same in upper or lower case.
-    pub fn exclude_any_case(mut self, patterns: Vec<String>) -> Self {
+    pub fn exclude_any_case(mut self, patterns: Vec<OsString>) -> Self {
         self.options.exclude_any_case = patterns;
         self
     }
