@@ -3,6 +3,7 @@
 use crate::args::StatsArgs;
 use crate::args::StatsMode;
 use crate::commands::Context;
+use crate::commands::pending;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
@@ -25,7 +26,7 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
         return by_snapshot(context, &repository, &snapshots).await;
     }
     let mut value = message("stats");
-    let mut lines: Vec<(&str, String)> = Vec::new();
+    let (mut lines, mut not_committed): (Vec<(&str, String)>, _) = (Vec::new(), Vec::new());
     let total = |count: fn(&Snapshot) -> u64| snapshots.iter().map(count).fold(0, u64::saturating_add);
     let plain = total(|snapshot| snapshot.counts.bytes);
     if args.mode != StatsMode::RawData {
@@ -45,11 +46,13 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
             exit = selected(context, &repository, &snapshots, &mut value, &mut lines).await?;
         }
         whole(&stats, &mut value, &mut lines);
+        value.insert("pending_records".into(), pending::json(&stats.pending_records));
         if plain > 0 && stats.bytes_stored > 0 && args.mode == StatsMode::All && is_all {
             let ratio = plain as f64 / stats.bytes_stored as f64;
             value.insert("ratio".into(), ratio.into());
             lines.push(("plain / stored", format!("{ratio:.2}")));
         }
+        not_committed = stats.pending_records;
     }
     if context.show.json {
         context.show.json(&Value::Object(value))?;
@@ -57,6 +60,7 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
         for (name, text) in lines {
             context.show.line(&format!("{name:<20} {text}"))?;
         }
+        pending::lines(context, &not_committed)?;
     }
     Ok(exit)
 }

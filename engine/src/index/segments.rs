@@ -1,6 +1,5 @@
 //! Opened segments at hand, for all who read through one index; those that will be wanted soon are opened ahead.
 
-use super::keys;
 use super::live::LiveIndex;
 use super::recent::Recent;
 use super::table::ChunkPlace;
@@ -143,7 +142,7 @@ impl Segments {
         let (offset, length) = (u64::from(segment.offset), u64::from(segment.stored_length));
         let stored = self.index.fetch(place.pack, offset, length).await?;
         let key_id = pack.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-        let key = keys::data_key(self.index.store(), index, pack, key_id).await?;
+        let key = self.index.data_key(index, pack, key_id).await?;
         Ok((found, stored, key))
     }
 

@@ -28,6 +28,9 @@ mod healing;
 mod hooked;
 mod inspect;
 mod keep;
+mod key_lists;
+#[cfg(test)]
+mod key_lists_tests;
 mod keys;
 #[cfg(test)]
 mod lost_keys;
@@ -51,6 +54,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod unlock;
+#[cfg(test)]
+mod unlock_tests;
 mod view;
 
 pub use backup::BackupBuilder;
@@ -83,6 +89,8 @@ pub use keep::ForgetGroup;
 pub use keep::ForgetPlan;
 pub use keep::GroupBy;
 pub use keep::GroupKey;
+pub use key_lists::KeyFinding;
+pub use key_lists::KeyTrouble;
 pub use keys::KeySlot;
 pub use keys::generate_key_file;
 pub use open::Key;
@@ -92,6 +100,7 @@ pub use repair::DamagedPack;
 pub use repair::FetchBuilder;
 pub use repair::FetchReport;
 pub use repair::IndexRepaired;
+pub use repair::KeysRepaired;
 pub use repair::PacksRepaired;
 pub use repair::RepairIndexBuilder;
 pub use repair::RepairPacksBuilder;
@@ -110,6 +119,7 @@ pub use snapshots::UnreadableSnapshot;
 pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
+pub use unlock::OpenOptions;
 pub use view::View;
 
 use crate::backend::Area;
