@@ -2,11 +2,10 @@
 
 use crate::args::Global;
 use crate::environment::Environment;
+use crate::lines;
 use crate::secret;
 use crate::show::Failure;
-use std::ffi::OsStr;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -91,11 +90,11 @@ fn refused(what: String, own: &Path) -> Failure {
 
 /// The first line of a file.
 fn read(file: &Path) -> Result<OsString, Failure> {
-    let bytes = std::fs::read(file).map_err(|why| {
+    let raw = lines::read(file).map_err(|why| {
         Failure::usage(format!("cannot read the repository's location from {}", file.display())).because(why)
     })?;
-    match bytes.split(|byte| *byte == b'\n').next().map(<[u8]>::trim_ascii) {
-        Some(line) if !line.is_empty() => Ok(OsStr::from_bytes(line).to_owned()),
+    match lines::first(&raw) {
+        line if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Failure::usage(format!("the first line of {} is no location", file.display()))),
     }
 }
@@ -103,6 +102,8 @@ fn read(file: &Path) -> Result<OsString, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     fn global(repo: Option<&str>) -> Global {
         Global { repo: repo.map(OsString::from), ..Global::default() }

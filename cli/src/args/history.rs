@@ -2,7 +2,7 @@
 
 use crate::args::ChosenArgs;
 use crate::args::Global;
-use crate::args::parse_pattern;
+use crate::args::pattern;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -89,8 +89,8 @@ pub struct RewriteArgs {
     #[command(flatten)]
     pub which: ChosenArgs,
     /// Leave out what matches, with all below it (repeatable)
-    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, required = true)]
-    pub exclude: Vec<String>,
+    #[arg(short, long, value_name = "PATTERN", value_parser = pattern(), required = true)]
+    pub exclude: Vec<OsString>,
     /// Remove the old snapshots once the new ones are stored
     #[arg(long)]
     pub forget: bool,

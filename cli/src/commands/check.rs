@@ -2,6 +2,7 @@
 
 use crate::args::CheckArgs;
 use crate::commands::Context;
+use crate::commands::pending;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
@@ -184,13 +185,8 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.tombs > 0 {
         show.say(&format!("{} of prunes of the last weeks", counted(report.tombs, "tomb")))?;
     }
+    pending::lines(context, &report.pending_records)?;
     leftover_lines(context, report)?;
-    let damaged = report.problems.iter().filter(|problem| problem.object.starts_with("pending/")).count();
-    let pending = report.pending.saturating_sub(u64::try_from(damaged).unwrap_or(u64::MAX));
-    if pending > 0 {
-        let records = counted(pending, "pending record");
-        show.say(&format!("{records}: of backups that run or were interrupted, no damage"))?;
-    }
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }
 }
 
@@ -288,6 +284,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("marks".into(), report.marks.into());
     value.insert("tombs".into(), report.tombs.into());
     value.insert("pending".into(), report.pending.into());
+    value.insert("pending_records".into(), pending::json(&report.pending_records));
     value.insert("files_left_over".into(), report.leftovers.files.into());
     value.insert("bytes_left_over".into(), report.leftovers.bytes.into());
     value.insert("segments".into(), report.segments.into());

@@ -18,6 +18,7 @@ mod init;
 mod key;
 mod ls;
 mod pages;
+mod pending;
 mod protect;
 mod prune;
 mod repair;

@@ -117,7 +117,8 @@ fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) 
     {
         own.push(folder);
     }
-    let own: Vec<String> = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()])).collect();
+    let own = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()]));
+    let own: Vec<String> = own.map(|pattern| pattern.to_string_lossy().into_owned()).collect();
     let count = snapshot.excludes.iter().filter(|pattern| !own.contains(pattern)).count();
     if args.delete && count > 0 {
         let many = counted(u64::try_from(count).unwrap_or(u64::MAX), "exclude rule");

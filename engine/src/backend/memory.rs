@@ -267,7 +267,7 @@ impl Backend for MemoryBackend {
         true
     }
 
-    fn reserve(&self) -> BackendFuture<'_, bool> {
+    fn reserve(&self, _stored: u64) -> BackendFuture<'_, bool> {
         Box::pin(async move { Ok(self.aside.load(Ordering::Relaxed) > 0) })
     }
 

@@ -14,6 +14,7 @@ use crate::prune::Plan;
 use crate::prune::PruneOptions;
 use crate::prune::PruneReport;
 use crate::prune::PruneSummary;
+use crate::store::PendingRecord;
 use std::fmt;
 use std::time::Duration;
 
@@ -110,6 +111,11 @@ impl PrunePlan {
     /// What it comes to.
     pub fn summary(&self) -> PruneSummary {
         self.plan.summary()
+    }
+
+    /// Pending records that are there: of backups that run, or were cut off. What they need stays.
+    pub fn pending(&self) -> &[PendingRecord] {
+        self.plan.pending()
     }
 
     /// Does it. Stopping it is safe anywhere; the next prune goes on.

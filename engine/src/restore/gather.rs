@@ -100,7 +100,7 @@ impl Gather {
                 continue;
             };
             let Some(place) = self.place(&entry) else { continue };
-            let selected = self.select.wants(&entry.path);
+            let selected = self.select.wants(&entry.path, entry.metadata.kind == FileKind::Directory);
             let chunks = match &mut entry.content {
                 Content::Tree { .. } if selected => {
                     let mut list = self.lists.list(&entry.content);

@@ -18,11 +18,16 @@ use crate::location::Place;
 use crate::show::Failure;
 use crate::show::drive;
 use std::sync::Arc;
+use std::time::Duration;
 use strongroom::Backend;
 use strongroom::BackupBuilder;
 use strongroom::Cipher;
 use strongroom::Parent;
 use strongroom::Repository;
+use tokio::task::AbortHandle;
+
+/// How long paths may be looked up before that is told.
+const LOOKED_FOR: Duration = Duration::from_secs(60);
 
 /// Takes a snapshot. Whatever is wrong with the request is found before anything is made or asked.
 pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
@@ -37,11 +42,23 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
         let builder = source::stream(&repository, &args, name)?;
         return finish(context, &repository, args, builder).await;
     }
-    let source = source::folders(context, &place, &args)?;
-    source.check().map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
+    let slow = tell_if_slow(context);
+    let source = source::folders(context, &place, &args).and_then(|source| Ok(source.check().map(|()| source)?));
+    slow.abort();
+    let source = source?;
     let repository = open(context, &place, &args).await?;
     let builder = repository.backup(source);
     finish(context, &repository, args, builder).await
+}
+
+/// After a minute it is told that the paths named are still being looked up: a file server may leave us hanging there.
+fn tell_if_slow(context: &Context) -> AbortHandle {
+    let show = context.show.clone();
+    let told = async move {
+        tokio::time::sleep(LOOKED_FOR).await;
+        show.warn("still looking for what is to be backed up: the file system of one of the paths does not answer");
+    };
+    tokio::spawn(told).abort_handle()
 }
 
 /// Opens the repository; the user's own is made on first use.
