@@ -106,7 +106,7 @@ mod tests {
             std::fs::write(folder.path().join(name), vec![1; size]).expect("written");
         }
         let source = FolderSource::new(vec!["in".into()]).relative_to(folder.path().to_owned());
-        let mut count = Count::of(source.exclude(vec!["*.out".to_owned()]));
+        let mut count = Count::of(source.exclude(vec!["*.out".into()]));
         // The thread holds its share until it is done.
         let found = loop {
             match count.ask() {
