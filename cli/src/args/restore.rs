@@ -45,8 +45,8 @@ pub struct RestoreArgs {
     /// What to do with files that are there
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub overwrite: RestoreOverwrite,
-    /// In restored folders, delete what the snapshot does not have, also what the backup had excluded; nothing if that
-    /// is not wholly known
+    /// In folders that were backed up, delete what the snapshot does not have, also what the backup had excluded; nothing
+    /// if that is not wholly known
     #[arg(long)]
     pub delete: bool,
     /// Read back what was restored and compare
