@@ -1,7 +1,7 @@
 //! Ctrl-C: once asks the running job for a clean stop, twice ends the process now. A lost terminal asks, too.
 
 use crate::exit::Exit;
-use std::io::Write;
+use crate::show::Show;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -26,7 +26,7 @@ pub struct Guard(Interrupt);
 
 impl Interrupt {
     /// Listens for signals until the process ends. Must be called inside a runtime.
-    pub fn listen(&self) {
+    pub fn listen(&self, show: Show) {
         let own = self.clone();
         tokio::spawn(async move {
             // Without a handler a signal ends the process at once, which harms nothing either.
@@ -39,12 +39,12 @@ impl Interrupt {
                     Some(job) if !asked => {
                         asked = true;
                         job.cancel();
-                        let _ = writeln!(std::io::stderr(), "\nstopping cleanly; once more to stop now");
+                        show.interruption(None, "stopping cleanly; once more to stop now");
                     }
                     // The shell and the kernel both say that a terminal is gone: that is not a second wish.
                     Some(_) if wish == Wish::Stop => {}
                     _ => {
-                        let _ = writeln!(std::io::stderr(), "\ninterrupted");
+                        show.interruption(Some(Exit::Interrupted), "interrupted");
                         // Nobody else would end a command whose output was read: it is in a group of its own.
                         strongroom_process::kill_running();
                         std::process::exit(i32::from(Exit::Interrupted.code()));

@@ -12,16 +12,16 @@ mod keyfile;
 mod location;
 mod secret;
 mod show;
+mod usage;
 
 use crate::args::Cli;
+use crate::args::Global;
 use crate::environment::Environment;
-use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::show::Failure;
 use crate::show::Show;
 use clap::ColorChoice;
 use clap::FromArgMatches;
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -33,24 +33,10 @@ fn main() -> ExitCode {
     let matches = args::command().color(color).try_get_matches_from(&words);
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli, environment),
-        Err(wrong) if wrong.use_stderr() && has("--json") => {
-            let show = Show { json: true, quiet: false, verbose: 0, color: false };
-            let text = wrong.to_string();
-            let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-            let failure = Failure::usage(text.lines().next().unwrap_or(text));
-            end(habits::advice(&wrong).into_iter().fold(failure, Failure::hint), &show)
-        }
-        Err(mut wrong) => {
-            let advice = habits::advice(&wrong);
-            if advice.is_some() {
-                habits::without_guesses(&mut wrong);
-            }
-            // Help that nobody reads to its end is no failure.
-            let _ = wrong.print();
-            if let Some(advice) = advice {
-                let _ = writeln!(std::io::stderr(), "hint: {advice}");
-            }
-            ExitCode::from(if wrong.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() })
+        Err(wrong) => {
+            let global = Global { json: has("--json"), no_color: has("--no-color"), ..Global::default() };
+            let show = Show::new(&global, environment.raw("NO_COLOR").is_some());
+            ExitCode::from(usage::tell(wrong, &show).code())
         }
     }
 }
@@ -63,7 +49,7 @@ fn run(cli: Cli, environment: Environment) -> ExitCode {
     };
     let result = runtime.block_on(async {
         let interrupt = Interrupt::default();
-        interrupt.listen();
+        interrupt.listen(show.clone());
         commands::run(cli, environment, show.clone(), interrupt).await
     });
     // Threads of a job that was stopped see it by themselves; nobody waits for a stuck read.

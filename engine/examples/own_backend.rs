@@ -6,13 +6,12 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
 use strongroom::CreateOptions;
 use strongroom::EntryPath;
 use strongroom::Key;
-use strongroom::Listed;
+use strongroom::Layer;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Payload;
@@ -39,7 +38,11 @@ impl Metered {
     }
 }
 
-impl Backend for Metered {
+impl Layer for Metered {
+    fn inner(&self) -> &dyn Backend {
+        self.inner.as_ref()
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             let length = body.len();
@@ -58,32 +61,8 @@ impl Backend for Metered {
         Box::pin(async move { self.inner.get_range(name, offset, length).await.inspect(|bytes| self.read(bytes)) })
     }
 
-    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
-        self.inner.stat(name)
-    }
-
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        self.inner.list(area)
-    }
-
-    fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        self.inner.delete(name)
-    }
-
-    fn barrier(&self) -> BackendFuture<'_, ()> {
-        self.inner.barrier()
-    }
-
     fn describe(&self) -> String {
         format!("{}, metered", self.inner.describe())
-    }
-
-    fn prepare(&self) -> BackendFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn check_writable(&self) -> BackendFuture<'_, ()> {
-        self.inner.check_writable()
     }
 }
 
@@ -97,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let report = repository.backup(source).start().await?;
     let check = repository.check().read_data(ReadData::All).start().await?;
 
-    println!("{}: {} bytes of content", backend.describe(), report.bytes);
+    println!("{}: {} bytes of content", repository.describe(), report.bytes);
     println!(
         "wrote {} objects, {} bytes",
         backend.objects_written.load(Ordering::Relaxed),

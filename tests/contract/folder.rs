@@ -242,8 +242,12 @@ async fn a_folder_with_foreign_content_is_not_prepared() {
         fs::create_dir_all(root.join(foreign).parent().unwrap()).unwrap();
         fs::write(root.join(foreign), b"x").unwrap();
         assert_eq!(kind(LocalBackend::new(root).prepare().await), Kind::Invalid, "{foreign}");
+        assert!(root.join(foreign).exists());
         fs::remove_file(root.join(foreign)).unwrap();
     }
+    // Folders in which nobody has put anything yet are somebody's, too.
+    assert_eq!(kind(LocalBackend::new(root).prepare().await), Kind::Invalid);
+    fs::remove_dir_all(root.join("index/deep")).unwrap();
     LocalBackend::new(root).prepare().await.unwrap();
 }
 

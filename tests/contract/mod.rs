@@ -1,16 +1,19 @@
 //! What every backend promises, asked of each of them in the same words.
 
 mod folder;
+mod hostile;
 mod lists;
 mod objects;
 mod races;
 mod whole;
+mod wrapped;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use strongroom::Area;
 use strongroom::Backend;
+use strongroom::Layer;
 use strongroom::LocalBackend;
 use strongroom::MemoryBackend;
 use strongroom::Name;
@@ -32,9 +35,18 @@ impl Place {
     }
 
     fn folder(make: fn(&std::path::Path) -> LocalBackend) -> Self {
+        Self::in_folder(|root| Arc::new(make(root)))
+    }
+
+    /// A folder as those see it who have put something around it.
+    fn wrapped() -> Self {
+        Self::in_folder(|root| Arc::new(Wrapped(LocalBackend::new(root))))
+    }
+
+    fn in_folder(make: impl Fn(&std::path::Path) -> Arc<dyn Backend>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("repository");
-        Self { backend: Arc::new(make(&root)), other: Arc::new(make(&root)), _folder: Some(folder) }
+        Self { backend: make(&root), other: make(&root), _folder: Some(folder) }
     }
 
     async fn put(&self, name: &Name, text: &str) {
@@ -44,6 +56,15 @@ impl Place {
     /// Names in an area, seen through the other handle.
     async fn names(&self, area: Area) -> Vec<Name> {
         self.other.list(area).await.unwrap().into_iter().map(|listed| listed.name).collect()
+    }
+}
+
+/// A layer that changes nothing.
+struct Wrapped(LocalBackend);
+
+impl Layer for Wrapped {
+    fn inner(&self) -> &dyn Backend {
+        &self.0
     }
 }
 
@@ -81,6 +102,9 @@ macro_rules! promises {
                 let place = crate::contract::Place::folder(|root| strongroom::LocalBackend::linking(root));
                 crate::contract::keep(place, super::$promise);
             })*
+        }
+        mod wrapped {
+            $(#[test] fn $promise() { crate::contract::keep(crate::contract::Place::wrapped(), super::$promise); })*
         }
     };
 }

@@ -6,6 +6,7 @@ use super::shelf::Sight;
 use super::time::Time;
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -16,6 +17,7 @@ use strongroom::Backend;
 use strongroom::BackendFuture;
 use strongroom::Error;
 use strongroom::Kind;
+use strongroom::Leftovers;
 use strongroom::Listed;
 use strongroom::Name;
 use strongroom::Payload;
@@ -254,6 +256,38 @@ impl Backend for View {
         Box::pin(async { Ok(()) })
     }
 
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Ok(Leftovers::default()) })
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Ok(Leftovers::default()) })
+    }
+
     fn lists_at_once(&self) -> bool {
         self.lists_at_once
     }
@@ -307,6 +341,14 @@ impl Backend for Truth {
         })
     }
 
+    fn adopt<'a>(&'a self, _: &'a Name) -> BackendFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn barrier_for(&self, _: Area) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn describe(&self) -> String {
         "the truth".into()
     }
@@ -317,6 +359,38 @@ impl Backend for Truth {
 
     fn check_writable(&self) -> BackendFuture<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Ok(Leftovers::default()) })
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Ok(Leftovers::default()) })
     }
 
     fn lists_at_once(&self) -> bool {

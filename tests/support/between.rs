@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
+use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::MemoryBackend;
 use strongroom::Name;
@@ -49,7 +50,11 @@ impl Between {
     }
 }
 
-impl Backend for Between {
+impl Layer for Between {
+    fn inner(&self) -> &dyn Backend {
+        &self.inner
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             self.pass().await;
@@ -90,29 +95,5 @@ impl Backend for Between {
             self.pass().await;
             self.inner.delete(name).await
         })
-    }
-
-    fn barrier(&self) -> BackendFuture<'_, ()> {
-        self.inner.barrier()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn prepare(&self) -> BackendFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn check_writable(&self) -> BackendFuture<'_, ()> {
-        self.inner.check_writable()
-    }
-
-    fn is_local(&self) -> bool {
-        true
-    }
-
-    fn lists_at_once(&self) -> bool {
-        true
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
+use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::Name;
 use strongroom::Payload;
@@ -83,7 +84,11 @@ impl Counting {
     }
 }
 
-impl Backend for Counting {
+impl Layer for Counting {
+    fn inner(&self) -> &dyn Backend {
+        self.inner.as_ref()
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         self.count(Operation::Put, name.area());
         Box::pin(async move {
@@ -124,10 +129,6 @@ impl Backend for Counting {
         self.inner.barrier()
     }
 
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
     fn prepare(&self) -> BackendFuture<'_, ()> {
         self.count(Operation::Prepare, None);
         self.inner.prepare()
@@ -138,11 +139,8 @@ impl Backend for Counting {
         self.inner.check_writable()
     }
 
-    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
-        self.inner.recognise()
-    }
-
-    fn is_local(&self) -> bool {
-        self.inner.is_local()
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        self.count(Operation::CheckWritable, None);
+        self.inner.check_deletable()
     }
 }

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
-use strongroom::Listed;
+use strongroom::Layer;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Payload;
@@ -170,29 +169,17 @@ impl Dice {
     }
 }
 
-impl Backend for Crash {
+impl Layer for Crash {
+    fn inner(&self) -> &dyn Backend {
+        &self.live
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             self.live.put(name, body.clone()).await?;
             self.record(Event::Put { name: *name, bytes: body.join() });
             Ok(())
         })
-    }
-
-    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
-        self.live.get(name)
-    }
-
-    fn get_range<'a>(&'a self, name: &'a Name, offset: u64, length: u64) -> BackendFuture<'a, Bytes> {
-        self.live.get_range(name, offset, length)
-    }
-
-    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
-        self.live.stat(name)
-    }
-
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        self.live.list(area)
     }
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
@@ -216,15 +203,8 @@ impl Backend for Crash {
         "memory that may crash".into()
     }
 
-    fn prepare(&self) -> BackendFuture<'_, ()> {
-        self.live.prepare()
-    }
-
-    fn check_writable(&self) -> BackendFuture<'_, ()> {
-        self.live.check_writable()
-    }
-
-    fn is_local(&self) -> bool {
-        true
+    /// Every step of the protocol is taken, those too that a store whose listings are always current can do without.
+    fn lists_at_once(&self) -> bool {
+        false
     }
 }

@@ -14,6 +14,7 @@ use strongroom::Backend;
 use strongroom::BackendFuture;
 use strongroom::Error;
 use strongroom::Kind;
+use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::Name;
 use strongroom::Payload;
@@ -231,7 +232,11 @@ fn altered(fault: Option<Fault>, bytes: Bytes) -> Bytes {
     }
 }
 
-impl Backend for Faulty {
+impl Layer for Faulty {
+    fn inner(&self) -> &dyn Backend {
+        self.inner.as_ref()
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             let Some(fault) = self.turn(Operation::Put) else {
@@ -341,11 +346,12 @@ impl Backend for Faulty {
         })
     }
 
-    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
-        self.inner.recognise()
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        Layer::check_writable(self)
     }
 
-    fn is_local(&self) -> bool {
-        self.inner.is_local()
+    /// Some of the faults are listings that are not current.
+    fn lists_at_once(&self) -> bool {
+        false
     }
 }

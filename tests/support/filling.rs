@@ -1,13 +1,12 @@
 //! A store that others fill up while somebody works on it: from one put on there is no room but what was set aside.
 
-use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
-use strongroom::Listed;
+use strongroom::Layer;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Payload;
@@ -41,7 +40,11 @@ impl Filling {
     }
 }
 
-impl Backend for Filling {
+impl Layer for Filling {
+    fn inner(&self) -> &dyn Backend {
+        &self.inner
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             if name.area() == Some(self.area) && self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
@@ -50,50 +53,6 @@ impl Backend for Filling {
             }
             self.inner.put(name, body).await
         })
-    }
-
-    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
-        self.inner.get(name)
-    }
-
-    fn get_range<'a>(&'a self, name: &'a Name, offset: u64, length: u64) -> BackendFuture<'a, Bytes> {
-        self.inner.get_range(name, offset, length)
-    }
-
-    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
-        self.inner.stat(name)
-    }
-
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        self.inner.list(area)
-    }
-
-    fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        self.inner.delete(name)
-    }
-
-    fn barrier(&self) -> BackendFuture<'_, ()> {
-        self.inner.barrier()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn prepare(&self) -> BackendFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn check_writable(&self) -> BackendFuture<'_, ()> {
-        self.inner.check_writable()
-    }
-
-    fn is_local(&self) -> bool {
-        true
-    }
-
-    fn lists_at_once(&self) -> bool {
-        true
     }
 
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {

@@ -41,6 +41,15 @@ pub fn reasons(project: &Project) -> Vec<String> {
     findings
 }
 
+/// A release that is shipped with its symbols: they are five times the program.
+pub fn shipped(project: &Project) -> Vec<String> {
+    let manifest = project.text("Cargo.toml");
+    let release =
+        manifest.split_once("[profile.release]").map_or("", |(_, rest)| rest.split("\n[").next().unwrap_or(""));
+    let is_stripped = release.lines().any(|line| line.trim() == "strip = true");
+    if is_stripped { Vec::new() } else { vec!["Cargo.toml:1: the release profile does not strip".to_owned()] }
+}
+
 /// Visible names at the top that are not in the list.
 pub fn top(project: &Project) -> Vec<String> {
     let strange = project.top.iter().filter(|name| !name.starts_with('.') && !TOP.contains(&name.as_str()));

@@ -91,6 +91,11 @@ fn every_dependency_states_its_reason() {
 }
 
 #[test]
+fn what_is_shipped_is_stripped() {
+    holds(manifests::shipped);
+}
+
+#[test]
 fn nothing_unexpected_stands_at_the_top() {
     holds(manifests::top);
 }

@@ -4,7 +4,7 @@ use super::rust::Rust;
 use std::fs;
 use std::path::Path;
 
-/// Folders that hold what others made, or what machines made.
+/// Folders that hold what others made, or what machines made; beside a second work tree `.git` is a file.
 const SKIPPED: &[&str] = &[".git", "target", "corpus", "artifacts", "golden", "__pycache__"];
 
 /// Everything the rules read.
@@ -91,7 +91,9 @@ fn collect(root: &Path, below: &str, texts: &mut Vec<(String, String)>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
         let kind = entry.file_type().expect("a file type");
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        } else if kind.is_dir() {
             collect(root, &path, texts);
         } else if kind.is_file()
             && let Ok(text) = fs::read_to_string(entry.path())

@@ -1,4 +1,4 @@
-//! Rules that keep the README true: its example compiles, its promises are tested, its variables are complete.
+//! Rules that keep documents true: the README's example compiles, its variables are complete, promises are tested.
 
 use super::project::Project;
 use super::rust::Rust;
@@ -6,6 +6,7 @@ use super::rust::is_ident;
 use std::collections::BTreeSet;
 
 const README: &str = "README.md";
+const PROMISES: &str = "engine/docs/PROMISES.md";
 const EXAMPLE: &str = "engine/examples/embed.rs";
 
 /// A README whose example is not, letter by letter, the one that is compiled and run (its first line left out).
@@ -21,27 +22,25 @@ pub fn example(project: &Project) -> Vec<String> {
 /// Promises without tests, and tests that do not exist.
 pub fn promises(project: &Project) -> Vec<String> {
     let tests: BTreeSet<&str> = project.rust.iter().flat_map(tests).collect();
-    let rows = rows(project.text(README), "## Promises");
+    let rows = rows(project.text(PROMISES));
     let mut findings = Vec::new();
     if rows.is_empty() {
-        findings.push(format!("{README}:1: no table of promises"));
+        findings.push(format!("{PROMISES}:1: no table of promises"));
     }
     for row in rows {
         let held_by: Vec<&str> = row.rsplit('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2).collect();
         if held_by.is_empty() {
-            findings.push(format!("{README}:1: no test holds: {row}"));
+            findings.push(format!("{PROMISES}:1: no test holds: {row}"));
         }
         let gone = held_by.iter().filter(|name| !tests.contains(*name));
-        findings.extend(gone.map(|name| format!("{README}:1: there is no test `{name}`")));
+        findings.extend(gone.map(|name| format!("{PROMISES}:1: there is no test `{name}`")));
     }
     findings
 }
 
-/// Rows of the first table below a heading, without its head.
-fn rows<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
-    let Some((_, rest)) = text.split_once(heading) else { return Vec::new() };
-    let section = rest.split("\n## ").next().unwrap_or_default();
-    section.lines().filter(|line| line.starts_with('|')).skip(2).collect()
+/// Rows of the table of a document, without its head.
+fn rows(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with('|')).skip(2).collect()
 }
 
 /// Names of functions that stand below a test attribute.

@@ -80,6 +80,7 @@ pub const TOP: &[&str] = &[
     "README.md",
     "benches",
     "cli",
+    "docs",
     "dumpers",
     "engine",
     "fuzz",

@@ -189,6 +189,13 @@ fn a_dependency_without_a_reason_is_found() {
 }
 
 #[test]
+fn a_release_with_symbols_is_found() {
+    let profiles = |text: &str| manifests::shipped(&Project::of(&[("Cargo.toml", text)])).len();
+    assert_eq!(profiles("[profile.release]\nstrip = true\n\n[profile.bench]\nstrip = false\n"), 0);
+    assert_eq!(profiles("[profile.release]\nlto = true\n[profile.bench]\nstrip = true\n"), 1);
+}
+
+#[test]
 fn a_stranger_at_the_top_is_found() {
     bites(manifests::top, "notes.txt", "", &["notes.txt:1"]);
     bites(manifests::top, ".ci/run", "", &[]);
@@ -234,7 +241,7 @@ fn a_promise_nobody_holds_is_found() {
     let held = |row: &str| {
         readme::promises(&Project::of(&[
             test,
-            ("README.md", &format!("## Promises\n\n| p | by |\n|---|---|\n{row}\n\n## End\n")),
+            ("engine/docs/PROMISES.md", &format!("# X\n\n| p | by |\n|---|---|\n{row}\n")),
         ]))
     };
     assert_eq!(held("| it | `it_is_held` |"), Vec::<String>::new());

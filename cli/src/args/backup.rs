@@ -32,7 +32,7 @@ pub struct BackupArgs {
     /// Back up the output of a command; there is no snapshot unless it exits with 0
     #[arg(long, help_heading = "Source", requires = "paths", conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw"])]
     pub stdin_from_command: bool,
-    /// Store a stream although not a byte came: without this, no output is taken for a failed dump
+    /// Store a stream without a byte too; otherwise it counts as a failed dump
     #[arg(long, help_heading = "Source")]
     pub allow_empty: bool,
     /// The name of the stream in the snapshot
@@ -51,16 +51,16 @@ pub struct BackupArgs {
     /// Leave out what matches (repeatable; patterns are explained below)
     #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
     pub exclude: Vec<String>,
-    /// Leave out what matches, whatever the case
+    /// The same, ignoring case
     #[arg(long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
     pub iexclude: Vec<String>,
     /// Leave out what matches a pattern in FILE, one a line
     #[arg(long, help_heading = "Leave out", value_name = "FILE")]
     pub exclude_file: Vec<PathBuf>,
-    /// Leave out what matches a pattern in FILE, one a line, whatever the case
+    /// The same, ignoring case
     #[arg(long, help_heading = "Leave out", value_name = "FILE")]
     pub iexclude_file: Vec<PathBuf>,
-    /// Leave out the content of folders with a file of this name (and this beginning)
+    /// Leave out the content of folders that have a file NAME, which begins with HEADER
     #[arg(long, help_heading = "Leave out", value_name = "NAME[:HEADER]")]
     pub exclude_if_present: Vec<String>,
     /// Leave out the content of folders marked as caches by a CACHEDIR.TAG
@@ -98,13 +98,13 @@ pub struct BackupArgs {
     /// Read every file again
     #[arg(short, long, help_heading = "What changed")]
     pub force: bool,
-    /// A new inode number is no change
+    /// Do not take a file for changed because its inode number is new
     #[arg(long, help_heading = "What changed")]
     pub ignore_inode: bool,
-    /// A new ctime is no change
+    /// Do not take a file for changed because its ctime is new
     ///
-    /// A file of the same size and mtime is then taken over unread: of what changed in it since, owner, permissions and
-    /// times are seen, but not extended attributes, ACLs and inode flags, nor content whose mtime was set back.
+    /// A file of the same size and mtime is then not read. New owners, permissions and times are still seen; new extended
+    /// attributes, ACLs and inode flags are not, nor is new content whose mtime was set back.
     #[arg(long, help_heading = "What changed")]
     pub ignore_ctime: bool,
 

@@ -2,6 +2,7 @@
 
 use crate::args::parse_host;
 use crate::args::raw_path;
+use clap::ArgGroup;
 use clap::Args;
 use std::path::PathBuf;
 use strongroom::SnapshotFilter;
@@ -38,9 +39,10 @@ impl FilterArgs {
 
 /// Snapshots by name, or all that match; nobody changes or copies all of them by leaving out a word.
 #[derive(Args, Clone, Debug, Default)]
+#[command(group(ArgGroup::new("chosen").args(["ids", "all", "host", "tag", "path"]).required(true).multiple(true)))]
 pub struct ChosenArgs {
     /// Which snapshots: IDs or their beginnings, 'latest', 'latest~2'
-    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["all", "host", "tag", "path"])]
+    #[arg(value_name = "SNAPSHOT")]
     pub ids: Vec<String>,
     /// All that match; without filters all there are
     #[arg(long, conflicts_with = "ids")]

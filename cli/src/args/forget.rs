@@ -1,9 +1,11 @@
 //! The options of what removes snapshots, and of what keeps them.
 
 use crate::args::FilterArgs;
+use crate::args::PruneHow;
 use crate::args::parse_host;
 use clap::Args;
 use std::path::PathBuf;
+use std::str::FromStr;
 use strongroom::Age;
 use strongroom::GroupBy;
 use strongroom::Keep;
@@ -12,6 +14,7 @@ use strongroom::KeepRules;
 /// Remove snapshots: by ID, or all that no rule keeps
 #[derive(Args, Debug)]
 #[command(
+    mut_group("PruneHow", |how| how.requires("prune")),
     after_help = "Rules add up: a snapshot stays when any of them keeps it. Ages are written as 1y6m or 30d (y m w d h)
 and count back from the newest snapshot of the group. Days and weeks are those of the local time zone.
 What only forgotten snapshots needed stays stored until a prune gives the space back.
@@ -21,6 +24,7 @@ Examples:
   strongroom forget ab12cd34
   strongroom forget --dry-run --keep-daily 7 --keep-weekly 4 --keep-monthly 12
   strongroom forget --prune --keep-daily 7 --keep-weekly 4
+  strongroom forget --prune --max-unused 0 ab12cd34
   strongroom forget --host web1 --keep-within 30d --keep-within-monthly 1y --keep-tag release"
 )]
 pub struct ForgetArgs {
@@ -37,6 +41,8 @@ pub struct ForgetArgs {
     pub keep: KeepArgs,
     #[command(flatten)]
     pub which: WhichArgs,
+    #[command(flatten)]
+    pub how: PruneHow,
 }
 
 /// What to keep.
@@ -47,7 +53,7 @@ pub struct KeepArgs {
     /// The last N snapshots ('unlimited': all of them)
     #[arg(short = 'l', long, value_name = "N", value_parser = keep, allow_negative_numbers = true)]
     keep_last: Option<Keep>,
-    /// The last one of each of the last N hours that have any
+    /// The newest snapshot of each of the last N hours that have one
     #[arg(short = 'H', long, value_name = "N", value_parser = keep, allow_negative_numbers = true)]
     keep_hourly: Option<Keep>,
     /// The same for days
@@ -64,26 +70,26 @@ pub struct KeepArgs {
     keep_yearly: Option<Keep>,
     /// Everything within this age
     #[arg(long, value_name = "AGE")]
-    keep_within: Option<Age>,
-    /// The last one of each hour within this age
+    keep_within: Option<Within>,
+    /// The newest snapshot of each hour within this age
     #[arg(long, value_name = "AGE")]
-    keep_within_hourly: Option<Age>,
+    keep_within_hourly: Option<Within>,
     /// The same for days
     #[arg(long, value_name = "AGE")]
-    keep_within_daily: Option<Age>,
+    keep_within_daily: Option<Within>,
     /// The same for weeks
     #[arg(long, value_name = "AGE")]
-    keep_within_weekly: Option<Age>,
+    keep_within_weekly: Option<Within>,
     /// The same for months
     #[arg(long, value_name = "AGE")]
-    keep_within_monthly: Option<Age>,
+    keep_within_monthly: Option<Within>,
     /// The same for years
     #[arg(long, value_name = "AGE")]
-    keep_within_yearly: Option<Age>,
-    /// What has all of these tags; '' for what has none (repeatable: any of the lists)
+    keep_within_yearly: Option<Within>,
+    /// Snapshots with all of these tags; '' for those without (repeatable: any of the lists)
     #[arg(long, value_name = "TAG[,TAG]")]
     keep_tag: Vec<String>,
-    /// What has an ID that begins so (repeatable)
+    /// Snapshots whose ID begins with ID (repeatable)
     #[arg(long, value_name = "ID", value_parser = id)]
     keep_id: Vec<String>,
 }
@@ -105,7 +111,7 @@ pub struct WhichArgs {
     /// Apply the rules to each group by itself: host, paths, tags, label; '' for one group [default: host,paths]
     #[arg(short, long, value_name = "WHAT", value_delimiter = ',', value_parser = ["host", "paths", "tags", "label", ""])]
     group_by: Option<Vec<String>>,
-    /// Also when a group would lose all its snapshots
+    /// Remove also all snapshots of a group
     #[arg(long)]
     pub unsafe_allow_remove_all: bool,
 }
@@ -149,12 +155,12 @@ impl KeepArgs {
             weekly: self.keep_weekly.unwrap_or_default(),
             monthly: self.keep_monthly.unwrap_or_default(),
             yearly: self.keep_yearly.unwrap_or_default(),
-            within: self.keep_within,
-            within_hourly: self.keep_within_hourly,
-            within_daily: self.keep_within_daily,
-            within_weekly: self.keep_within_weekly,
-            within_monthly: self.keep_within_monthly,
-            within_yearly: self.keep_within_yearly,
+            within: self.keep_within.and_then(Within::age),
+            within_hourly: self.keep_within_hourly.and_then(Within::age),
+            within_daily: self.keep_within_daily.and_then(Within::age),
+            within_weekly: self.keep_within_weekly.and_then(Within::age),
+            within_monthly: self.keep_within_monthly.and_then(Within::age),
+            within_yearly: self.keep_within_yearly.and_then(Within::age),
             tags: FilterArgs { tag: self.keep_tag.clone(), ..FilterArgs::default() }.filter().tags,
             ids: self.keep_id.clone(),
         }
@@ -175,11 +181,31 @@ impl WhichArgs {
     }
 }
 
+/// An age, or none at all: `0` and `0d` turn a rule off.
+#[derive(Clone, Copy, Debug)]
+struct Within(Option<Age>);
+
+impl Within {
+    fn age(self) -> Option<Age> {
+        self.0
+    }
+}
+
+impl FromStr for Within {
+    type Err = <Age as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_nothing = text.strip_prefix('0').is_some_and(|unit| ["", "y", "m", "w", "d", "h"].contains(&unit));
+        if is_nothing { Ok(Self(None)) } else { text.parse().map(|age| Self(Some(age))) }
+    }
+}
+
 /// How many: a number, or all. As elsewhere, -1 means all as well.
 fn keep(text: &str) -> Result<Keep, String> {
     match text {
         "unlimited" | "-1" => Ok(Keep::All),
-        "0" => Err("a rule that keeps nothing is no rule: leave it out".into()),
+        // As elsewhere: a script may have a number for every rule, and turn some of them off.
+        "0" => Ok(Keep::None),
         _ => text.parse().map(Keep::Newest).map_err(|_| "write a number, or 'unlimited'".into()),
     }
 }

@@ -10,9 +10,9 @@ use strongroom::Compression;
 /// Copy snapshots from another repository into this one
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Everything is decrypted, cut and sealed anew under this repository's keys; what it has already is not
-stored again, and a snapshot that was copied before is not copied again, but what its copy has lost is stored again.
-Without an option of its own the other repository is unlocked as this one is.
+    after_help = "Everything is encrypted anew with this repository's keys, and nothing is stored twice. A snapshot that
+was copied before is not copied again, but what its copy has lost is stored again. Without an option of its own the
+other repository is unlocked as this one is.
 
 Examples:
   strongroom -r /mnt/second copy --from-repo /mnt/first --all
@@ -41,9 +41,9 @@ pub struct CopyArgs {
 #[derive(Args, Debug)]
 pub struct FromArgs {
     /// Where the other repository is
-    #[arg(long, value_name = "LOCATION")]
+    #[arg(long, value_name = "LOCATION", alias = "from-repository")]
     pub from_repo: String,
-    /// The other repository's password is all of FILE but the line end
+    /// Read the other repository's password from FILE, without the line end
     #[arg(long, value_name = "FILE", group = "from_key")]
     pub from_password_file: Option<PathBuf>,
     /// Run COMMAND in a shell and take the other repository's password from its output

@@ -25,6 +25,7 @@ pub use history::CopyArgs;
 pub use history::FromArgs;
 pub use history::RewriteArgs;
 pub use prune::PruneArgs;
+pub use prune::PruneHow;
 pub use repair::RepairArgs;
 pub use repair::RepairFetchArgs;
 pub use repair::RepairIndexArgs;
@@ -89,12 +90,12 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where the repository is: a folder [env: STRONGROOM_REPOSITORY]
-    #[arg(short, long, global = true, value_name = "LOCATION")]
+    #[arg(short, long, global = true, value_name = "LOCATION", alias = "repository")]
     pub repo: Option<String>,
     /// Read the location from the first line of FILE [env: STRONGROOM_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub repository_file: Option<PathBuf>,
-    /// The password is all of FILE but the line end [env: STRONGROOM_PASSWORD_FILE, or STRONGROOM_PASSWORD itself]
+    /// Read the password from FILE, without the line end [env: STRONGROOM_PASSWORD_FILE, or STRONGROOM_PASSWORD itself]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// Run COMMAND in a shell and take the password from its output [env: STRONGROOM_PASSWORD_COMMAND]
@@ -112,16 +113,16 @@ pub struct Global {
     /// No progress, no remarks: only results, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Tell more; a job lists its entries
+    /// Tell more: list every entry
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// No colours [env: NO_COLOR]
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Where unfinished backups and a large index are remembered; may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
+    /// Keep caches in FOLDER; it may be deleted at any time [default: strongroom in $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
-    /// Remember nothing here: an interrupted backup is read again, but not uploaded again
+    /// Keep no cache: an interrupted backup reads its files again, but uploads nothing twice
     #[arg(long, global = true, conflicts_with = "cache_dir")]
     pub no_cache: bool,
 }
@@ -274,6 +275,10 @@ mod tests {
     #[test]
     fn global_options_stand_before_or_after_the_verb() {
         for words in [["strongroom", "-r", "/x", "snapshots"], ["strongroom", "snapshots", "-r", "/x"]] {
+            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo.as_deref(), Some("/x"));
+        }
+        for name in ["--repo", "--repository"] {
+            let words = ["strongroom", "snapshots", name, "/x"];
             assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo.as_deref(), Some("/x"));
         }
     }

@@ -20,32 +20,33 @@ pub struct PruneArgs {
     pub dry_run: bool,
     #[command(flatten)]
     pub how: PruneHow,
-    /// Seal anew what a root key from before 'key rotate' opens; run it again for what is too young or waits
-    #[arg(long)]
-    pub reencrypt: bool,
-    /// Go on where there is not one snapshot, and remove everything that is stored
-    #[arg(long)]
-    pub unsafe_allow_no_snapshots: bool,
 }
 
-/// How to prune.
-#[derive(Args, Debug)]
+/// How to prune: for 'prune', and for what prunes afterwards.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "How to prune")]
 pub struct PruneHow {
-    /// What may stay unused in packs that are needed in part: 5%, 2G or 'unlimited'
-    #[arg(long, value_name = "LIMIT", value_parser = parse_max_unused, default_value = "5%")]
-    pub max_unused: MaxUnused,
-    /// Take apart at most so much of old packs in this run, counting them whole
+    /// How much may stay unused in packs that are needed in part: 5%, 2G or 'unlimited' [default: 5%]
+    #[arg(long, value_name = "LIMIT", value_parser = parse_max_unused)]
+    pub max_unused: Option<MaxUnused>,
+    /// Write at most SIZE of old packs anew in this run
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_repack_size: Option<u64>,
     /// Put small packs together
     #[arg(long)]
     pub repack_small: bool,
-    /// How long condemned packs stay, as in 36h or 2d; a later prune removes them [default: 24h, and none where listings are always current, as on a disk of this machine]
+    /// How long condemned packs stay before a later prune removes them, as in 36h or 2d [default: 24h; 0 on a disk of this machine]
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     pub grace: Option<Duration>,
-    /// Leave packs alone that are younger, unless their backup is known to have ended
-    #[arg(long, value_name = "TIME", value_parser = parse_span, default_value = "48h")]
-    pub min_age: Duration,
+    /// Keep packs younger than TIME, unless their backup is known to have ended [default: 48h]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub min_age: Option<Duration>,
+    /// Seal anew what a root key from before 'key rotate' opens; packs that are too young take another run
+    #[arg(long)]
+    pub reencrypt: bool,
+    /// Prune also where there is no snapshot, which removes everything that is stored
+    #[arg(long)]
+    pub unsafe_allow_no_snapshots: bool,
 }
 
 /// `5%`, `2G` or `unlimited`.

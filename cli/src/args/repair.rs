@@ -34,10 +34,10 @@ pub enum RepairVerb {
     Snapshots(RepairSnapshotsArgs),
 }
 
-/// Name in the index what is there and no index object names, and put lost data keys back
+/// List packs in the index that it has lost, and put lost data keys back
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Reads every pack that no index object names. A damaged index object stays until the next prune; nothing misses it.
+    after_help = "Reads every pack that no index object names. A damaged index object stays until the next prune, and is not needed.
 
 Example:
   strongroom repair index --dry-run"
@@ -63,7 +63,7 @@ pub struct RepairPacksArgs {
     /// Only these packs: IDs or their beginnings
     #[arg(value_name = "PACK")]
     pub ids: Vec<String>,
-    /// Open and verify everything in the packs too, also where a pack is what was stored
+    /// Open and verify everything in the packs, also in those that are as they were stored
     #[arg(long)]
     pub read_data: bool,
     /// Store nothing; tell what would be done
@@ -91,7 +91,7 @@ pub struct RepairFetchArgs {
     pub dry_run: bool,
 }
 
-/// Write snapshots that have lost data once more, without what is lost
+/// Write snapshots that have lost data again, without what is lost
 #[derive(Args, Debug)]
 #[command(
     after_help = "The new snapshots keep host, time, label and tags, get the tag 'repaired', and say what is left out of them. A file that

@@ -27,16 +27,16 @@ pub struct RestoreArgs {
     /// Only what matches; it is an error when nothing does
     #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub include: Vec<String>,
-    /// Only what matches, whatever the case
+    /// The same, ignoring case
     #[arg(long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub iinclude: Vec<String>,
     /// Patterns to include from FILE, one a line
     #[arg(long, value_name = "FILE", help_heading = "What to restore")]
     pub include_file: Vec<PathBuf>,
-    /// Not what matches
+    /// Leave out what matches
     #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub exclude: Vec<String>,
-    /// Not what matches, whatever the case
+    /// The same, ignoring case
     #[arg(long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
     pub iexclude: Vec<String>,
     /// Patterns to exclude from FILE, one a line
@@ -45,8 +45,8 @@ pub struct RestoreArgs {
     /// What to do with files that are there
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub overwrite: RestoreOverwrite,
-    /// In folders that were backed up, delete what the snapshot does not have, also what the backup had excluded; nothing
-    /// if that is not wholly known
+    /// Delete from folders that were backed up what the snapshot does not have, also what the backup excluded; delete
+    /// nothing if part of the snapshot cannot be read
     #[arg(long)]
     pub delete: bool,
     /// Read back what was restored and compare
@@ -58,13 +58,14 @@ pub struct RestoreArgs {
     /// Write runs of zeros as holes
     #[arg(long)]
     pub sparse: bool,
-    /// Give what belongs to FROM to TO; users as name or number, groups with a leading : (repeatable)
+    /// Give what belongs to FROM to TO, also in access lists; users as name or number, groups with a leading :
+    /// (repeatable)
     #[arg(long, value_name = "FROM=TO", value_parser = parse_owner, conflicts_with = "no_owner")]
     pub map_owner: Vec<(String, String)>,
     /// Owners by number: ignore the recorded names
     #[arg(long, conflicts_with = "no_owner")]
     pub numeric_owner: bool,
-    /// Do not restore owners
+    /// Do not restore owners, nor people in access lists
     #[arg(long)]
     pub no_owner: bool,
     /// Threads for the work [default: one for each core; never more than 8]

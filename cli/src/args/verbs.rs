@@ -23,7 +23,7 @@ pub struct InitArgs {
     /// A label for the first key, which anybody can read
     #[arg(long)]
     pub label: Option<String>,
-    /// Memory that every guess at a password costs, and every unlocking with it
+    /// Memory that each attempt to unlock with the password takes
     #[arg(long, value_enum, default_value_t)]
     pub kdf: Kdf,
     /// Make no recovery code
@@ -31,7 +31,7 @@ pub struct InitArgs {
     pub no_recovery_code: bool,
 }
 
-/// Memory that every guess at a password costs.
+/// Memory that each attempt to unlock with the password takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Kdf {
     /// 64 MiB for each attempt
@@ -99,7 +99,7 @@ pub struct FindArgs {
     /// Names, or paths when they contain a /; * ? [] and ** are wild
     #[arg(value_name = "PATTERN", required = true)]
     pub patterns: Vec<String>,
-    /// Whatever the case
+    /// Ignore case
     #[arg(short, long)]
     pub ignore_case: bool,
     /// Mode, owner, size and time too
@@ -128,14 +128,15 @@ Examples:
   strongroom diff latest~1 latest
   strongroom diff latest --disk
   strongroom diff latest:/home/ann --disk /mnt/ann --content")]
+#[command(group(ArgGroup::new("against").args(["after", "disk"]).required(true)))]
 pub struct DiffArgs {
     /// The older snapshot
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     pub before: Selector,
     /// The newer snapshot
-    #[arg(value_name = "SNAPSHOT", required_unless_present = "disk", conflicts_with = "disk")]
+    #[arg(value_name = "SNAPSHOT")]
     pub after: Option<Selector>,
-    /// Against the disk, where ROOT stands for the top of the snapshot, or of the part named
+    /// Compare with the files of this machine, where ROOT stands for the top of the snapshot, or of the part named
     /// [default: where it was]
     #[arg(long, value_name = "ROOT", num_args = 0..=1)]
     pub disk: Option<Option<PathBuf>>,
@@ -185,8 +186,8 @@ pub enum Archive {
 /// Check that everything needed is there, and with --read-data that it can be restored
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Of the keys a check proves the one it is run with; what is wrong with others may show only when they are used. So run it
-with each of them now and then, also with --use-recovery-code.
+    after_help = "A check proves only the key that it is run with. Run it with each of the others now and then, also with
+--use-recovery-code: a damaged key may show only when it is used.
 
 Examples:
   strongroom check
@@ -302,7 +303,7 @@ pub enum KeyVerb {
         /// A label for the new key, which anybody can read
         #[arg(long)]
         label: Option<String>,
-        /// Memory that every guess at the password costs, and every unlocking with it
+        /// Memory that each attempt to unlock with the password takes
         #[arg(long, value_enum, default_value_t)]
         kdf: Kdf,
     },
@@ -338,7 +339,7 @@ pub struct RotateArgs {
     /// A label for the key, which anybody can read [default: as it was]
     #[arg(long)]
     pub label: Option<String>,
-    /// Memory that every guess at the password costs, and every unlocking with it
+    /// Memory that each attempt to unlock with the password takes
     #[arg(long, value_enum, default_value_t)]
     pub kdf: Kdf,
 }
@@ -358,7 +359,7 @@ pub struct NewKeyArgs {
     /// A label for the password or key file, which anybody can read
     #[arg(long)]
     pub label: Option<String>,
-    /// Memory that every guess at the password costs, and every unlocking with it
+    /// Memory that each attempt to unlock with the password takes
     #[arg(long, value_enum, default_value_t)]
     pub kdf: Kdf,
 }

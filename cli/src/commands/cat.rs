@@ -5,6 +5,7 @@ use crate::args::CatWhat;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::in_json;
 use crate::show::message;
 use crate::show::snapshot as json_of;
 use crate::show::time;
@@ -22,7 +23,7 @@ use strongroom::SnapshotFilter;
 pub async fn run(context: &Context, args: CatArgs) -> Result<Exit, Failure> {
     let id = match (args.what, &args.id) {
         (CatWhat::Config, None) => "",
-        (CatWhat::Config, Some(_)) => return Err(Failure::usage("there is one config: it has no ID")),
+        (CatWhat::Config, Some(_)) => return Err(Failure::usage("give no ID: there is one config")),
         (_, Some(id)) if !id.is_empty() => id,
         _ => return Err(Failure::usage("the ID is missing")),
     };
@@ -59,7 +60,7 @@ pub async fn run(context: &Context, args: CatArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let pretty = serde_json::to_string_pretty(&value);
-    context.show.line(&pretty.map_err(|why| Failure::failed("cannot write JSON").because(why))?)?;
+    context.show.line(&in_json(&pretty.map_err(|why| Failure::failed("cannot write JSON").because(why))?))?;
     Ok(Exit::Done)
 }
 

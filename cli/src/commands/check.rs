@@ -171,6 +171,7 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.tombs > 0 {
         show.say(&format!("{} of prunes of the last weeks", counted(report.tombs, "tomb")))?;
     }
+    leftover_lines(context, report)?;
     let damaged = report.problems.iter().filter(|problem| problem.object.starts_with("pending/")).count();
     let pending = report.pending.saturating_sub(u64::try_from(damaged).unwrap_or(u64::MAX));
     if pending > 0 {
@@ -178,6 +179,18 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         show.say(&format!("{records}: of backups that run or were interrupted, no damage"))?;
     }
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }
+}
+
+/// What is in the repository and is no object of it.
+fn leftover_lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
+    if report.leftovers.files == 0 {
+        return Ok(());
+    }
+    let (files, size) = (counted(report.leftovers.files, "file"), bytes(report.leftovers.bytes));
+    context.show.say(&format!(
+        "{files} of {size} in tmp/, of runs that were killed or are storing right now: a prune, or a backup, removes what is \
+         older than a day"
+    ))
 }
 
 fn budget_lines(context: &Context, report: &CheckReport, budget: &BudgetReport) -> Result<(), Failure> {
@@ -248,7 +261,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());
     value.insert("num_newer".into(), report.problems_newer.into());
-    value.insert("snapshots".into(), report.snapshots.into());
+    value.insert("snapshots_count".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
     value.insert("packs_unreferenced".into(), report.packs_unreferenced.into());
     value.insert("packs_replaced".into(), report.packs_replaced.into());
@@ -258,6 +271,8 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("marks".into(), report.marks.into());
     value.insert("tombs".into(), report.tombs.into());
     value.insert("pending".into(), report.pending.into());
+    value.insert("files_left_over".into(), report.leftovers.files.into());
+    value.insert("bytes_left_over".into(), report.leftovers.bytes.into());
     value.insert("segments".into(), report.segments.into());
     value.insert("chunks".into(), report.chunks.into());
     value.insert("bytes_read".into(), report.bytes_read.into());

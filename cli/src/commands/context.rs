@@ -11,6 +11,7 @@ use crate::show::Failure;
 use crate::show::Show;
 use crate::show::clock;
 use crate::show::short;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -114,7 +115,26 @@ impl Context {
 
     /// Tells a repository where it may put files on this machine.
     pub fn give_folders(&self, repository: &Repository) {
-        repository.use_folders(self.cache_folder(), Some(std::env::temp_dir()));
+        let cache = self.cache_folder().filter(|folder| match strongroom::check_cache_folder(folder) {
+            Ok(()) => true,
+            Err(refused) => {
+                let why = std::error::Error::source(&refused).map(|why| format!(": {why}")).unwrap_or_default();
+                self.show.warn(&format!("{refused}{why}"));
+                false
+            }
+        });
+        repository.use_folders(cache, Some(std::env::temp_dir()));
+    }
+
+    /// Warns when root writes into a repository of somebody else.
+    pub fn warn_of_owner(&self, repository: &Repository) {
+        let owner = repository.folder().and_then(|folder| std::fs::metadata(folder).ok()).map(|found| found.uid());
+        if let Some(owner) = owner.filter(|owner| *owner != 0 && rustix::process::geteuid().is_root()) {
+            self.show.warn(&format!(
+                "root writes into a repository of another user ({owner}): what is new in it is given to that user, as far \
+                 as its file system allows"
+            ));
+        }
     }
 
     /// Where caches go; `None` when they are not wanted or have no place.

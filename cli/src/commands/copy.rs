@@ -27,6 +27,9 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
     };
     let from: Repository = other.open().await.map_err(meant("from"))?;
     let to: Repository = context.open().await.map_err(meant("to"))?;
+    if !args.dry_run {
+        context.warn_of_owner(&to);
+    }
     let snapshots = other.select(&from, &args.which.ids, &args.which.filter).await.map_err(meant("from"))?;
     if other.incomplete.load(Ordering::Relaxed) {
         context.incomplete.store(true, Ordering::Relaxed);

@@ -41,7 +41,7 @@ pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
     let mut gaps = Gaps::new(&context.show);
     let Some(target) = &args.target else {
         if entry.as_ref().is_none_or(|entry| !entry.metadata.has_content()) && std::io::stdout().is_terminal() {
-            return Err(Failure::usage("an archive is nothing for a terminal")
+            return Err(Failure::usage("an archive cannot be shown on a terminal")
                 .hint("name a file with --target, or use '> FILE'"));
         }
         must_be_read("the content").map_err(|failure| {
@@ -116,8 +116,11 @@ async fn pack(
     let mut entries = repository.entries(snapshot, below).await?;
     let mut loss = Loss::default();
     while let Some(entry) = gaps.next(&mut entries).await? {
-        loss.note(gaps.show(), &entry, archive.holds(&entry.metadata.kind));
-        if !archive.begin(&entry)? {
+        loss.note(gaps.show(), &entry, &archive);
+        let mut lacks = Vec::new();
+        let has_bytes = archive.begin(&entry, &mut lacks)?;
+        loss.name(gaps.show(), &entry, &lacks);
+        if !has_bytes {
             continue;
         }
         let mut content = entries.content(&entry);
@@ -138,22 +141,40 @@ const NAMED_MAX: u64 = 20;
 #[derive(Default)]
 struct Loss {
     left_out: u64,
+    /// Other things said of single entries.
+    named: u64,
     /// Files with several names that are in the archive already.
     linked: HashSet<(u64, u64)>,
     copies: u64,
+    filled: u64,
+    bare: u64,
 }
 
 impl Loss {
-    fn note(&mut self, show: &Show, entry: &Entry, is_held: bool) {
+    fn note(&mut self, show: &Show, entry: &Entry, archive: &impl Pack) {
         let metadata = &entry.metadata;
-        if !is_held {
+        if !archive.holds(&metadata.kind) {
             self.left_out += 1;
             if self.left_out <= NAMED_MAX {
                 let kind = type_name(&metadata.kind);
                 show.warn(&format!("{}: {kind} left out, archives of this kind have none", path(&entry.path)));
             }
-        } else if metadata.has_content() && metadata.links > 1 && metadata.inode != 0 {
-            self.copies += u64::from(!self.linked.insert((metadata.device, metadata.inode)));
+        } else if !archive.is_faithful() {
+            if metadata.has_content() && metadata.links > 1 && metadata.inode != 0 {
+                self.copies += u64::from(!self.linked.insert((metadata.device, metadata.inode)));
+            }
+            self.filled += u64::from(metadata.extents.is_some());
+            self.bare += u64::from(!metadata.xattrs.is_empty());
+        }
+    }
+
+    /// What the archive cannot say of one entry.
+    fn name(&mut self, show: &Show, entry: &Entry, lacks: &[String]) {
+        for one in lacks {
+            self.named += 1;
+            if self.named <= NAMED_MAX {
+                show.warn(&format!("{}: {one}", path(&entry.path)));
+            }
         }
     }
 
@@ -161,9 +182,20 @@ impl Loss {
         if self.left_out > NAMED_MAX {
             show.warn(&format!("{} left out in all", counted(self.left_out, "entry")));
         }
+        if self.named > NAMED_MAX {
+            show.warn(&format!("{} of this kind were not shown", counted(self.named - NAMED_MAX, "warning")));
+        }
         if self.copies > 0 {
             let many = counted(self.copies, "further name");
             show.warn(&format!("{many} of files became files of their own: hard links are not kept in the archive"));
+        }
+        if self.filled > 0 {
+            let many = counted(self.filled, "file");
+            show.warn(&format!("{many} with holes got zeros in their place: holes are not kept in the archive"));
+        }
+        if self.bare > 0 {
+            let many = counted(self.bare, "entry");
+            show.warn(&format!("{many} lost access lists or other attributes: they are not kept in the archive"));
         }
     }
 }

@@ -102,7 +102,7 @@ fn patterns(texts: &[String], ignore_case: bool) -> Result<GlobSet, Failure> {
         let glob = GlobBuilder::new(&full).literal_separator(true).case_insensitive(ignore_case).build();
         set.add(glob.map_err(|why| Failure::usage(format!("'{text}' is no pattern")).because(why.kind()))?);
     }
-    set.build().map_err(|why| Failure::usage("the patterns are too much").because(why))
+    set.build().map_err(|why| Failure::usage("the patterns together are too large").because(why))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ async fn then_prune(
     forgotten: &[Snapshot],
 ) -> Result<Exit, Failure> {
     if args.prune && !args.dry_run {
-        return prune::after_forget(context, repository, forgotten).await;
+        return prune::after_forget(context, repository, forgotten, &args.how).await;
     }
     if args.prune && !context.show.json {
         let remark = "the prune was not planned: what it gives back can be told once the snapshots are removed";
@@ -92,9 +92,9 @@ fn tell(context: &Context, doomed: &Doomed, dry_run: bool) -> Result<(), Failure
         let mut value = message("forgotten");
         value.insert("dry_run".into(), dry_run.into());
         let ids: Vec<String> = doomed.snapshots.iter().map(|snapshot| snapshot.id.to_string()).collect();
-        value.insert("snapshots".into(), ids.into());
+        value.insert("removed_ids".into(), ids.into());
         let unreadable: Vec<String> = doomed.unreadable.iter().map(ToString::to_string).collect();
-        value.insert("unreadable".into(), unreadable.into());
+        value.insert("unreadable_ids".into(), unreadable.into());
         return context.show.json(&Value::Object(value));
     }
     let what = if dry_run { "would remove" } else { "removed" };
@@ -142,7 +142,7 @@ fn tell_count(context: &Context, ids: &[SnapshotId], kept: usize, dry_run: bool)
     if context.show.json {
         let mut value = message("forgotten");
         value.insert("dry_run".into(), dry_run.into());
-        value.insert("snapshots".into(), ids.iter().map(ToString::to_string).collect::<Vec<_>>().into());
+        value.insert("removed_ids".into(), ids.iter().map(ToString::to_string).collect::<Vec<_>>().into());
         value.insert("kept".into(), kept.into());
         return context.show.json(&Value::Object(value));
     }
@@ -166,11 +166,11 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
         value.insert("remove".into(), ids(false).into());
         let reasons = group.decisions.iter().filter(|decision| decision.is_kept());
         let reasons =
-            reasons.map(|decision| json!({ "id": decision.snapshot.id.to_string(), "matches": words(decision) }));
+            reasons.map(|decision| json!({ "id": decision.snapshot.id.to_string(), "rules": words(decision) }));
         value.insert("reasons".into(), reasons.collect::<Vec<_>>().into());
         let removed = group.decisions.iter().enumerate().filter(|(_, decision)| !decision.is_kept());
         let removed = removed.map(|(at, decision)| {
-            json!({ "id": decision.snapshot.id.to_string(), "because": why_removed(&group.decisions, at) })
+            json!({ "id": decision.snapshot.id.to_string(), "reason": why_removed(&group.decisions, at) })
         });
         value.insert("removal_reasons".into(), removed.collect::<Vec<_>>().into());
         return context.show.json(&Value::Object(value));
@@ -178,7 +178,7 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
     let common = common(&group.key);
     if !common.is_empty() {
         let common: Vec<String> = common.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
-        context.show.line(&format!("snapshots of {}:", common.join(", ")))?;
+        context.show.say(&format!("snapshots of {}:", common.join(", ")))?;
     }
     let row = |(at, decision): (usize, &Decision)| {
         let snapshot = &decision.snapshot;
@@ -192,7 +192,7 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
         vec![what.to_owned(), short(&snapshot.id), clock(snapshot.started), host, tags, why]
     };
     let rows = group.decisions.iter().enumerate().map(row).collect();
-    context.show.line(&format!("{}\n", table(&["", "ID", "Time", "Host", "Tags", "Because of"], rows, &[])))
+    context.show.say(&format!("{}\n", table(&["", "ID", "Time", "Host", "Tags", "Because of"], rows, &[])))
 }
 
 /// Why the snapshot at this place of a group, newest first, is not kept: rules say only why one is.

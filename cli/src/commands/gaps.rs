@@ -23,6 +23,11 @@ impl<'a> Gaps<'a> {
         Self { show, count: 0 }
     }
 
+    /// Whether everything could be read so far.
+    pub fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
     /// Where warnings go.
     pub fn show(&self) -> &'a Show {
         self.show
@@ -65,7 +70,7 @@ impl<'a> Gaps<'a> {
         if self.count == 0 {
             return Exit::Done;
         }
-        self.show.warn("this is not all: the repository is damaged ('strongroom check' names what)");
+        self.show.warn("this list is not complete: the repository is damaged; 'strongroom check' names the damage");
         Exit::Partial
     }
 }

@@ -49,6 +49,8 @@ pub async fn make(
     let key = match &from {
         // A key file that is named for a new repository may be new as well.
         secret::From::KeyFile(file) if !file.exists() => {
+            // A folder that is refused must not leave a key behind that opens nothing.
+            backend.prepare().await?;
             let is_own = place.own.as_ref().is_some_and(|own| own.key_file == *file);
             let key = if is_own { keyfile::create_with_folder(file)? } else { keyfile::create(file)? };
             context.show.note(&format!("made the key file {}", file.display()));

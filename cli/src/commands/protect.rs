@@ -39,11 +39,21 @@ fn tell(
             context.show.say(&format!("snapshot {} is {state}, and is now {}", short(old), short(new)))?;
         }
     }
-    if !context.show.json {
-        for id in ids.iter().filter(|id| changed.iter().all(|(old, _)| old != *id)) {
+    for id in ids.iter().filter(|id| changed.iter().all(|(old, _)| old != *id)) {
+        if context.show.json {
+            let mut value = message("unchanged");
+            value.insert("snapshot_id".into(), id.to_string().into());
+            value.insert("protected".into(), is_protected.into());
+            context.show.json(&Value::Object(value))?;
+        } else {
             let already = if is_protected { "was protected already" } else { "was not protected" };
             context.show.say(&format!("snapshot {} {already}", short(id)))?;
         }
     }
-    Ok(())
+    if !context.show.json {
+        return Ok(());
+    }
+    let mut value = message("summary");
+    value.insert("changed_snapshots".into(), changed.len().into());
+    context.show.json(&Value::Object(value))
 }

@@ -1,6 +1,7 @@
 //! `prune`: gives back the space of what no snapshot needs.
 
 use crate::args::PruneArgs;
+use crate::args::PruneHow;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::show::Failure;
@@ -24,34 +25,46 @@ use strongroom::Snapshot;
 /// Shows the plan, and carries it out unless it is only to be shown.
 pub async fn run(context: &Context, args: PruneArgs) -> Result<Exit, Failure> {
     let repository: Repository = context.open().await?;
-    let mut builder = repository
-        .prune()
-        .max_unused(args.how.max_unused)
-        .repack_small(args.how.repack_small)
-        .min_age(args.how.min_age)
-        .reencrypt(args.reencrypt)
-        .allow_no_snapshots(args.unsafe_allow_no_snapshots);
-    if let Some(size) = args.how.max_repack_size {
-        builder = builder.max_repack_bytes(size);
-    }
-    if let Some(grace) = args.how.grace {
-        builder = builder.grace(grace);
-    }
-    carry_out(context, builder, args.dry_run).await
+    carry_out(context, &repository, builder(repository.prune(), &args.how), args.dry_run).await
+}
+
+/// What was asked for; what was not stays as the engine has it.
+fn builder(mut builder: PruneBuilder, how: &PruneHow) -> PruneBuilder {
+    builder = builder
+        .repack_small(how.repack_small)
+        .reencrypt(how.reencrypt)
+        .allow_no_snapshots(how.unsafe_allow_no_snapshots);
+    builder = how.max_unused.into_iter().fold(builder, PruneBuilder::max_unused);
+    builder = how.max_repack_size.into_iter().fold(builder, PruneBuilder::max_repack_bytes);
+    builder = how.grace.into_iter().fold(builder, PruneBuilder::grace);
+    how.min_age.into_iter().fold(builder, PruneBuilder::min_age)
 }
 
 /// The same after these snapshots were forgotten.
-pub async fn after_forget(context: &Context, repository: &Repository, forgotten: &[Snapshot]) -> Result<Exit, Failure> {
+pub async fn after_forget(
+    context: &Context,
+    repository: &Repository,
+    forgotten: &[Snapshot],
+    how: &PruneHow,
+) -> Result<Exit, Failure> {
     let sessions: Vec<_> = forgotten.iter().flat_map(|snapshot| [snapshot.id, snapshot.session]).collect();
-    carry_out(context, repository.prune().forgotten(&sessions), false).await
+    carry_out(context, repository, builder(repository.prune().forgotten(&sessions), how), false).await
 }
 
 /// The same after the root key was changed, to seal anew what was stored before.
 pub async fn after_rotation(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
-    carry_out(context, repository.prune().reencrypt(true), false).await
+    carry_out(context, repository, repository.prune().reencrypt(true), false).await
 }
 
-async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> Result<Exit, Failure> {
+async fn carry_out(
+    context: &Context,
+    repository: &Repository,
+    builder: PruneBuilder,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    if !dry_run {
+        context.warn_of_owner(repository);
+    }
     let plan = drive(builder.plan(), &context.show, &context.interrupt, false).await.map_err(|failure| {
         if failure.exit != Exit::of(Kind::Invalid) {
             return failure;
@@ -155,7 +168,7 @@ fn sealed_before(before: &SealedBefore) -> String {
 fn sealed_before_json(before: Option<SealedBefore>) -> Option<Value> {
     before.map(|before| {
         json!({
-            "snapshots": before.snapshots,
+            "snapshots_count": before.snapshots,
             "index_objects": before.index_objects,
             "packs": before.packs,
             "bytes": before.bytes,
@@ -169,7 +182,7 @@ fn plan_json(context: &Context, plan: &PruneSummary, dry_run: bool) -> Result<()
     let mut value = message("prune_plan");
     value.insert("dry_run".into(), dry_run.into());
     for (name, number) in [
-        ("snapshots", plan.roots),
+        ("snapshots_count", plan.roots),
         ("packs", plan.packs),
         ("bytes", plan.bytes),
         ("packs_removed", plan.packs_removed),
@@ -204,6 +217,10 @@ fn report_lines(context: &Context, report: &PruneReport, grace_seconds: u64) -> 
         ))?;
     }
     show.say(&format!("removed {} of {}", counted(report.packs_deleted, "pack"), bytes(report.bytes_deleted)))?;
+    if report.leftovers.files > 0 {
+        let (files, size) = (counted(report.leftovers.files, "file"), bytes(report.leftovers.bytes));
+        show.say(&format!("removed {files} of {size} that runs which were killed had left in tmp/"))?;
+    }
     show.say(&format!("left: {} in {}", bytes(report.bytes_left), counted(report.packs_left, "pack")))?;
     if report.packs_waiting > 0 {
         let grace = waiting(grace_seconds);
@@ -246,6 +263,8 @@ fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
         ("packs_waiting", report.packs_waiting),
         ("packs_damaged", report.packs_damaged),
         ("snapshots_sealed_anew", report.snapshots_sealed_anew),
+        ("files_left_over_removed", report.leftovers.files),
+        ("bytes_left_over_removed", report.leftovers.bytes),
     ] {
         value.insert(name.into(), number.into());
     }

@@ -77,7 +77,7 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
         let so_far = progress.latest();
         if so_far.entries_done > 0 {
             let (entries, content) = (counted(so_far.entries_done, "entry"), bytes(so_far.bytes_done));
-            context.show.warn(&format!("until then {entries} with {content} were restored or as they should be"));
+            context.show.warn(&format!("before that, {entries} with {content} were restored, or were right already"));
         }
     })?;
     let exit = tell(context, &report, args.dry_run)?;
@@ -155,6 +155,10 @@ fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit
         let many = counted(report.owners_refused, "entry");
         show.note(&format!("the owner or group of {many} could not be set: that takes root, or --no-owner"));
     }
+    if report.attributes_refused > 0 {
+        let many = counted(report.attributes_refused, "attribute");
+        show.note(&format!("{many} could not be set: that takes root"));
+    }
     if report.failures_total == 0 {
         if dry_run {
             unless_closed(shown)?
@@ -179,9 +183,10 @@ fn summary(show: &Show, report: &RestoreReport, dry_run: bool) -> Result<(), Fai
         value.insert("total_bytes".into(), report.bytes_total.into());
         value.insert("bytes_restored".into(), report.bytes_written.into());
         value.insert("error_count".into(), report.failures_total.into());
-        let kept = report.kept.iter().filter_map(|one| one.path.as_ref()).map(crate::show::path);
+        let kept = report.kept.iter().filter_map(|one| one.path.as_ref()).map(|path| format!("/{path}"));
         value.insert("left_alone".into(), kept.collect::<Vec<_>>().into());
         value.insert("owners_refused".into(), report.owners_refused.into());
+        value.insert("attributes_refused".into(), report.attributes_refused.into());
         value.insert("total_duration".into(), report.seconds.into());
         return show.json(&Value::Object(value));
     }

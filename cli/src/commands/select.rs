@@ -144,7 +144,9 @@ impl Context {
     /// Tells of the snapshots that `selector` may mean instead; whether there are any.
     fn tell_doubts(&self, list: &SnapshotList, selector: &str, taken: &Snapshot) -> bool {
         let (id, time) = (short(&taken.id), clock(taken.started));
-        let remark = format!("'{selector}' is taken for snapshot {id} of {time}: it may not be the newest meant");
+        let remark = format!(
+            "'{selector}' stands for snapshot {id} of {time} here: a newer one may be among those that cannot be read"
+        );
         self.tell(list.in_doubt(selector), Some(remark))
     }
 

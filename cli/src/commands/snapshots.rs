@@ -18,8 +18,35 @@ use strongroom::Repository;
 use strongroom::Snapshot;
 use strongroom::Verdict;
 
-/// What the snapshots of one group have in common.
-type Group = Vec<(&'static str, String)>;
+/// What the snapshots of one group have in common: its name, and one text or several.
+type Group = Vec<(&'static str, Common)>;
+
+/// What is the same in all snapshots of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Common {
+    One(String),
+    List(Vec<Vec<u8>>),
+}
+
+impl Common {
+    /// In one line, for people.
+    fn words(&self) -> String {
+        match self {
+            Self::One(text) => lossy(text.as_bytes()),
+            Self::List(list) if list.is_empty() => "none".into(),
+            Self::List(list) => list.iter().map(|one| lossy(one)).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// As it is, for scripts.
+    fn json(&self) -> Value {
+        let text = |raw: &Vec<u8>| String::from_utf8_lossy(raw).into_owned();
+        match self {
+            Self::One(text) => json!(text),
+            Self::List(list) => list.iter().map(text).collect(),
+        }
+    }
+}
 
 /// Lists the snapshots, in tables or as one JSON array.
 pub async fn run(context: &Context, args: SnapshotsArgs) -> Result<Exit, Failure> {
@@ -45,7 +72,7 @@ pub async fn run(context: &Context, args: SnapshotsArgs) -> Result<Exit, Failure
             context.show.say("")?;
         }
         if !group.is_empty() {
-            let common: Vec<String> = group.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            let common: Vec<String> = group.iter().map(|(name, value)| format!("{name} {}", value.words())).collect();
             context.show.line(&format!("snapshots of {}:", common.join(", ")))?;
         }
         context.show.line(&lines(snapshots, args.compact))?;
@@ -56,9 +83,13 @@ pub async fn run(context: &Context, args: SnapshotsArgs) -> Result<Exit, Failure
 
 /// What decides the group of a snapshot.
 fn group_of(snapshot: &Snapshot, by: &[&str]) -> Group {
-    let paths = || snapshot.paths.iter().map(|path| lossy(path)).collect::<Vec<_>>().join(", ");
+    let tags = || snapshot.tags.iter().map(|tag| tag.clone().into_bytes()).collect();
     let mut group = Vec::new();
-    for (name, value) in [("host", snapshot.host.clone()), ("paths", paths()), ("tags", snapshot.tags.join(", "))] {
+    for (name, value) in [
+        ("host", Common::One(snapshot.host.clone())),
+        ("paths", Common::List(snapshot.paths.clone())),
+        ("tags", Common::List(tags())),
+    ] {
         if by.contains(&name) {
             group.push((name, value));
         }
@@ -93,7 +124,7 @@ fn array(groups: &[(Group, Vec<Snapshot>)], plain: bool) -> Value {
         return groups.iter().flat_map(|(_, snapshots)| snapshots).map(json).collect();
     }
     let object =
-        |group: &Group| group.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<Value>();
+        |group: &Group| group.iter().map(|(name, value)| ((*name).to_owned(), value.json())).collect::<Value>();
     groups
         .iter()
         .map(|(group, snapshots)| {

@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::show::Show;
+use crate::show::harmless;
 use crate::show::lossy;
 use crate::show::message;
 use serde_json::Value;
@@ -59,7 +60,7 @@ impl Failure {
         }
         let mut err = std::io::stderr().lock();
         if show.json {
-            let _ = writeln!(err, "{}", self.json());
+            let _ = writeln!(err, "{}", harmless::json(&self.json()));
             return;
         }
         let paint =
@@ -69,7 +70,7 @@ impl Failure {
             let _ = writeln!(err, "{} {}", paint("1", "because:"), lossy(why.as_bytes()));
         }
         if let Some(hint) = &self.hint {
-            let _ = writeln!(err, "{} {hint}", paint("1;36", "hint:"));
+            let _ = writeln!(err, "{} {}", paint("1;36", "hint:"), lossy(hint.as_bytes()));
         }
     }
 
@@ -145,16 +146,16 @@ fn hint(kind: Kind) -> Option<&'static str> {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
         Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
         Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged, and says what helps",
-        Kind::Unsupported => {
-            "a newer strongroom opens what a newer one made; what another program made, only that one does"
-        }
+        Kind::Unsupported => "open it with the newer strongroom, or the other program, that made it",
         Kind::SourceFailed => "no snapshot was stored",
         Kind::TargetFailed => {
-            "once that is put right (is the disk full?), run the same command again: what is there is not written again"
+            "fix that (is the disk full?) and run the same command again: what is restored already is not written again"
         }
         Kind::BackendDenied => "check the permissions of the repository's location",
         Kind::BackendBusy => "nothing is lost: run the same command again when the backend answers",
-        Kind::CacheFailed => "run the same command again: such files are made anew; the repository is not concerned",
+        Kind::CacheFailed => {
+            "run the same command again: cache files are made anew, and the repository is not affected"
+        }
         Kind::NoSpace => "free some space and run the same command again; the repository is still good",
         Kind::NotFound => "'strongroom snapshots' and 'strongroom ls SNAPSHOT' list what there is",
         Kind::Protected => "'strongroom unprotect' takes the protection of a snapshot away",

@@ -1,5 +1,7 @@
 //! Numbers, times, names and tables as people read them.
 
+use crate::show::harmless;
+use crate::show::lossy;
 use comfy_table::Cell;
 use comfy_table::CellAlignment;
 use comfy_table::Table;
@@ -72,19 +74,6 @@ pub fn short(id: &impl std::fmt::Display) -> String {
     id.to_string().chars().take(8).collect()
 }
 
-/// Raw bytes made harmless for a terminal: control characters are escaped, and those that turn the direction of text.
-pub fn lossy(raw: &[u8]) -> String {
-    let text = String::from_utf8_lossy(raw);
-    if !text.chars().any(is_tricky) {
-        return text.into_owned();
-    }
-    text.chars().map(|c| if is_tricky(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
-}
-
-fn is_tricky(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// An entry's path as people wrote it: absolute.
 pub fn path(path: &EntryPath) -> String {
     format!("/{}", lossy(path.as_bytes()))
@@ -138,7 +127,8 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     table.load_style(NOTHING);
     table.set_header(head.iter().copied().map(Cell::new));
     for row in rows {
-        table.add_row(row.into_iter().map(Cell::new));
+        // Before it is laid out: what is spelled out takes more room.
+        table.add_row(row.into_iter().map(|text| Cell::new(harmless::lines(&text))));
     }
     for column in right {
         if let Some(column) = table.column_mut(*column) {
@@ -211,11 +201,5 @@ mod tests {
         metadata.kind = FileKind::File;
         metadata.mode = 0o4644;
         assert_eq!(mode(&metadata), "-rwSr--r--");
-    }
-
-    #[test]
-    fn names_cannot_command_the_terminal() {
-        assert_eq!(lossy(b"a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
-        assert_eq!(lossy(b"\xff"), "\u{fffd}");
     }
 }

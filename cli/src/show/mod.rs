@@ -6,6 +6,7 @@
 //! it ends the command quietly.
 
 mod error;
+mod harmless;
 mod human;
 mod json;
 mod output;
@@ -14,12 +15,14 @@ mod progress;
 pub use error::Failure;
 pub use error::told;
 pub use error::unless_closed;
+pub use harmless::in_json;
+pub use harmless::lines;
+pub use harmless::lossy;
 pub use human::bytes;
 pub use human::clock;
 pub use human::counted;
 pub use human::duration;
 pub use human::elapsed;
-pub use human::lossy;
 pub use human::mode;
 pub use human::path;
 pub use human::short;
@@ -37,6 +40,7 @@ pub use output::must_be_read;
 pub use progress::drive;
 
 use crate::args::Global;
+use crate::exit::Exit;
 use serde_json::Value;
 use std::io::IsTerminal;
 use std::io::Write;
@@ -59,13 +63,12 @@ impl Show {
 
     /// One line of result.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
-        // All at once: lines of others stand beside it, not in it.
-        Ok(Output::standard().write_all(format!("{text}\n").as_bytes())?)
+        put(&lines(text))
     }
 
     /// One JSON value of result.
     pub fn json(&self, value: &Value) -> Result<(), Failure> {
-        self.line(&value.to_string())
+        put(&harmless::json(value))
     }
 
     /// One line of result people read and scripts do not: silent with `-q` and `--json`.
@@ -77,29 +80,42 @@ impl Show {
     pub fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             // A closed standard error is nobody's loss.
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", lossy(text.as_bytes()));
         }
     }
 
     /// Something the user must know although the command goes on: shown even with `-q`.
     pub fn warn(&self, text: &str) {
         let mut err = std::io::stderr().lock();
-        let _ = if self.json {
+        if self.json {
             let mut value = message("warning");
             value.insert("message".into(), text.into());
-            writeln!(err, "{}", Value::Object(value))
-        } else if self.color {
-            writeln!(err, "\x1b[33mwarning:\x1b[0m {text}")
-        } else {
-            writeln!(err, "warning: {text}")
+            let _ = writeln!(err, "{}", harmless::json(&Value::Object(value)));
+            return;
+        }
+        let text = lossy(text.as_bytes());
+        let _ = match self.color {
+            true => writeln!(err, "\x1b[33mwarning:\x1b[0m {text}"),
+            false => writeln!(err, "warning: {text}"),
         };
+    }
+
+    /// What a signal does, below whatever is being shown; with an exit code where it ends the process.
+    pub fn interruption(&self, end: Option<Exit>, text: &str) {
+        match end {
+            Some(exit) if self.json => Failure::new(exit, text).show(self),
+            None if self.json => self.warn(text),
+            _ => {
+                let _ = writeln!(std::io::stderr().lock(), "\n{text}");
+            }
+        }
     }
 
     /// The things a job could not do, then how many more there were.
     pub fn warnings(&self, during: &str, warnings: &[strongroom::Warning], total: u64) {
         for one in warnings {
             if self.json {
-                let _ = writeln!(std::io::stderr().lock(), "{}", warning(during, one));
+                let _ = writeln!(std::io::stderr().lock(), "{}", harmless::json(&warning(during, one)));
             } else {
                 match &one.path {
                     Some(at) => self.warn(&format!("{}: {}", path(at), one.message)),
@@ -112,4 +128,9 @@ impl Show {
             self.warn(&format!("{} more not shown", total - shown));
         }
     }
+}
+
+/// One line on standard output, all at once: lines of others stand beside it, not in it.
+fn put(text: &str) -> Result<(), Failure> {
+    Ok(Output::standard().write_all(format!("{text}\n").as_bytes())?)
 }

@@ -3,7 +3,11 @@
 use crate::harness::House;
 use crate::support::trees;
 use crate::support::walker::Walker;
+use rustix::fs::XattrFlags;
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 #[test]
@@ -33,14 +37,49 @@ fn a_folder_is_a_tar_archive_that_tar_unpacks_to_the_same() {
     let archive = house.write("in.tar", tar);
     std::fs::create_dir(house.path("out")).expect("a folder");
     let mut tar = Command::new("tar");
-    tar.arg("-xpf").arg(&archive).args(["--xattrs", "--xattrs-include=*", "-C"]).arg(house.path("out"));
+    tar.arg("-xpf").arg(&archive).args(["--acls", "--xattrs", "--xattrs-include=*", "-C"]).arg(house.path("out"));
     let unpacked = tar.output().expect("tar runs");
     assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
-    // An archive without link entries gives every name a file of its own; holes come out filled; access
-    // lists are not unpacked by every tar.
-    let loose = Walker { links: false, holes: false, xattrs: false, ..Walker::default() };
     let inside = house.path("out").join(house.text("in").trim_start_matches('/'));
-    assert_eq!(loose.differences(&house.path("in"), &inside), Vec::<String>::new());
+    assert_eq!(Walker::default().differences(&house.path("in"), &inside), Vec::<String>::new());
+}
+
+#[test]
+fn access_lists_links_and_holes_are_unpacked_by_other_programs_too() {
+    let house = House::new();
+    let file = house.write("in/listed", "secret");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    let listed = Command::new("setfacl").args(["-m", "u:12345:rw"]).arg(&file).status().expect("setfacl runs");
+    assert!(listed.success());
+    std::fs::hard_link(&file, house.path("in/name")).expect("a link");
+    for length in [99, 100, 101, 150] {
+        let link = house.path(format!("in/link{length}"));
+        std::os::unix::fs::symlink("t".repeat(length), link).expect("a link");
+    }
+    let hollow = std::fs::File::create(house.path("in/hollow")).expect("a file");
+    hollow.set_len(64 << 20).expect("a hole");
+    std::os::unix::fs::FileExt::write_all_at(&hollow, b"middle", 32 << 20).expect("written");
+    house.backup(&[&house.text("in")]);
+    house.run(["dump", "latest", &house.text("in"), "--target", "in.tar"]).done();
+    assert!(house.path("in.tar").metadata().expect("it is there").len() < 1 << 20);
+    let ways: [(&str, &[&str]); 3] =
+        [("tar", &["-xp", "--acls"]), ("bsdtar", &["-xp"]), ("python3", &["-m", "tarfile", "-e"])];
+    for (program, options) in ways {
+        let out = house.path(program);
+        std::fs::create_dir(&out).expect("a folder");
+        let mut command = Command::new(program);
+        match program {
+            "python3" => command.args(options).arg(house.path("in.tar")).arg(&out),
+            _ => command.args(options).arg("-f").arg(house.path("in.tar")).arg("-C").arg(&out),
+        };
+        let unpacked = command.output().expect("the program runs");
+        assert!(unpacked.status.success(), "{program}: {}", String::from_utf8_lossy(&unpacked.stderr));
+        let inside = out.join(house.text("in").trim_start_matches('/'));
+        // Python's knows no access lists and no times beyond a double.
+        let is_python = program == "python3";
+        let walker = Walker { xattrs: !is_python, times: !is_python, modes: !is_python, ..Walker::default() };
+        assert_eq!(walker.differences(&house.path("in"), &inside), Vec::<String>::new(), "{program}");
+    }
 }
 
 #[test]
@@ -86,11 +125,40 @@ fn what_an_archive_cannot_hold_is_warned_about() {
         let outcome = house.run(["dump", "--archive", kind, "--target", kind, "latest", &house.text("in")]).done();
         assert_eq!(outcome.err.matches("left out").count(), lacks.len(), "{outcome}");
         assert!(lacks.iter().all(|text| outcome.err.contains(text)), "{outcome}");
-        assert!(outcome.err.contains("1 further name of files became files of their own"), "{outcome}");
+        let is_copied = outcome.err.contains("1 further name of files became files of their own");
+        assert_eq!(is_copied, kind == "zip", "{outcome}");
     }
     std::fs::remove_file(house.path("in/name")).expect("it is there");
     std::fs::remove_file(house.path("in/socket")).expect("it is there");
     house.backup(&[&house.text("in")]);
     let outcome = house.run(["dump", "--target", "plain", "latest", &house.text("in")]).done();
     assert!(!outcome.err.contains("warning"), "{outcome}");
+}
+
+#[test]
+fn what_a_zip_archive_cannot_say_is_told_and_names_that_are_no_text_are_escaped() {
+    let house = House::new();
+    for name in [&b"in/a\xff"[..], b"in/a\xfe"] {
+        std::fs::create_dir_all(house.path("in")).expect("a folder");
+        std::fs::write(house.path(OsStr::from_bytes(name)), name).expect("a file");
+    }
+    let hollow = std::fs::File::create(house.path("in/hollow")).expect("a file");
+    hollow.set_len(1 << 20).expect("a hole");
+    let xattr = |name: &str| rustix::fs::setxattr(house.path("in/hollow"), name, b"v", XattrFlags::empty());
+    xattr("user.a=b").expect("an attribute");
+    house.backup(&[&house.text("in")]);
+    let zip = house.run(["dump", "--archive", "zip", "--target", "zip", "latest", &house.text("in")]).done();
+    for text in ["is in the archive as ", "1 file with holes got zeros", "1 entry lost access lists or other"] {
+        assert!(zip.err.contains(text), "{text}: {zip}");
+    }
+    let file = std::fs::File::open(house.path("zip")).expect("it was written");
+    let mut archive = zip::ZipArchive::new(file).expect("a zip archive");
+    for (escaped, raw) in [("in/a\u{fffd}ff", &b"in/a\xff"[..]), ("in/a\u{fffd}fe", b"in/a\xfe")] {
+        let mut read = Vec::new();
+        let full = house.text(escaped);
+        archive.by_name(full.trim_start_matches('/')).expect("it is there").read_to_end(&mut read).expect("bytes");
+        assert_eq!(read, raw);
+    }
+    let tar = house.run(["dump", "--target", "tar", "latest", &house.text("in")]).done();
+    assert!(tar.err.contains("/in/hollow: attribute user.a=b left out"), "{tar}");
 }

@@ -44,7 +44,7 @@ fn rules_keep_what_they_count_and_nothing_else() {
     let removed = json["removal_reasons"].as_array().expect("a list");
     let ids: Vec<_> = removed.iter().map(|one| one["id"].clone()).collect();
     assert_eq!(serde_json::Value::from(ids), json["remove"]);
-    assert_eq!(removed[5]["because"], "older than what the rules keep", "{json}");
+    assert_eq!(removed[5]["reason"], "older than what the rules keep", "{json}");
     house.run(["forget", "-l", "1", "-d", "2"]).done().says("kept: 2, removed: 6");
     assert_eq!(times(&house), ["2026-03-03T20", "2026-03-04T20"]);
     house.assert_sound();
@@ -62,7 +62,11 @@ fn every_rule_can_be_typed() {
         assert!(out.contains(reason), "{reason}: {out}");
     }
     house.run(["forget", "--keep-within", "soon"]).refused(2, &["1y6m"]);
-    house.run(["forget", "--keep-last", "0"]).refused(2, &["leave it out"]);
+    // Nothing is a rule that is off, as a script writes it that has a number for each.
+    house.run(["forget", "--keep-last", "0", "--keep-within", "0d"]).refused(2, &["neither rules nor IDs"]);
+    let told =
+        house.run(["forget", "--dry-run", "--keep-hourly", "0", "--keep-within", "0", "--keep-last", "1"]).done();
+    told.says("kept: 1, would be removed: 7");
 }
 
 #[test]
@@ -152,4 +156,32 @@ fn a_dry_run_is_refused_where_the_real_run_is() {
     house.run(["forget", "--keep-last", "1", "--keep-id", "deadbeef"]).refused(2, &["deadbeef"]);
     house.run(["forget", "-n", "--prune", "--keep-last", "1"]).done().says("the prune was not planned");
     assert_eq!(house.snapshots().len(), 8);
+}
+
+#[test]
+fn a_quiet_forget_says_nothing() {
+    let house = house();
+    for arguments in [vec!["--dry-run", "--keep-last", "3"], vec!["--keep-last", "3", "--prune"], vec!["latest"]] {
+        let outcome = house.run([&["-q", "forget"], arguments.as_slice()].concat()).done();
+        assert_eq!((outcome.out.as_str(), outcome.err.as_str()), ("", ""), "{arguments:?}");
+    }
+    assert_eq!(house.snapshots().len(), 2);
+}
+
+#[test]
+fn a_prune_after_forgetting_takes_the_options_of_a_prune() {
+    let house = House::new();
+    for number in 0..2u64 {
+        house.write("in/file", crate::kill::noise(number, 300_000));
+        house.backup(&[&house.text("in")]);
+    }
+    house.run(["forget", "--max-unused", "0", "latest"]).refused(2, &["--prune"]);
+    house.run(["forget", "--repack-small", "--keep-last", "1"]).refused(2, &["--prune"]);
+    assert_eq!(house.snapshots().len(), 2);
+    // What was asked for is what the prune does: packs that wait for two days are still there.
+    let packs = house.area("packs").len();
+    let kept = house.run(["--json", "forget", "--prune", "--grace", "2d", "--min-age", "0", "--keep-last", "1"]).done();
+    assert_eq!(kept.message("prune_plan")["grace_seconds"], 172_800, "{kept}");
+    assert_eq!(house.area("packs").len(), packs, "{kept}");
+    house.run(["--repository", &house.text("repository"), "check"]).done();
 }

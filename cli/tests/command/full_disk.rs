@@ -76,8 +76,8 @@ fn a_target_that_fills_up_is_told() {
     let target = disk.path().to_str().expect("UTF-8");
     let selector = format!("latest:{}", house.text("in"));
     let outcome = house.run(["restore", &selector, "--target", target]);
-    let outcome = outcome.refused(1, &["No space left", "hint: once that is put right"]);
-    assert!(outcome.err.contains("until then 1 entry with "), "{outcome}");
+    let outcome = outcome.refused(1, &["No space left", "hint: fix that"]);
+    assert!(outcome.err.contains("before that, 1 entry with "), "{outcome}");
     std::fs::remove_file(disk.path().join("a")).expect("it was restored");
     assert!(crate::harness::files(disk.path()).is_empty(), "no half file stays behind");
 }

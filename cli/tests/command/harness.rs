@@ -57,15 +57,21 @@ impl House {
         house
     }
 
+    /// Empty folders in a place where every user may run the program.
+    pub fn for_everybody() -> Self {
+        let mut house = Self::empty();
+        let program = house.path("strongroom");
+        std::fs::copy(&house.program, &program).expect("the program can be copied");
+        house.program = program;
+        std::fs::set_permissions(house.root.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        house
+    }
+
     /// The same for an ordinary user, whoever runs the tests.
     pub fn of_nobody() -> Self {
-        let mut house = Self::empty();
+        let mut house = Self::for_everybody();
         if is_root() {
-            let program = house.path("strongroom");
-            std::fs::copy(&house.program, &program).expect("the program can be copied");
-            house.program = program;
             house.user = Some(NOBODY);
-            std::fs::set_permissions(house.root.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
             for folder in [".", "home", "data", "config", "cache"] {
                 std::os::unix::fs::chown(house.path(folder), Some(NOBODY), Some(NOBODY)).expect("an owner");
             }

@@ -105,7 +105,7 @@ fn latest_tells_loudly_when_the_newest_snapshot_may_be_the_damaged_one() {
     let path = house.text("in/file");
     let dumped = warned(house.run(["dump", "latest", &path]), &ids[2]);
     assert_eq!(dumped.out, "two, longer");
-    assert!(dumped.err.contains("may not be the newest"), "{dumped}");
+    assert!(dumped.err.contains("a newer one may be among those"), "{dumped}");
     let target = house.text("out");
     warned(house.run(["restore", "latest", "--target", &target]), &ids[2]);
     warned(house.run(["ls", "latest"]), &ids[2]);
@@ -145,8 +145,8 @@ fn a_damaged_record_is_forgotten_when_it_is_named() {
     house.run(["forget", &ids[1]]).done().says(&ids[1][..8]).says("could not be read");
     assert!(!record(&house, &ids[1]).exists());
     let json = house.run(["--json", "forget", &ids[0][..10], &ids[2]]).done().message("forgotten");
-    assert_eq!(json["snapshots"], serde_json::json!([ids[2]]));
-    assert_eq!(json["unreadable"], serde_json::json!([ids[0]]));
+    assert_eq!(json["removed_ids"], serde_json::json!([ids[2]]));
+    assert_eq!(json["unreadable_ids"], serde_json::json!([ids[0]]));
     house.run(["snapshots"]).done().says("no snapshots");
     house.assert_sound();
 }

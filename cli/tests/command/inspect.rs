@@ -15,7 +15,7 @@ fn check_reads_nothing_a_part_or_everything() {
     let house = house();
     let read = |options: &[&str]| {
         let summary = house.run([&["--json", "check"], options].concat()).done().message("summary");
-        assert_eq!((&summary["num_errors"], &summary["snapshots"]), (&0.into(), &1.into()));
+        assert_eq!((&summary["num_errors"], &summary["snapshots_count"]), (&0.into(), &1.into()));
         summary["bytes_read"].as_u64().expect("a number")
     };
     assert_eq!(read(&[]), 0);
@@ -154,7 +154,7 @@ fn forget_removes_what_is_named_or_nothing() {
     house.run(["forget", "latest", "latest~1"]).done().says("removed snapshot");
     assert_eq!(house.snapshots().len(), 1);
     let json = house.run(["--json", "forget", "latest"]).done().message("forgotten");
-    assert_eq!(json["snapshots"].as_array().map(Vec::len), Some(1));
+    assert_eq!(json["removed_ids"].as_array().map(Vec::len), Some(1));
     assert!(house.snapshots().is_empty());
     house.run(["snapshots"]).done().says("no snapshots");
     house.assert_sound();

@@ -309,7 +309,10 @@ fn what_a_rotation_has_left_is_planned_told_and_sealed_anew_by_prunes() {
     let prune = |arguments: &[&str]| with(&house, &[], &[&["-p", "password"], arguments].concat()).done();
     let before = house.objects();
     let plan = prune(&["--json", "prune", "--reencrypt", "--dry-run"]).message("prune_plan");
-    assert_eq!((&plan["sealed_before"]["snapshots"], &plan["sealed_before"]["packs_staying"]), (&2.into(), &0.into()));
+    assert_eq!(
+        (&plan["sealed_before"]["snapshots_count"], &plan["sealed_before"]["packs_staying"]),
+        (&2.into(), &0.into())
+    );
     assert!(plan["bytes_copied"].as_u64() > Some(200_000), "{plan}");
     prune(&["prune", "--reencrypt", "-n"]).says("under earlier keys").says("2 snapshots").says("nothing was changed");
     assert_eq!(house.objects(), before);

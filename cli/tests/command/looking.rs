@@ -44,6 +44,10 @@ fn snapshots_are_filtered_and_grouped() {
     }
     let table = house.run(["snapshots", "--group-by", "host"]).done();
     table.says("snapshots of host other").says("snapshots of host house").says("2020-01-02 00:00:00");
+    let groups = house.run(["--json", "snapshots", "--group-by", "host,paths,tags"]).done().json();
+    let keys: Vec<&Value> = groups.as_array().expect("an array").iter().map(|group| &group["group_key"]).collect();
+    assert!(keys.iter().all(|key| key["host"].is_string() && key["paths"].is_array()), "{groups}");
+    assert!(keys.iter().any(|key| key["tags"] == serde_json::json!(["daily", "keep"])), "{groups}");
     let compact = house.run(["snapshots", "--compact"]).done();
     assert!(!compact.out.contains(&deep), "{compact}");
 }
@@ -156,7 +160,7 @@ fn diff_tells_a_snapshot_from_the_disk() {
     let against = |more: &[&str]| {
         house.run([&["diff", &part, "--disk", disk.to_str().expect("UTF-8")], more].concat()).done().out
     };
-    assert_eq!(against(&[]), "");
+    assert_eq!(against(&[]), "no differences\n");
     assert!(against(&["--content"]).starts_with("M "));
 }
 
@@ -171,7 +175,7 @@ fn diff_takes_the_root_of_the_disk_at_its_word() {
         (outcome.out, outcome.err.lines().next().unwrap_or_default().to_owned())
     };
     let (differences, compared) = told(&[]);
-    assert_eq!(differences, "");
+    assert_eq!(differences, "no differences\n");
     assert!(
         compared.ends_with(&format!(" to {}", house.path(".").canonicalize().expect("there").display())),
         "{compared}"
@@ -190,8 +194,8 @@ fn diff_with_the_disk_asks_where_a_snapshot_was_rather_than_guess() {
     house.backup(&["in", &other]);
     let unknown = ["cannot tell where on the disk snapshot", "hint: say with --disk FOLDER"];
     house.run(["diff", "latest", "--disk"]).refused(2, &unknown);
-    assert_eq!(house.run(["diff", "latest:in", "--disk"]).done().out, "");
-    assert_eq!(house.run(["diff", &format!("latest:{other}"), "--disk"]).done().out, "");
+    assert_eq!(house.run(["diff", "latest:in", "--disk"]).done().out, "no differences\n");
+    assert_eq!(house.run(["diff", &format!("latest:{other}"), "--disk"]).done().out, "no differences\n");
     assert!(house.run(["diff", "latest", "--disk", "."]).done().out.contains("-    /"));
     house.run_with(b"dump", ["backup", "--stdin"]).done();
     house.run(["diff", "latest", "--disk"]).refused(2, &unknown);

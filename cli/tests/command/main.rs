@@ -2,9 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
+mod attributes;
 mod backup_chooses;
 mod backup_inputs;
 mod bad_input;
+mod deep;
 mod dump;
 mod faithful;
 mod folding;
@@ -12,11 +14,14 @@ mod forget;
 mod full_disk;
 mod gaps;
 mod habits;
+mod harmless;
 mod harness;
 mod history;
+mod hostile;
 mod hosts;
 mod hurt;
 mod inspect;
+mod json;
 mod keys;
 mod kill;
 mod looking;
@@ -29,6 +34,7 @@ mod repair;
 mod restore;
 mod restore_deletes;
 mod scale;
+mod shared;
 mod spared;
 mod streams;
 mod support;

@@ -3,6 +3,7 @@
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Leftovers;
 use crate::backend::Listed;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -143,7 +145,7 @@ impl MemoryBackend {
             Some((start, end)) if end <= held.bytes.len() => held.readable(name, start..end),
             _ => Err(Error::damaged(
                 name,
-                format!("{length} bytes at {offset} were wanted, and it ends at {}", held.bytes.len()),
+                format!("it ends at byte {}, before the {length} bytes at {offset}", held.bytes.len()),
             )),
         }
     }
@@ -225,6 +227,14 @@ impl Backend for MemoryBackend {
         Box::pin(async { Ok(()) })
     }
 
+    fn adopt<'a>(&'a self, _: &'a Name) -> BackendFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn barrier_for(&self, _: Area) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn describe(&self) -> String {
         "memory".into()
     }
@@ -237,8 +247,20 @@ impl Backend for MemoryBackend {
         Box::pin(async { Ok(()) })
     }
 
+    fn check_deletable(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        None
     }
 
     fn lists_at_once(&self) -> bool {
@@ -251,5 +273,13 @@ impl Backend for MemoryBackend {
 
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {
         Box::pin(async move { Ok(self.aside.swap(0, Ordering::Relaxed) > 0) })
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Ok(Leftovers::default()) })
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Ok(Leftovers::default()) })
     }
 }

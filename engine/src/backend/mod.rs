@@ -11,11 +11,13 @@
 //! It knows nothing of keys or formats: what it is given is sealed already. Every method returns a
 //! boxed future, so that backends are used as `Arc<dyn Backend>` and nothing above is generic.
 
+mod layer;
 mod local;
 mod location;
 mod memory;
 mod names;
 
+pub use layer::Layer;
 pub use local::LocalBackend;
 pub use location::Location;
 pub use memory::MemoryBackend;
@@ -37,6 +39,9 @@ pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 
 ///
 /// Methods may be called from many tasks at once. Dropping a returned future may leave the
 /// operation done, undone or still under way, but never half visible.
+///
+/// No method has a default: an answer that nobody thought about would be one that nobody may rely on. Whoever wraps
+/// another backend writes a [`Layer`] instead.
 pub trait Backend: Send + Sync + 'static {
     /// Stores a new object. `Conflict` when the name exists (its content is left alone), `NoSpace`
     /// and `BackendDenied` as they happen, `Invalid` when it is larger than any reader accepts.
@@ -68,18 +73,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Counts a pack that somebody else has put, and perhaps died before a barrier, among those that the next barrier
     /// makes durable. A store where everything that can be listed is durable has nothing to do.
-    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        let _ = name;
-        Box::pin(async { Ok(()) })
-    }
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()>;
 
     /// Returns once everything that a listing of this area shows is durable, and so is the absence of what it shows no
     /// more, whoever stored or deleted it: another program may have died before its own call returned. A store where only
     /// what is durable can be seen has nothing to do.
-    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
-        let _ = area;
-        Box::pin(async { Ok(()) })
-    }
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()>;
 
     /// The location in words, for messages; holds no secrets.
     fn describe(&self) -> String;
@@ -93,39 +92,40 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Fails early when a `delete` could not work, without writing: a full store is no obstacle. A store that cannot
     /// tell these apart checks the same as for a `put`.
-    fn check_deletable(&self) -> BackendFuture<'_, ()> {
-        self.check_writable()
-    }
+    fn check_deletable(&self) -> BackendFuture<'_, ()>;
 
     /// Names the other program whose repository stands here ("a restic repository"), if any.
-    fn recognise(&self) -> BackendFuture<'_, Option<String>> {
-        Box::pin(async { Ok(None) })
-    }
+    fn recognise(&self) -> BackendFuture<'_, Option<String>>;
 
     /// Whether reading is so near that it need not be cached or planned.
-    fn is_local(&self) -> bool {
-        false
-    }
+    fn is_local(&self) -> bool;
 
     /// The folder of this machine that all of it lies in, if there is one: a restore leaves that alone.
-    fn folder(&self) -> Option<PathBuf> {
-        None
-    }
+    fn folder(&self) -> Option<PathBuf>;
 
     /// Whether a listing by anybody shows every put and every delete that has returned to anybody else.
-    fn lists_at_once(&self) -> bool {
-        false
-    }
+    fn lists_at_once(&self) -> bool;
 
     /// Sets room aside, so that a full store can still be pruned; `false` where that is not possible or not needed.
-    fn reserve(&self) -> BackendFuture<'_, bool> {
-        Box::pin(async { Ok(false) })
-    }
+    fn reserve(&self) -> BackendFuture<'_, bool>;
 
     /// Gives the room back that was set aside; `false` when there was none.
-    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
-        Box::pin(async { Ok(false) })
-    }
+    fn spend_reserve(&self) -> BackendFuture<'_, bool>;
+
+    /// What killed runs, and those that are storing right now, have in the store beside the objects.
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers>;
+
+    /// Removes what of that no living run can need any more, and gives what it was.
+    fn sweep(&self) -> BackendFuture<'_, Leftovers>;
+}
+
+/// Files in a store that are no objects: what was being stored when a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// How many.
+    pub files: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
 }
 
 /// One object as a listing shows it.

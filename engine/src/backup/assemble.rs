@@ -61,7 +61,7 @@ impl EntryCounts {
     }
 }
 
-/// What the catalog came to.
+/// The finished catalog.
 pub(crate) struct Assembled {
     pub(crate) root: Option<PageRef>,
     pub(crate) counts: EntryCounts,

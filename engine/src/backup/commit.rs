@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a commit came to, unless the store failed.
+/// The outcome of a commit, unless the store failed.
 #[must_use = "a snapshot may not have been stored"]
 pub(crate) enum Committed {
     /// The snapshot is there.
@@ -108,13 +108,13 @@ async fn look_again(store: &Arc<Store>, snapshot: &mut Snapshot, needs: &mut Nee
         Ok(Validated::At(_)) => Ok(()),
         Ok(Validated::Lost(lost, _)) => Err(late::loss(store, snapshot, &lost).await),
         Err(error) => {
-            let doing = format!("snapshot {} was stored late, and its data could not be looked after", snapshot.id);
+            let doing = format!("snapshot {} was stored late, and its data could not be checked again", snapshot.id);
             Err(Error::new(error.kind(), doing).because(error))
         }
     }
 }
 
-/// What a validation came to.
+/// The outcome of a validation.
 enum Validated {
     /// All that the snapshot needs was usable then, and that is not long ago.
     At(Moment),
@@ -142,10 +142,10 @@ fn refusal(why: Footing, what: &str) -> Error {
 
 fn in_words(why: Footing) -> &'static str {
     match why {
-        Footing::Missing => "packs or index objects are gone that no prune says it took",
+        Footing::Missing => "packs or index objects are missing, and no prune has recorded their removal",
         Footing::Condemned => "packs that the snapshot needs are condemned",
         Footing::Damaged => "packs that the snapshot needs turned out to be damaged",
-        Footing::Usable => "too much time had passed each time that everything had been validated",
+        Footing::Usable => "validating everything took too long each time",
     }
 }
 

@@ -35,6 +35,7 @@ mod read;
 mod record;
 mod rescue;
 mod run;
+mod said;
 #[cfg(test)]
 mod tests;
 mod unchanged;

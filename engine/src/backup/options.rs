@@ -83,7 +83,7 @@ pub(crate) struct Options {
     pub(crate) remarks: Vec<Warning>,
 }
 
-/// What one run came to.
+/// The outcome of one run.
 pub(crate) enum Run {
     /// It did what was asked for.
     Done(Box<BackupReport>),

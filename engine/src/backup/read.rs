@@ -11,6 +11,7 @@ use super::journal::Remembered;
 use super::parent::Cursor;
 use super::parent::Known;
 use super::parent::Sameness;
+use super::said::Said;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::Entry;
@@ -27,6 +28,7 @@ use crate::limits::BATCH_ITEMS_MAX;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::limits::MIB;
 use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
+use crate::source::CHANGED;
 use crate::source::Sink;
 use crate::source::Stop;
 use crate::source::Want;
@@ -46,27 +48,6 @@ const LEND_BYTES: usize = MIB;
 const LISTED_CHUNKS_MAX: usize = 32 * 1024;
 /// How long another stage is waited for before looking whether the job still goes on.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Warnings kept for the report.
-const WARNINGS_KEPT: usize = 1000;
-
-/// What the source said besides entries.
-#[derive(Default)]
-pub(crate) struct Said {
-    pub(crate) warnings: Vec<Warning>,
-    pub(crate) warnings_total: u64,
-    pub(crate) seal: Option<Vec<u8>>,
-}
-
-impl Said {
-    /// Counts a warning, and keeps it while there are not too many.
-    pub(crate) fn add(&mut self, warning: Warning) {
-        self.warnings_total += 1;
-        if self.warnings.len() < WARNINGS_KEPT {
-            self.warnings.push(warning);
-        }
-    }
-}
-
 /// The reading end of the pipeline, on the source's own thread.
 pub(crate) struct Reader {
     control: Control,
@@ -132,7 +113,7 @@ pub(crate) struct Wiring {
     pub(crate) cutter: Cutter,
     pub(crate) sameness: Sameness,
     pub(crate) parent: Cursor,
-    /// What the parent came to, where there is one: the best guess at what this run will.
+    /// The size of the parent, where there is one: the best guess at this run's.
     pub(crate) expected: Option<Expected>,
     /// Passes on the parent's entries, to be compared with what becomes of them.
     pub(crate) keep_earlier: bool,
@@ -187,6 +168,13 @@ impl Reader {
 
     fn bug(&self, message: &str) {
         self.halt.fail(Error::new(Kind::SourceFailed, "the source broke the order of calls").because(message));
+    }
+
+    /// What could not be kept of an entry is still missing when the entry is taken over.
+    fn repeat(&mut self, path: &EntryPath, warnings: &[String]) {
+        for warning in warnings.iter().filter(|warning| *warning != CHANGED) {
+            self.warn(Some(path), warning.clone(), true);
+        }
     }
 
     /// Sends the batch on its way; the unfinished chunk moves to the next buffer.
@@ -343,7 +331,9 @@ impl Sink for Reader {
                     extents: known.metadata.extents,
                     ..metadata
                 };
-                // A warning about what could not be kept stays true as long as the entry is taken over.
+                if warnings.is_empty() {
+                    self.repeat(&path, &known.warnings);
+                }
                 let action = match before {
                     _ if unchanged => Action::Unchanged,
                     Some(_) => Action::Changed,

@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// What a rescue came to.
+/// The outcome of a rescue.
 pub(super) enum Rescued {
     /// Everything is in usable packs, as far as was known when the index was read: to be validated again.
     All(Needs),

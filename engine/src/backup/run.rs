@@ -26,10 +26,10 @@ use super::parent::Sameness;
 use super::prepare::Worker;
 use super::read::Expected;
 use super::read::Reader;
-use super::read::Said;
 use super::read::Wiring;
 use super::record::IndexedPacks;
 use super::record::Recorder;
+use super::said::Said;
 use super::unchanged::Comparison;
 use super::unchanged::is_unchanged;
 use super::upload::Uploader;
@@ -102,8 +102,8 @@ pub(crate) async fn run(
     let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
     let cache = job.open_cache(source.as_ref());
     let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
-    let Outcome { said, verdict, assembled, tally, packs } = outcome;
-    let verdict = draft::shortened(verdict);
+    let Outcome { mut said, verdict, assembled, tally, packs } = outcome;
+    let verdict = draft::shortened(said.verdict(verdict));
     snapshot.finished = job.store.clock().now();
     snapshot.root = assembled.root;
     snapshot.seal = said.seal;
@@ -147,7 +147,7 @@ struct SessionKeys {
     metadata: Arc<DataKey>,
 }
 
-/// What the stages came to.
+/// The outcome of the stages.
 struct Outcome {
     said: Said,
     verdict: Verdict,

@@ -128,7 +128,7 @@ struct Scene {
     files: Vec<File>,
 }
 
-/// What a run came to, and how many bytes it read.
+/// The outcome of a run, and how many bytes it read.
 struct Ran {
     outcome: Result<BackupReport>,
     read: usize,

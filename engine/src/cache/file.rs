@@ -1,9 +1,9 @@
 //! One SQLite file of the cache folder: private to its owner, replaced when it is no database.
 
+use super::place;
 use rusqlite::Connection;
-use std::fs::Permissions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
+use rusqlite::OpenFlags;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -12,16 +12,20 @@ const SETTINGS: &str = "
     PRAGMA synchronous = OFF;
     PRAGMA secure_delete = ON;";
 
+/// How the names of the file, and of those that SQLite keeps beside it, end.
+const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
 /// Opens the file `name` in `folder`, making both where needed; what is no database with these tables is replaced.
 pub(super) fn open(folder: &Path, name: &str, schema: &str) -> Option<(Connection, PathBuf)> {
-    std::fs::create_dir_all(folder).ok()?;
-    let path = folder.join(name);
-    make_private(&path).ok()?;
+    let handle = place::folder(folder).ok()?;
+    // SQLite opens by path, and follows no link on it: the links that lead to the folder are its owner's choice.
+    let path = std::fs::canonicalize(folder).ok()?.join(name);
+    make_private(&handle, name).ok()?;
     let connection = match connect(&path, schema) {
         Ok(connection) => connection,
         Err(_) => {
             remove(&path);
-            make_private(&path).ok()?;
+            make_private(&handle, name).ok()?;
             connect(&path, schema).ok()?
         }
     };
@@ -29,17 +33,17 @@ pub(super) fn open(folder: &Path, name: &str, schema: &str) -> Option<(Connectio
 }
 
 /// What such a file tells is its owner's alone: nobody else may read it. SQLite gives its other files the mode of this
-/// one.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let file = std::fs::File::options().create(true).append(true).mode(0o600).open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+/// one, and would use whatever stands in their places.
+fn make_private(folder: &OwnedFd, name: &str) -> std::io::Result<()> {
+    for suffix in SUFFIXES {
+        place::remove_strange(folder, &format!("{name}{suffix}"))?;
     }
-    Ok(())
+    place::private_file(folder, name).map(|_| ())
 }
 
 fn connect(path: &Path, schema: &str) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
     connection.execute_batch(SETTINGS)?;
     connection.execute_batch(schema)?;
@@ -49,10 +53,54 @@ fn connect(path: &Path, schema: &str) -> rusqlite::Result<Connection> {
 
 /// Removes the file and what SQLite keeps beside it.
 pub(super) fn remove(path: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in SUFFIXES {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         // What is not there need not be removed; what cannot be removed will be distrusted again.
         let _ = std::fs::remove_file(PathBuf::from(name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    const TABLE: &str = "CREATE TABLE IF NOT EXISTS numbers (number INTEGER NOT NULL);";
+
+    #[test]
+    fn whatever_stands_in_the_place_of_a_file_is_replaced_and_not_used() {
+        let room = tempfile::tempdir().expect("a folder");
+        let victim = room.path().join("victim");
+        let folder = room.path().join("cache");
+        for suffix in SUFFIXES {
+            for way in 0..4 {
+                std::fs::write(&victim, b"precious").expect("written");
+                place::folder(&folder).expect("made");
+                let path = folder.join(format!("x{suffix}"));
+                match way {
+                    0 => symlink(&victim, &path).expect("linked"),
+                    1 => symlink(room.path().join("new"), &path).expect("linked"),
+                    2 => std::fs::hard_link(&victim, &path).expect("linked"),
+                    _ => rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+                        .expect("a pipe"),
+                }
+                let (connection, _) = open(&folder, "x", TABLE).expect("a cache");
+                connection.execute("INSERT INTO numbers VALUES (1)", []).expect("stored");
+                drop(connection);
+                assert_eq!(std::fs::read(&victim).expect("read"), b"precious", "{suffix} {way}");
+                assert!(!room.path().join("new").exists(), "{suffix} {way}");
+                std::fs::remove_dir_all(&folder).expect("removed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_reached_through_a_link_is_as_good() {
+        let room = tempfile::tempdir().expect("a folder");
+        place::folder(&room.path().join("real")).expect("made");
+        symlink(room.path().join("real"), room.path().join("way")).expect("linked");
+        assert!(open(&room.path().join("way/cache"), "x", TABLE).is_some());
+        assert!(room.path().join("real/cache/x").exists());
     }
 }

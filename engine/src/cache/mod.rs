@@ -5,10 +5,12 @@
 //! cache costs work and never correctness (I-12).
 
 mod file;
+mod place;
 mod shards;
 mod unfinished;
 mod verified;
 
+pub use place::check_cache_folder;
 pub(crate) use shards::Covered;
 pub(crate) use shards::Draft;
 pub(crate) use shards::Joined;

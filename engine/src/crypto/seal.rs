@@ -172,7 +172,7 @@ pub(crate) struct DataKey {
     key: Zeroizing<[u8; 32]>,
 }
 
-/// Why the body of a data key object is none.
+/// Why the body of a data key object is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadDataKey {
     /// Not a suite byte and 32 key bytes.

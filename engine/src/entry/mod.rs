@@ -1,6 +1,7 @@
 //! One item of a source and what is known about it: the vocabulary shared by sources, catalog and restore.
 
 mod content;
+pub(crate) mod flags;
 mod metadata;
 mod path;
 

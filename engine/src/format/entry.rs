@@ -398,7 +398,7 @@ fn check(entry: &Entry) -> Result<(), FormatError> {
     if let Some(Chunking { chunker, sizes }) = entry.chunking {
         sizes.into_iter().try_for_each(check_chunk_length)?;
         if chunker == 0 || !sizes.is_sorted() {
-            return Err(FormatError::Invalid("an entry was cut in no way there is"));
+            return Err(FormatError::Invalid("an entry has impossible chunk sizes"));
         }
     }
     match &entry.content {

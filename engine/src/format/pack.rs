@@ -206,7 +206,7 @@ pub(crate) fn table_decode(bytes: &[u8], start: u32, pack_length: u32) -> Result
     Ok(OwnTable { table: PackTable { class, session, data_keys, salts, segments }, wrapped_keys })
 }
 
-/// One wrapped key: opaque here, so that a table is of use to whom the key is none.
+/// One wrapped key: opaque here, so that a table is of use also without the key.
 fn wrapped_key(reader: &mut Reader<'_>) -> Result<Vec<u8>, FormatError> {
     let length = usize::from(reader.u16()?);
     check_wrapped(length)?;

@@ -26,7 +26,7 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What copying came to.
+/// The outcome of copying.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) packs: u64,

@@ -176,7 +176,7 @@ pub(super) fn needed(view: &View, trace: &Trace, victims: &HashSet<u32>) -> Resu
             Some(_) => {}
             // Another run has condemned that copy and answers for it.
             None if there().next().is_some() => {}
-            None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack that is there holds it")),
+            None => return Err(Error::damaged(format!("chunk {}", record.id), "no pack holds it")),
         }
         Ok(())
     })?;

@@ -45,6 +45,7 @@ pub(crate) use earlier::snapshots as snapshots_sealed_before;
 pub use options::MaxUnused;
 pub(crate) use options::PruneOptions;
 
+use crate::backend::Leftovers;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -142,6 +143,8 @@ pub struct PruneReport {
     pub packs_left: u64,
     /// Their bytes.
     pub bytes_left: u64,
+    /// What killed runs had left in the store beside the objects, and was removed.
+    pub leftovers: Leftovers,
     /// Of these, condemned packs that wait for their grace to be over.
     pub packs_waiting: u64,
     /// Packs that were found damaged on the way. What is needed of them stays, and what others have of it as well.

@@ -123,7 +123,7 @@ impl Finder<'_> {
         } else if self.tolerant && self.were_deleted(&all) {
             self.absent = true;
         } else {
-            self.failed.get_or_insert_with(|| Error::damaged(format!("chunk {id}"), "no pack that is there holds it"));
+            self.failed.get_or_insert_with(|| Error::damaged(format!("chunk {id}"), "no pack holds it"));
         }
     }
 

@@ -177,6 +177,8 @@ impl BackupBuilder {
         let Self { repository, mut source, mut options } = self;
         if !options.dry_run {
             repository.check_writable().await?;
+            // Left by runs that were killed: it is in nobody's way but that of the space it takes.
+            let _ = repository.store().backend().sweep().await;
         }
         let distrust = Arc::default();
         for left in (0..BACKUP_ATTEMPTS_MAX).rev() {
@@ -193,7 +195,7 @@ impl BackupBuilder {
                 }
             }
         }
-        Err(Error::new(Kind::Bug, "a backup came to no end"))
+        Err(Error::new(Kind::Bug, "the backup was not finished after its last attempt"))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Repository;
 use super::snapshots::UnreadableSnapshot;
 use crate::backend::Area;
+use crate::backend::Leftovers;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
@@ -124,6 +125,8 @@ pub struct CheckReport {
     pub tombs: u64,
     /// Packs that the index names and a mark condemns: they go when the next prune finds their grace over.
     pub packs_condemned: u64,
+    /// What killed runs, and those that are storing right now, have in the store beside the objects.
+    pub leftovers: Leftovers,
     /// How the reading budget was used; `None` without one.
     pub budget: Option<BudgetReport>,
     /// Wall seconds.
@@ -226,6 +229,7 @@ impl CheckBuilder {
         report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
+        report.leftovers = repository.store().backend().leftovers().await?;
         let unneeded = catalogs::catalogs(repository, &control, &live, snapshots, &packs, &mut report).await?;
         report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);
         report.bytes_unneeded = report.bytes_unneeded.zip(unneeded).map(|(others, (_, bytes))| others + bytes);

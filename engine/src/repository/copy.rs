@@ -187,7 +187,7 @@ impl CopyBuilder {
         Ok(report)
     }
 
-    /// A copy whose data is gone is none. What its packs and index objects no longer have is stored again; that the
+    /// A copy whose data is gone does not count. What its packs and index objects no longer have is stored again; that the
     /// bytes in a pack are still those that were stored is for a check to say.
     async fn mend(&self, present: Vec<Snapshot>, report: &mut CopyReport, control: Control) -> Result<()> {
         if present.is_empty() {

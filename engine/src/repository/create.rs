@@ -30,7 +30,7 @@ use crate::time::Clock;
 use crate::time::SystemClock;
 use std::sync::Arc;
 
-/// How dear guessing a passphrase is made.
+/// What each guess at a passphrase costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KdfChoice {

@@ -70,6 +70,6 @@ pub(super) fn describe(lost: &LostKey) -> String {
             let first = if *is_missing { "" } else { ", once this one is removed" };
             format!("{why}; nothing is lost, as pack {pack} holds the key too: the next backup puts it back{first}")
         }
-        None => format!("{why}, and no pack that names it holds a copy that opens"),
+        None => format!("{why}, and no pack holds a copy of it that opens"),
     }
 }

@@ -3,6 +3,7 @@
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Layer;
 use crate::backend::Listed;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
@@ -70,7 +71,11 @@ impl Hooked {
     }
 }
 
-impl Backend for Hooked {
+impl Layer for Hooked {
+    fn inner(&self) -> &dyn Backend {
+        &self.objects
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             self.step(Step::Put(*name)).await;
@@ -92,10 +97,6 @@ impl Backend for Hooked {
         })
     }
 
-    fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>> {
-        self.objects.stat(name)
-    }
-
     fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
         Box::pin(async move {
             self.step(Step::List(area)).await;
@@ -108,25 +109,5 @@ impl Backend for Hooked {
             self.step(Step::Delete(*name)).await;
             self.objects.delete(name).await
         })
-    }
-
-    fn barrier(&self) -> BackendFuture<'_, ()> {
-        self.objects.barrier()
-    }
-
-    fn describe(&self) -> String {
-        self.objects.describe()
-    }
-
-    fn prepare(&self) -> BackendFuture<'_, ()> {
-        self.objects.prepare()
-    }
-
-    fn lists_at_once(&self) -> bool {
-        self.objects.lists_at_once()
-    }
-
-    fn check_writable(&self) -> BackendFuture<'_, ()> {
-        self.objects.check_writable()
     }
 }

@@ -101,7 +101,7 @@ impl ForgetPlan {
         match self.groups.iter().find(|group| !may_remove_all && group.loses_all()) {
             None => Ok(()),
             Some(group) => Err(Error::new(Kind::Protected, "cannot forget every snapshot of a group")
-                .because(format!("the rules keep none of the {} that belong together", group.decisions.len()))),
+                .because(format!("the rules keep none of its {} snapshots", group.decisions.len()))),
         }
     }
 

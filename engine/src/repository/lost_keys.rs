@@ -159,7 +159,7 @@ async fn a_key_is_taken_from_any_pack_whose_table_opens() {
     let report = opened(&backend).await.put_back_data_keys().await.expect("looked at");
     assert_eq!((report.put_back.len(), report.in_the_way, report.lost.len()), (1, vec![], 1));
     let found = check(&backend, ReadData::Nothing).await.problems;
-    assert!(found.iter().any(|problem| problem.message.ends_with("no pack that names it holds a copy that opens")));
+    assert!(found.iter().any(|problem| problem.message.ends_with("no pack holds a copy of it that opens")));
     assert_eq!(ids(&keys).len(), report.put_back.len() + report.lost.len());
 }
 

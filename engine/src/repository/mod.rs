@@ -155,6 +155,11 @@ impl Repository {
         self.inner.store.backend().describe()
     }
 
+    /// The folder of this machine that it is in, if it is in one.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.store().backend().folder()
+    }
+
     /// Where this program may put files of its own on this machine: in `cache` what helps the next run (how far an
     /// unfinished backup came, which packs were verified when, what index objects say), in `temporary` what goes with the
     /// run. With either of them a large index takes little memory. Both may be deleted at any time.

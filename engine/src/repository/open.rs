@@ -158,7 +158,7 @@ async fn read_config(backend: &dyn Backend) -> Result<bytes::Bytes> {
     }
 }
 
-/// What trying the slots came to.
+/// The outcome of trying the slots.
 enum Tried {
     Opened(SlotId, Keyring),
     Refused(Error),
@@ -283,7 +283,7 @@ fn open_private(keys: &Keys, repository: RepositoryId, public_bytes: &[u8], enve
     let damaged = |why: &dyn std::fmt::Display| Error::damaged("the repository's config", why);
     let (head, sealed) = Head::decode(envelope).map_err(|cause| cause.while_reading("the repository's config"))?;
     if head.object_type != ObjectType::Config || head.repository != repository {
-        return Err(damaged(&"it is not what it says it is"));
+        return Err(damaged(&"it belongs to another object or repository"));
     }
     let head_bytes = envelope.get(..envelope.len() - sealed.len()).unwrap_or_default();
     let key = keys.opening(Purpose::Roots, &head.key_id).ok_or_else(|| damaged(&UnknownKey))?;

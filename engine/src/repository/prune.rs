@@ -119,7 +119,19 @@ impl PrunePlan {
     async fn run(self, control: Control) -> Result<PruneReport> {
         let Self { repository, plan } = self;
         repository.check_prunable().await?;
-        if plan.reencrypts() { repository.reencrypt(plan, control).await } else { plan.apply(control).await }
+        let backend = repository.store().backend();
+        // First: on a full store it makes room. Where there is none even for asking what time it is there, last.
+        let swept = match backend.sweep().await {
+            Err(full) if full.kind() == Kind::NoSpace => None,
+            swept => Some(swept?),
+        };
+        let mut report =
+            if plan.reencrypts() { repository.reencrypt(plan, control).await? } else { plan.apply(control).await? };
+        report.leftovers = match swept {
+            Some(swept) => swept,
+            None => backend.sweep().await?,
+        };
+        Ok(report)
     }
 }
 

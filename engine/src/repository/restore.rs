@@ -214,7 +214,7 @@ async fn whole(mut walk: Walk) -> Result<Option<Warning>> {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(None),
             Err(error) if error.is_local() => {
-                let message = "nothing was deleted: what the snapshot has is not known everywhere".to_owned();
+                let message = "nothing was deleted: parts of the snapshot cannot be read".to_owned();
                 return Ok(Some(Warning { path: None, message, partial: false }));
             }
             Err(error) => return Err(error),

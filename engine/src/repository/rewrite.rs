@@ -123,7 +123,7 @@ impl RewriteBuilder {
                 report.refused.push(snapshot.id);
             } else if plan.is_emptied {
                 return Err(Error::new(Kind::Protected, format!("cannot rewrite snapshot {}", snapshot.id))
-                    .because("nothing would be left in it but the folders that everything stood in")
+                    .because("it would keep only the folders above what was backed up")
                     .advise("nothing was changed; 'strongroom forget' removes a snapshot as a whole"));
             } else {
                 planned.push(plan);

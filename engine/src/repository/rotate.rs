@@ -120,9 +120,8 @@ impl Repository {
         let claimed = self.inner.ring.present().next_slot(&self.id());
         let slot = NewSlot { id: claimed, kind, kdf: options.kdf, label: options.label, created };
         let slot = new_slot(store, &ring, &secret, slot).await.map_err(|error| match error.kind() {
-            Kind::Conflict => refused(Kind::Conflict).because(format!(
-                "that was begun already, and the key {claimed} came of it: unlock with its secret, or remove it"
-            )),
+            Kind::Conflict => refused(Kind::Conflict)
+                .because(format!("an earlier attempt made the key {claimed}: unlock with its secret, or remove it")),
             _ => error,
         })?;
         self.check_opens(slot, &secret, &ring).await?;

@@ -33,7 +33,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-/// Objects that turn into those of `then`, one after the other, before every so manieth read of an area.
+/// Objects that turn into those of `then`, one after the other, each before a certain read of an area.
 fn turning(now: &MemoryBackend, then: &[&MemoryBackend], area: Area, every: usize) -> Arc<Hooked> {
     let then: Arc<Mutex<VecDeque<MemoryBackend>>> = Arc::new(Mutex::new(then.iter().map(|next| next.fork()).collect()));
     let reads = Arc::new(AtomicUsize::new(0));

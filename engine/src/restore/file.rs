@@ -4,6 +4,7 @@ use crate::entry::EntryPath;
 use crate::entry::Metadata;
 use crate::event::Action;
 use crate::restore::extents::ExtentMap;
+use crate::restore::flags;
 use crate::restore::io;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
@@ -77,6 +78,8 @@ pub(crate) struct Open {
     made: Option<Vec<u8>>,
     /// Set while the file that stands there is changed.
     patch: Option<Patch>,
+    /// Its flags, where they had to be lifted for that.
+    lifted: Option<u32>,
 }
 
 impl FileJob {
@@ -131,7 +134,11 @@ impl FileJob {
 
     fn fail_io(&self, site: &Site, doing: &str, errno: Errno) {
         if !self.failed.swap(true, Ordering::AcqRel) {
-            site.tally.io(&self.plan.path, doing, errno);
+            let dir = site.target.handle(&self.plan.dir).ok().filter(|_| errno == Errno::PERM);
+            match dir.and_then(|dir| flags::why_held(&dir, &self.plan.name)) {
+                Some(why) => site.tally.fail(Some(&self.plan.path), format!("cannot {doing}: {why}"), true),
+                None => site.tally.io(&self.plan.path, doing, errno),
+            }
             if self.is_begun() {
                 site.tally.fail(Some(&self.plan.path), MIXED.trim_start_matches([';', ' ']), true);
             }
@@ -199,11 +206,15 @@ impl FileJob {
     /// Removes what was written so far; what stood there before stays.
     pub(crate) fn discard(&self, site: &Site) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Open { fd, lifted: Some(flags), .. }) = open.as_deref() {
+            flags::put_back(fd, *flags);
+        }
         if let Some(made) = open.as_ref().and_then(|open| open.made.as_ref())
             && let Ok(dir) = site.target.handle(&self.plan.dir)
         {
             // A leftover is harmless: its name tells what it is, or it was reported as failed.
-            let _ = rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
+            let remove = || rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
+            let _ = flags::insist(site, &[(&dir, made)], remove);
         }
     }
 
@@ -222,12 +233,13 @@ impl FileJob {
             && let Some(temp) = &open.made
         {
             let dir = site.target.handle(&self.plan.dir)?;
-            match self.plan.standing {
-                Some(_) => rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.plan.name)?,
-                None => site.target.name_new(&dir, temp, &self.plan.name)?,
-            }
+            let rename = || match self.plan.standing {
+                Some(_) => rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.plan.name),
+                None => site.target.name_new(&dir, temp, &self.plan.name),
+            };
+            flags::insist(site, &[(&dir, &self.plan.name), (&dir, temp)], rename)?;
         }
-        self.set_flags(site, &open.fd);
+        self.set_flags(site, &open.fd, bare);
         self.finished.store(true, Ordering::Release);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let action = if self.plan.standing.is_some() { Action::Changed } else { Action::New };
@@ -249,7 +261,7 @@ impl FileJob {
         match self.open_standing(site, OFlags::RDONLY) {
             Ok(fd) => {
                 metadata::apply(site, &self.plan.path, &fd, &self.plan.metadata, self.plan.owner, false);
-                self.set_flags(site, &fd);
+                self.set_flags(site, &fd, false);
             }
             Err(Errno::ACCESS) => {
                 let fd = self.open_standing(site, OFlags::PATH)?;
@@ -274,21 +286,19 @@ impl FileJob {
     }
 
     /// Names of the same inode may still be coming, which an immutable one would not take.
-    fn set_flags(self: &Arc<Self>, site: &Site, fd: &OwnedFd) {
-        if self.plan.metadata.flags == 0 {
-            return;
-        }
-        if self.plan.metadata.links > 1 {
+    fn set_flags(self: &Arc<Self>, site: &Site, fd: &OwnedFd, bare: bool) {
+        let want = self.plan.metadata.flags;
+        if self.plan.metadata.links > 1 && !(bare && want == 0) {
             site.flag_later(Arc::clone(self));
         } else {
-            metadata::set_flags(site, &self.plan.path, fd, self.plan.metadata.flags);
+            flags::settle(site, &self.plan.path, fd, want, bare);
         }
     }
 
     /// Sets the flags that had to wait.
     pub(crate) fn set_late_flags(&self, site: &Site) {
         match self.open_by_name(site, OFlags::RDONLY) {
-            Ok(fd) => metadata::set_flags(site, &self.plan.path, &fd, self.plan.metadata.flags),
+            Ok(fd) => flags::settle(site, &self.plan.path, &fd, self.plan.metadata.flags, false),
             Err(errno) => site.tally.io(&self.plan.path, "set the flags of", errno),
         }
     }
@@ -344,30 +354,57 @@ impl FileJob {
         Ok(open)
     }
 
+    /// The file that stands there, for writing; and its flags, where root had to lift them.
+    fn open_to_patch(&self, site: &Site) -> Result<(OwnedFd, Option<u32>), Errno> {
+        match self.open_standing(site, OFlags::RDWR) {
+            Err(Errno::PERM) if site.target.is_root() => {
+                let old = self.open_standing(site, OFlags::RDONLY)?;
+                let lifted = flags::lift(&old);
+                let opened = self.open_standing(site, OFlags::RDWR);
+                if let (Err(_), Some(flags)) = (&opened, lifted) {
+                    flags::put_back(&old, flags);
+                }
+                Ok((opened?, lifted))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
+    /// Marks the file that stands there, and makes the holes that it is to have.
+    fn begin_patch(&self, fd: &OwnedFd) -> Result<Patch, Errno> {
+        let patch = Patch::begin(fd, self.plan.metadata.modified)?;
+        for (from, to) in self.plan.map.iter().flat_map(|map| map.holes(self.length())) {
+            io::clear(fd, from, to)?;
+        }
+        patch.wrote(fd)?;
+        Ok(patch)
+    }
+
     fn open_new(&self, site: &Site) -> Result<Open, Errno> {
         let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = site.target.handle(&self.plan.dir)?;
         let (fd, made) = match self.plan.how {
             How::Patch => {
-                let fd = self.open_standing(site, OFlags::RDWR)?;
-                let patch = Patch::begin(&fd, self.plan.metadata.modified)?;
-                for (from, to) in self.plan.map.iter().flat_map(|map| map.holes(self.length())) {
-                    io::clear(&fd, from, to)?;
+                let (fd, lifted) = self.open_to_patch(site)?;
+                let patch = self.begin_patch(&fd);
+                if let (Err(_), Some(flags)) = (&patch, lifted) {
+                    flags::put_back(&fd, flags);
                 }
-                patch.wrote(&fd)?;
-                return Ok(Open { fd, made: None, patch: Some(patch) });
+                return Ok(Open { fd, made: None, patch: Some(patch?), lifted });
             }
             // For nobody but us: its owner, its access list and its mode come last, in this order.
             How::Create => {
-                let fd = rustix::fs::openat(&dir, &*self.plan.name, create | OFlags::WRONLY, Mode::RUSR | Mode::WUSR)?;
-                (fd, self.plan.name.to_vec())
+                let make =
+                    || rustix::fs::openat(&dir, &*self.plan.name, create | OFlags::WRONLY, Mode::RUSR | Mode::WUSR);
+                (flags::insist(site, &[(&dir, b".")], make)?, self.plan.name.to_vec())
             }
             How::Replace => {
                 let open = |temp: &[u8]| rustix::fs::openat(&dir, temp, create | OFlags::RDWR, Mode::RUSR | Mode::WUSR);
-                site.target.make_temp(open)?
+                site.target.make_temp(|temp| flags::insist(site, &[(&dir, b".")], || open(temp)))?
             }
         };
-        let open = Open { fd, made: Some(made), patch: None };
+        flags::set_early(&fd, self.plan.metadata.flags);
+        let open = Open { fd, made: Some(made), patch: None, lifted: None };
         let ready = if self.plan.map.is_some() || (self.makes_holes(site) && self.length() > 0) {
             rustix::fs::ftruncate(&open.fd, self.length())
         } else {

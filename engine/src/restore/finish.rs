@@ -1,6 +1,7 @@
 //! Ends a window: further names of inodes, removal of strangers, and the metadata of directories that are complete.
 
 use crate::event::Action;
+use crate::restore::flags;
 use crate::restore::metadata;
 use crate::restore::names;
 use crate::restore::patch;
@@ -63,7 +64,7 @@ fn directory(site: &Site, left: &LeftDir) {
                     patch::unmark_folder(&fd);
                 }
                 metadata::apply(site, path, &fd, metadata, *owner, bare);
-                metadata::set_flags(site, path, &fd, metadata.flags);
+                flags::settle(site, path, &fd, metadata.flags, bare);
                 has_mode = true;
             }
             Err(errno) => site.tally.io(path, "set the metadata of", errno),

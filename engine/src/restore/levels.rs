@@ -3,6 +3,7 @@
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
 use crate::event::Action;
+use crate::restore::flags;
 use crate::restore::judge::Judgement;
 use crate::restore::judge::Standing;
 use crate::restore::judge::judge;
@@ -15,7 +16,6 @@ use crate::restore::site::Site;
 use crate::restore::target;
 use crate::restore::target::Dir;
 use crate::restore::target::Found;
-use crate::restore::target::LEVELS_MAX;
 use crate::restore::window::LeftDir;
 use crate::restore::window::Window;
 use rustix::fs::AtFlags;
@@ -196,10 +196,6 @@ impl Level {
 
     fn make(&self, site: &Site, parent: &Arc<Dir>) -> State {
         let Some(place) = &self.place else { return State::Blocked };
-        if parent.depth() >= LEVELS_MAX {
-            site.tally.fail(Some(place), format!("it is deeper than {LEVELS_MAX} directories"), true);
-            return State::Blocked;
-        }
         match self.make_at(site, parent, place) {
             Ok(state) => state,
             Err(errno) => {
@@ -231,7 +227,8 @@ impl Level {
                     return Ok(State::Blocked);
                 }
                 if !dry {
-                    rustix::fs::unlinkat(site.target.handle(parent)?, name, AtFlags::empty())?;
+                    let dir = site.target.handle(parent)?;
+                    flags::insist(site, &[(&dir, name)], || rustix::fs::unlinkat(&dir, name, AtFlags::empty()))?;
                 }
                 site.tally.warn(place, format!("{} stood in its place, and had to go", describe(old.kind)));
             }
@@ -240,7 +237,9 @@ impl Level {
         if !dry {
             // What stood in a gap may have been nobody else's business.
             let mode = if self.metadata.is_some() || site.lost().is_some() { 0o700 } else { 0o755 };
-            rustix::fs::mkdirat(site.target.handle(parent)?, name, Mode::from_raw_mode(mode))?;
+            let dir = site.target.handle(parent)?;
+            let make = || rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode));
+            flags::insist(site, &[(&dir, b".")], make)?;
         }
         Ok(State::Made { dir: Dir::below(parent, name, true, parent.plain), existed: false })
     }

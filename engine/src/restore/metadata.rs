@@ -4,6 +4,9 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::entry::Xattr;
+use crate::restore::acl;
+use crate::restore::flags;
+use crate::restore::judge::Standing;
 use crate::restore::owner::Owner;
 use crate::restore::patch;
 use crate::restore::site::Site;
@@ -12,7 +15,6 @@ use crate::time::Timestamp;
 use rustix::fs::AtFlags;
 use rustix::fs::CWD;
 use rustix::fs::Gid;
-use rustix::fs::IFlags;
 use rustix::fs::Mode;
 use rustix::fs::Stat;
 use rustix::fs::Timespec;
@@ -24,39 +26,24 @@ use rustix::io::Errno;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 
-/// Flags that are restored; the kernel manages the others.
-const FLAGS_RESTORED: IFlags = IFlags::APPEND
-    .union(IFlags::COMPRESSED)
-    .union(IFlags::DIRSYNC)
-    .union(IFlags::IMMUTABLE)
-    .union(IFlags::NOATIME)
-    .union(IFlags::NOCOW)
-    .union(IFlags::NODUMP)
-    .union(IFlags::NOTAIL)
-    .union(IFlags::PROJECT_INHERIT)
-    .union(IFlags::SECURE_REMOVAL)
-    .union(IFlags::SYNC)
-    .union(IFlags::TOPDIR)
-    .union(IFlags::UNRM);
-
-/// The extended attribute that is an access list.
-pub(super) const ACCESS_LIST: &str = "system.posix_acl_access";
-
-/// Owner and mode that something has at the moment.
+/// Owner, mode and time that something has at the moment.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     uid: u32,
     gid: u32,
     mode: u32,
+    modified: Timestamp,
 }
 
 impl From<Stat> for Known {
     fn from(stat: Stat) -> Self {
-        Self { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 }
+        let Standing { uid, gid, mode, modified, .. } = Standing::from(stat);
+        Self { uid, gid, mode, modified }
     }
 }
 
 /// Everything but flags and name, through an open file or directory; `bare` when it certainly has no attributes yet.
+/// Only what differs is written, and where a flag forbids that, the flag is lifted: the flags are to be set afterwards.
 /// What it is now is always looked at: what was just created belongs to whom the file system decides, which is neither
 /// this process nor its group on a server that squashes root, or where groups come from the directory.
 pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata, owner: Owner, bare: bool) {
@@ -66,7 +53,8 @@ pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata
         Err(errno) => return warn(site, path, "read its state", errno),
     };
     let (mut known, chowned) = own(site, path, owner, known, |uid, gid| {
-        rustix::fs::fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+        let change = || rustix::fs::fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+        flags::unheld(site, fd, change)
     });
     if chowned && want.mode & 0o6000 != 0 {
         // Some file systems agree to a new owner and keep the old one.
@@ -78,16 +66,28 @@ pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata
     if !bare {
         remove_strangers(site, path, fd, &want.xattrs);
     }
-    for xattr in want.xattrs.iter().filter(|xattr| !patch::is_mark(xattr)) {
-        let result = rustix::fs::fsetxattr(fd, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
+    for xattr in want.xattrs.iter().filter(|xattr| !patch::is_mark(xattr) && (bare || !has(fd, xattr))) {
+        let set = || rustix::fs::fsetxattr(fd, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
+        let result = flags::unheld(site, fd, set);
         report_xattr(site, path, xattr, result);
     }
     // After the attributes: a file that its owner may not write takes none.
     let mode = allowed_mode(want, owner, known);
     if mode != known.mode || (chowned && mode & 0o6000 != 0) {
-        report(site, path, "set its mode", rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)));
+        let change = || rustix::fs::fchmod(fd, Mode::from_raw_mode(mode));
+        report(site, path, "set its mode", flags::unheld(site, fd, change));
     }
-    report(site, path, "set its time", rustix::fs::futimens(fd, &times(want.modified)));
+    if want.modified != known.modified {
+        let change = || rustix::fs::futimens(fd, &times(want.modified));
+        report(site, path, "set its time", flags::unheld(site, fd, change));
+    }
+}
+
+/// True when the file has this attribute already.
+fn has(fd: &OwnedFd, xattr: &Xattr) -> bool {
+    let mut value = vec![0; xattr.value.len() + 1];
+    let read = rustix::fs::fgetxattr(fd, xattr.name.as_slice(), value.as_mut_slice());
+    read.is_ok_and(|length| value.get(..length) == Some(xattr.value.as_slice()))
 }
 
 /// Everything but flags for what cannot be opened: symbolic links, devices, pipes and sockets; `fd` is a handle of it, so
@@ -102,10 +102,10 @@ pub(crate) fn apply_named(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Me
     });
     let place = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let is_link = matches!(want.kind, FileKind::Symlink { .. });
-    let has_list = |place: &str| !matches!(rustix::fs::getxattr(place, ACCESS_LIST, &mut [0u8; 1]), Err(errno) if errno != Errno::RANGE);
-    if !is_link && !want.xattrs.iter().any(|xattr| xattr.name == ACCESS_LIST.as_bytes()) && has_list(&place) {
+    let has_list = |place: &str| !matches!(rustix::fs::getxattr(place, acl::ACCESS, &mut [0u8; 1]), Err(errno) if errno != Errno::RANGE);
+    if !is_link && !want.xattrs.iter().any(|xattr| xattr.name == acl::ACCESS) && has_list(&place) {
         // Inherited from the directory.
-        report(site, path, "remove an attribute of it", rustix::fs::removexattr(&place, ACCESS_LIST));
+        report(site, path, "remove an attribute of it", rustix::fs::removexattr(&place, acl::ACCESS));
     }
     for xattr in &want.xattrs {
         let result = rustix::fs::setxattr(&place, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
@@ -121,19 +121,6 @@ pub(crate) fn apply_named(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Me
     }
     let result = rustix::fs::utimensat(CWD, &place, &times(want.modified), AtFlags::empty());
     report(site, path, "set its time", result);
-}
-
-/// Sets inode flags, last of all: an immutable file takes nothing more.
-pub(crate) fn set_flags(site: &Site, path: &EntryPath, fd: &OwnedFd, flags: u32) {
-    let wanted = IFlags::from_bits_truncate(flags) & FLAGS_RESTORED;
-    if wanted.is_empty() {
-        return;
-    }
-    let result = rustix::fs::ioctl_getflags(fd).and_then(|now| {
-        let next = (now & !FLAGS_RESTORED) | wanted;
-        if next == now { Ok(()) } else { rustix::fs::ioctl_setflags(fd, next) }
-    });
-    report(site, path, "set its flags", result);
 }
 
 /// Changes the owner where it differs; what it is then, and whether a call was made.
@@ -192,14 +179,16 @@ fn remove_strangers(site: &Site, path: &EntryPath, fd: &OwnedFd, wanted: &[Xattr
         match rustix::fs::flistxattr(fd, list.as_mut_slice()) {
             Ok(length) => break length,
             Err(Errno::RANGE) if list.len() < 1 << 20 => list.resize(list.len() * 4, 0),
-            Err(_) => return,
+            Err(Errno::NOTSUP) => return,
+            Err(errno) => return warn(site, path, "look for attributes that it should not have", errno),
         }
     };
     for name in list.get(..length).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let ours =
             name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || name == b"security.capability";
         if ours && !wanted.iter().any(|xattr| xattr.name == name) {
-            report(site, path, "remove an attribute of it", rustix::fs::fremovexattr(fd, name));
+            let remove = || rustix::fs::fremovexattr(fd, name);
+            report(site, path, "remove an attribute of it", flags::unheld(site, fd, remove));
         }
     }
 }
@@ -212,11 +201,20 @@ pub(crate) fn times(modified: Timestamp) -> Timestamps {
     }
 }
 
+/// What only root sets is lost on whoever is not root, like an owner: that is counted. Anything else is a failure.
 fn report_xattr(site: &Site, path: &EntryPath, xattr: &Xattr, result: Result<(), Errno>) {
-    if let Err(errno) = result {
-        let name = String::from_utf8_lossy(&xattr.name);
-        warn(site, path, &format!("set its attribute {name}"), errno);
+    let Err(errno) = result else { return };
+    let is_of_root = xattr.name.starts_with(b"security.") || xattr.name.starts_with(b"trusted.");
+    if errno == Errno::PERM && is_of_root && !site.target.is_root() {
+        return site.tally.attribute_refused();
     }
+    let why = match errno {
+        Errno::NOSPC | Errno::TOOBIG | Errno::RANGE => "it is larger than the file system has room for".to_owned(),
+        Errno::NOTSUP => "the file system does not have such attributes".to_owned(),
+        errno => explain(errno),
+    };
+    let name = String::from_utf8_lossy(&xattr.name);
+    site.tally.fail(Some(path), format!("cannot set its attribute {name}: {why}"), false);
 }
 
 fn report(site: &Site, path: &EntryPath, doing: &str, result: Result<(), Errno>) {
@@ -245,7 +243,7 @@ mod tests {
     #[test]
     fn setuid_is_kept_only_for_its_recorded_owner() {
         let want = Metadata { mode: 0o6755, uid: 0, gid: 0, ..Metadata::new(FileKind::File) };
-        let known = |uid, gid| Known { uid, gid, mode: 0o600 };
+        let known = |uid, gid| Known { uid, gid, mode: 0o600, modified: Timestamp::default() };
         let kept = Owner { uid: Some(0), gid: Some(0) };
         assert_eq!(allowed_mode(&want, kept, known(0, 0)), 0o6755);
         assert_eq!(allowed_mode(&want, kept, known(1000, 0)), 0o2755);

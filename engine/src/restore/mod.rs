@@ -18,12 +18,14 @@
 //! has left it. What cannot be restored is reported per entry; only a target that takes no more, a backend that does
 //! not answer, or a request to stop ends the job.
 
+mod acl;
 mod boundary;
 mod compare;
 mod extents;
 mod fetch;
 mod file;
 mod finish;
+mod flags;
 mod gather;
 mod groups;
 mod io;
@@ -122,6 +124,7 @@ async fn run_within(
     options: RestoreOptions,
 ) -> Result<RestoreReport> {
     let started = Instant::now();
+    owner::check(&options.owner)?;
     let select = Arc::new(Select::new(&options)?);
     let spare = Spare::find(&options)?;
     spare.refuse(&options.target)?;

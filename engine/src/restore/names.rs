@@ -11,6 +11,7 @@ use crate::event::Action;
 use crate::restore::file::FileJob;
 use crate::restore::file::FilePlan;
 use crate::restore::file::How;
+use crate::restore::flags;
 use crate::restore::io;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
@@ -82,7 +83,7 @@ impl Original {
 pub(crate) fn link(site: &Site, link: &Link) {
     let original = &link.original;
     if original.file.as_ref().is_some_and(|file| file.is_failed()) {
-        return site.tally.fail(Some(&link.path), "the file that it is another name of could not be restored", true);
+        return site.tally.fail(Some(&link.path), "it is a hard link to a file that could not be restored", true);
     }
     site.tally.passed(link.bytes);
     if site.options.dry_run {
@@ -92,7 +93,7 @@ pub(crate) fn link(site: &Site, link: &Link) {
         Ok(action) => site.tally.done(&link.path, action, link.bytes),
         Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
             if let Err(errno) = copy(site, link) {
-                site.tally.io(&link.path, "copy the file that it is another name of to", errno);
+                site.tally.io(&link.path, "copy the linked file to", errno);
             }
             return;
         }
@@ -119,7 +120,8 @@ fn try_link(site: &Site, link: &Link) -> Result<Action, Errno> {
     let to = site.target.handle(&link.dir)?;
     let name = &*link.original.name;
     if link.standing.is_none() {
-        rustix::fs::linkat(&from, name, &to, &*link.name, AtFlags::empty())?;
+        let make = || rustix::fs::linkat(&from, name, &to, &*link.name, AtFlags::empty());
+        flags::insist(site, &[(&from, name), (&to, &link.name)], make)?;
         return Ok(Action::New);
     }
     let stat = |dir: &OwnedFd, name: &[u8]| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -127,8 +129,11 @@ fn try_link(site: &Site, link: &Link) -> Result<Action, Errno> {
     if (original.device, original.inode) == (standing.device, standing.inode) {
         return Ok(Action::Unchanged);
     }
-    let ((), temp) = site.target.make_temp(|temp| rustix::fs::linkat(&from, name, &to, temp, AtFlags::empty()))?;
-    if let Err(errno) = rustix::fs::renameat(&to, temp.as_slice(), &to, &*link.name) {
+    let make = |temp: &[u8]| rustix::fs::linkat(&from, name, &to, temp, AtFlags::empty());
+    let insist = |temp: &[u8]| flags::insist(site, &[(&from, name), (&to, b".")], || make(temp));
+    let ((), temp) = site.target.make_temp(insist)?;
+    let rename = || rustix::fs::renameat(&to, temp.as_slice(), &to, &*link.name);
+    if let Err(errno) = flags::insist(site, &[(&to, &link.name), (&to, &temp)], rename) {
         let _ = rustix::fs::unlinkat(&to, temp.as_slice(), AtFlags::empty());
         return Err(errno);
     }

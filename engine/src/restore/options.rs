@@ -113,6 +113,8 @@ pub struct RestoreReport {
     pub warnings: Vec<Warning>,
     /// Entries whose owner or group could not be set, because only root may: no failure, they are whole.
     pub owners_refused: u64,
+    /// Attributes (`security.*`, `trusted.*`) that could not be set, because only root may: likewise.
+    pub attributes_refused: u64,
     /// How long it took.
     pub seconds: f64,
 }

@@ -1,6 +1,10 @@
 //! Turns recorded owners into owners of this machine: by name first, then by number, mapped as asked.
 
 use crate::entry::Metadata;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::error::Result;
+use crate::restore::acl;
 use crate::restore::options::OwnerMap;
 use crate::restore::options::OwnerMode;
 use std::collections::HashMap;
@@ -19,6 +23,9 @@ pub(crate) struct Owners {
     map: OwnerMap,
     users: HashMap<(Vec<u8>, u32), u32>,
     groups: HashMap<(Vec<u8>, u32), u32>,
+    /// Who the numbers of owners seen so far are here: access lists have numbers only.
+    uids: HashMap<u32, u32>,
+    gids: HashMap<u32, u32>,
     last: Option<Last>,
 }
 
@@ -33,7 +40,27 @@ struct Last {
 
 impl Owners {
     pub(crate) fn new(map: OwnerMap) -> Self {
-        Self { map, users: HashMap::new(), groups: HashMap::new(), last: None }
+        let (users, groups) = (HashMap::new(), HashMap::new());
+        Self { map, users, groups, uids: HashMap::new(), gids: HashMap::new(), last: None }
+    }
+
+    /// Who an entry with this metadata is to belong to; whom its access lists name is mapped the same way.
+    pub(crate) fn adopt(&mut self, metadata: &mut Metadata) -> Owner {
+        let owner = self.resolve(metadata);
+        if self.map.mode == OwnerMode::None {
+            acl::forget_names(metadata);
+            return owner;
+        }
+        let Self { map, uids, gids, .. } = self;
+        let here = |known: &HashMap<u32, u32>, pairs: &[(String, String)], number, look_up| {
+            known.get(&number).copied().unwrap_or_else(|| translate(pairs, b"", number, false, look_up))
+        };
+        acl::map(
+            &mut metadata.xattrs,
+            |uid| here(uids, &map.users, uid, user_number),
+            |gid| here(gids, &map.groups, gid, group_number),
+        );
+        owner
     }
 
     /// Who an entry with this metadata is to belong to.
@@ -59,19 +86,44 @@ impl Owners {
             .entry((metadata.group.clone(), metadata.gid))
             .or_insert_with(|| translate(&self.map.groups, &metadata.group, metadata.gid, by_name, group_number));
         let owner = Owner { uid: Some(uid), gid: Some(gid) };
+        self.uids.entry(metadata.uid).or_insert(uid);
+        self.gids.entry(metadata.gid).or_insert(gid);
         let (user, group) = (metadata.user.clone(), metadata.group.clone());
         self.last = Some(Last { user, group, uid: metadata.uid, gid: metadata.gid, owner });
         owner
     }
 }
 
-fn translate(
-    map: &[(String, String)],
-    name: &[u8],
-    number: u32,
-    by_name: bool,
-    look_up: fn(&[u8]) -> Option<u32>,
-) -> u32 {
+/// How a name is looked up on this machine.
+type LookUp = fn(&[u8]) -> Option<u32>;
+
+/// Refuses mappings that nobody can carry out, before anything is restored.
+pub(crate) fn check(map: &OwnerMap) -> Result<()> {
+    check_kind("user", &map.users, user_number)?;
+    check_kind("group", &map.groups, group_number)
+}
+
+fn check_kind(kind: &str, pairs: &[(String, String)], look_up: LookUp) -> Result<()> {
+    for (at, (from, to)) in pairs.iter().enumerate() {
+        let refuse =
+            |why: String| Err(Error::new(Kind::Invalid, format!("cannot map {kind} '{from}' to '{to}'")).because(why));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // The last number means nobody to the kernel.
+        let is_possible = |text: &str| text.parse().is_ok_and(|number: u32| number != u32::MAX);
+        if let Some(text) = [from, to].into_iter().find(|text| is_number(text) && !is_possible(text)) {
+            return refuse(format!("{text} is no number of a {kind}: they end at {}", u32::MAX - 1));
+        }
+        if !is_number(to) && look_up(to.as_bytes()).is_none() {
+            return refuse(format!("there is no {kind} '{to}' here"));
+        }
+        if pairs.iter().take(at).any(|(other, there)| other == from && there != to) {
+            return refuse(format!("'{from}' is mapped to somebody else as well"));
+        }
+    }
+    Ok(())
+}
+
+fn translate(map: &[(String, String)], name: &[u8], number: u32, by_name: bool, look_up: LookUp) -> u32 {
     let digits = number.to_string();
     for (from, to) in map {
         if (by_name && !name.is_empty() && from.as_bytes() == name) || *from == digits {
@@ -120,5 +172,20 @@ mod tests {
         assert_eq!(owners.resolve(&of("", 77)).uid, Some(0));
         let mut owners = Owners::new(OwnerMap { mode: OwnerMode::None, ..OwnerMap::default() });
         assert_eq!(owners.resolve(&of("root", 1)), Owner::default());
+    }
+
+    #[test]
+    fn access_lists_name_the_same_people_as_owners() {
+        let list = |id: u32| crate::entry::Xattr {
+            name: b"system.posix_acl_access".to_vec(),
+            value: [&[2, 0, 0, 0, 2, 0, 6, 0][..], &id.to_le_bytes()].concat(),
+        };
+        let mut owners = Owners::new(OwnerMap { users: vec![("77".into(), "78".into())], ..OwnerMap::default() });
+        assert_eq!(owners.adopt(&mut of("root", 4242)).uid, Some(0));
+        for (recorded, here) in [(4242, 0), (77, 78), (5, 5)] {
+            let mut metadata = Metadata { xattrs: vec![list(recorded)], ..of("", 1) };
+            owners.adopt(&mut metadata);
+            assert_eq!(metadata.xattrs, [list(here)], "{recorded}");
+        }
     }
 }

@@ -92,8 +92,8 @@ impl Planner {
             }
             match step {
                 Step::Item(item) => self.take(*item, &mut window),
-                Step::Target(entry, selected) => {
-                    let owner = self.owners.resolve(&entry.metadata);
+                Step::Target(mut entry, selected) => {
+                    let owner = self.owners.adopt(&mut entry.metadata);
                     self.levels.become_target(&self.site, entry.metadata, owner, selected);
                 }
                 Step::Lost(gap, why) => self.site.lose(&gap, &why),
@@ -108,7 +108,7 @@ impl Planner {
     }
 
     fn take(&mut self, item: Item, window: &mut Window) {
-        let Some(entry) = item.entry else {
+        let Some(mut entry) = item.entry else {
             if let Some((file, at)) = self.current.take() {
                 if let Some(why) = &item.lost {
                     file.fail(&self.site, &unlisted(why));
@@ -124,8 +124,8 @@ impl Planner {
             self.selected += 1;
             self.site.tally.expect(entry.content.bytes().max(total(&item.chunks)));
         }
+        let owner = self.owners.adopt(&mut entry.metadata);
         if entry.metadata.kind == FileKind::Directory {
-            let owner = self.owners.resolve(&entry.metadata);
             self.levels.enter(item.place, entry.metadata, owner, item.selected);
             if item.selected {
                 self.levels.make(&self.site);
@@ -139,7 +139,7 @@ impl Planner {
             if self.levels.is_spared() {
                 return self.skip(&item.place, entry.content.bytes().max(total(&item.chunks)));
             }
-            self.site.tally.fail(Some(&item.place), "the directory it belongs in could not be made", true);
+            self.site.tally.fail(Some(&item.place), "its parent directory could not be made", true);
             return;
         };
         let standing = match self.site.target.look(&dir, item.place.name()) {
@@ -150,7 +150,6 @@ impl Planner {
         };
         match standing {
             Ok(standing) => {
-                let owner = self.owners.resolve(&entry.metadata);
                 let bytes = entry.content.bytes().max(total(&item.chunks));
                 let Entry { metadata, .. } = entry;
                 let placed = Placed { place: item.place, dir, metadata, owner, standing };

@@ -2,6 +2,7 @@
 
 use crate::entry::EntryPath;
 use crate::event::Action;
+use crate::restore::flags;
 use crate::restore::judge::Standing;
 use crate::restore::mounted;
 use crate::restore::select::Select;
@@ -25,7 +26,8 @@ pub(crate) fn make_way(site: &Site, select: &Select, dir: &Arc<Dir>, place: &Ent
     }
     let words = |errno: Errno| format!("a directory stands in its place: {}", explain(errno));
     let parent = site.target.handle(dir).map_err(words)?;
-    match rustix::fs::unlinkat(&parent, place.name(), AtFlags::REMOVEDIR) {
+    let remove_empty = || rustix::fs::unlinkat(&parent, place.name(), AtFlags::REMOVEDIR);
+    match flags::insist(site, &[(&parent, place.name())], remove_empty) {
         Err(Errno::NOTEMPTY | Errno::EXIST) if site.deletes() => {
             remove(site, select, &parent, place).map_err(words)?;
             match rustix::fs::statat(&parent, place.name(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -130,8 +132,8 @@ fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> 
         return Ok(());
     }
     if !site.options.dry_run {
-        let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        match rustix::fs::unlinkat(parent, name, flags) {
+        let how = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match flags::insist(site, &[(parent, name)], || rustix::fs::unlinkat(parent, name, how)) {
             // Something in it is excluded.
             Err(Errno::NOTEMPTY | Errno::EXIST) if is_dir => return Ok(()),
             other => other?,

@@ -132,8 +132,9 @@ impl Site {
         files.iter().for_each(|file| file.set_late_flags(self));
     }
 
-    /// Removes what unfinished files left, and shuts what was opened.
+    /// Removes what unfinished files left, sets the flags of those that are finished, and shuts what was opened.
     pub(crate) fn abandon(&self) {
+        self.set_late_flags();
         let files = std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
         for file in files.into_values() {
             file.discard(self);

@@ -4,6 +4,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::event::Action;
+use crate::restore::flags;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
 use crate::restore::owner::Owner;
@@ -54,7 +55,7 @@ fn try_put(site: &Site, special: &Special<'_>) -> Result<Action, Errno> {
     }
     match (action, standing) {
         (Action::New, _) => {
-            make(&fd, name, want)?;
+            flags::insist(site, &[(&fd, b".")], || make(&fd, name, want))?;
             metadata::apply_named(site, place, &made(site, &fd, name, want)?, want, owner);
         }
         (Action::Unchanged, Some(old)) => {
@@ -66,10 +67,12 @@ fn try_put(site: &Site, special: &Special<'_>) -> Result<Action, Errno> {
             metadata::apply_named(site, place, &same, want, owner);
         }
         _ => {
-            let ((), temp) = site.target.make_temp(|temp| make(&fd, temp, want))?;
+            let make = |temp: &[u8]| flags::insist(site, &[(&fd, b".")], || make(&fd, temp, want));
+            let ((), temp) = site.target.make_temp(make)?;
             let named = made(site, &fd, &temp, want).and_then(|new| {
                 metadata::apply_named(site, place, &new, want, owner);
-                rustix::fs::renameat(&fd, temp.as_slice(), &fd, name)
+                let rename = || rustix::fs::renameat(&fd, temp.as_slice(), &fd, name);
+                flags::insist(site, &[(&fd, name), (&fd, &temp)], rename)
             });
             if let Err(errno) = named {
                 let _ = rustix::fs::unlinkat(&fd, temp.as_slice(), AtFlags::empty());

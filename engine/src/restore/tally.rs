@@ -35,6 +35,7 @@ pub(crate) struct Tally {
     written: AtomicU64,
     total: AtomicU64,
     owners_refused: AtomicU64,
+    attributes_refused: AtomicU64,
     failures: Mutex<Vec<Warning>>,
     failures_total: AtomicU64,
     kept: Mutex<Vec<Warning>>,
@@ -56,6 +57,7 @@ impl Tally {
             written: AtomicU64::default(),
             total: AtomicU64::default(),
             owners_refused: AtomicU64::default(),
+            attributes_refused: AtomicU64::default(),
             failures: Mutex::default(),
             failures_total: AtomicU64::default(),
             kept: Mutex::default(),
@@ -155,6 +157,11 @@ impl Tally {
         self.owners_refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// An attribute could not be set because we are not root: likewise.
+    pub(crate) fn attribute_refused(&self) {
+        self.attributes_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Ends the job with `error`; the first one counts.
     pub(crate) fn end(&self, error: Error) {
         self.halted.store(true, Ordering::Release);
@@ -190,6 +197,7 @@ impl Tally {
             kept: std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner)),
             warnings: std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner)),
             owners_refused: read(&self.owners_refused),
+            attributes_refused: read(&self.attributes_refused),
             seconds,
         }
     }

@@ -27,8 +27,6 @@ use std::sync::Weak;
 
 /// Directories kept open at once.
 const OPEN_DIRECTORIES_MAX: usize = 256;
-/// Deepest directory restored; a chain of parents is released one inside the other, which takes stack.
-pub(crate) const LEVELS_MAX: u32 = 3000;
 /// What names of files that are not finished yet begin with.
 const TEMP_PREFIX: &str = ".strongroom-restore-";
 /// Names that are tried for one of them.
@@ -46,7 +44,6 @@ pub(crate) struct Target {
 pub(crate) struct Dir {
     parent: Option<Arc<Dir>>,
     name: Box<[u8]>,
-    depth: u32,
     fd: Mutex<Option<Arc<OwnedFd>>>,
     /// Empty when this job came to it: nothing in it needs looking at.
     pub(crate) fresh: bool,
@@ -118,7 +115,7 @@ impl Target {
         };
         let me = rustix::process::geteuid().as_raw();
         let target = Self { root, shelf: Mutex::default(), me };
-        let root = Dir { parent: None, name: Box::default(), depth: 0, fd: Mutex::default(), fresh, plain, names };
+        let root = Dir { parent: None, name: Box::default(), fd: Mutex::default(), fresh, plain, names };
         Ok((target, Arc::new(root)))
     }
 
@@ -236,11 +233,9 @@ fn make(path: &Path, private: bool) -> std::io::Result<()> {
 impl Dir {
     /// A directory below `parent`.
     pub(crate) fn below(parent: &Arc<Self>, name: &[u8], fresh: bool, plain: bool) -> Arc<Self> {
-        let depth = parent.depth.saturating_add(1);
         Arc::new(Self {
             parent: Some(Arc::clone(parent)),
             name: name.into(),
-            depth,
             fd: Mutex::default(),
             fresh,
             plain,
@@ -263,11 +258,6 @@ impl Dir {
         &self.name
     }
 
-    /// Levels below the target.
-    pub(crate) fn depth(&self) -> u32 {
-        self.depth
-    }
-
     /// Forgets the handle.
     pub(crate) fn close(&self) {
         self.fd.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -275,6 +265,16 @@ impl Dir {
 
     fn opened(&self) -> Option<Arc<OwnedFd>> {
         self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Dir {
+    /// A chain of parents is released one after the other: inside each other they would take stack for each level.
+    fn drop(&mut self) {
+        let mut above = self.parent.take();
+        while let Some(mut dir) = above.and_then(Arc::into_inner) {
+            above = dir.parent.take();
+        }
     }
 }
 

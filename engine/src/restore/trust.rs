@@ -6,9 +6,9 @@
 
 use crate::entry::FileKind;
 use crate::entry::Metadata;
+use crate::restore::acl;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
-use crate::restore::metadata::ACCESS_LIST;
 use crate::restore::owner::Owner;
 use crate::restore::site::Site;
 use crate::restore::target::Dir;
@@ -60,9 +60,9 @@ pub(crate) fn gives_no_more(place: Vec<u8>, old: &Standing, want: &Metadata) -> 
         return true;
     }
     let mut list = [0u8; LIST_BYTES];
-    match rustix::fs::lgetxattr(place, ACCESS_LIST, &mut list) {
+    match rustix::fs::lgetxattr(place, acl::ACCESS, &mut list) {
         Ok(length) => {
-            let wanted = want.xattrs.iter().find(|xattr| xattr.name == ACCESS_LIST.as_bytes());
+            let wanted = want.xattrs.iter().find(|xattr| xattr.name == acl::ACCESS);
             wanted.is_some_and(|xattr| list.get(..length) == Some(xattr.value.as_slice()))
         }
         Err(errno) => errno == Errno::NODATA || errno == Errno::OPNOTSUPP,

@@ -25,7 +25,7 @@ pub(crate) fn window(site: &Site, window: &Window) {
                     }
                     match is_right(site, window, share, &mut buffer) {
                         Ok(true) => {}
-                        Ok(false) => share.file.fail(site, "what was written does not read back the same"),
+                        Ok(false) => share.file.fail(site, "it reads back differently from what was written"),
                         Err(errno) => share.file.fail(site, &format!("cannot read it back: {}", explain(errno))),
                     }
                 }

@@ -29,6 +29,9 @@ pub use reader::ReaderSource;
 pub use stream::StreamEntry;
 pub(crate) use stream::give;
 
+/// What is said of a file that did not rest while it was read, and of no later backup that takes it over.
+pub(crate) const CHANGED: &str = "changed while being read";
+
 /// Anything that can be backed up.
 pub trait Source: Send + 'static {
     /// One word for the snapshot record: `folder`, `stdin`, `command`, `postgres`.
@@ -78,7 +81,7 @@ pub enum SourceError {
 
 /// Why a stream that was told to refuse emptiness failed: it ended well without giving a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an empty stream is nearly always a mistake further up")]
+#[error("an empty stream nearly always comes from a failed command")]
 pub struct EmptyStream;
 
 impl From<Stop> for SourceError {
@@ -115,7 +118,8 @@ pub trait Sink {
     /// Ends the entry begun last, with its metadata as it was after reading.
     ///
     /// When `begin` answered `Want::Nothing` for a kind that has content, `metadata` comes without
-    /// extended attributes, flags and extents: the parent snapshot has them and the sink fills them in.
+    /// extended attributes, flags and extents: the parent snapshot has them and the sink fills them in. Where that
+    /// could not keep something and `warnings` is empty, the sink says so again, and the snapshot is partial again.
     fn end(&mut self, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop>;
 
     /// Forgets the entry begun last and its bytes; the same path may be begun again.

@@ -110,7 +110,7 @@ impl Store {
     pub(crate) fn wrapped_key(&self, id: &DataKeyId) -> Result<Vec<u8>> {
         let known = self.data_keys.lock().unwrap_or_else(PoisonError::into_inner);
         let wrapped = known.get(id).map(|known| known.wrapped.clone());
-        wrapped.ok_or_else(|| Error::new(Kind::Bug, "a pack names a data key that is not at hand"))
+        wrapped.ok_or_else(|| Error::new(Kind::Bug, "a pack names a data key that cannot be found"))
     }
 
     fn unwrap_key(&self, id: &DataKeyId, class: Class, wrapped: &[u8]) -> Result<Arc<DataKey>> {

@@ -47,11 +47,15 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
 async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Repository, Failure> {
     let backend: Arc<dyn Backend> = backend(place)?;
     let first = place.own.is_some() && !args.dry_run && !exists(backend.as_ref()).await?;
-    if first {
-        init::make(context, place, backend, InitArgs::default()).await
+    let repository = if first {
+        init::make(context, place, backend, InitArgs::default()).await?
     } else {
-        context.open_at(place, backend).await
+        context.open_at(place, backend).await?
+    };
+    if !args.dry_run {
+        context.warn_of_owner(&repository);
     }
+    Ok(repository)
 }
 
 /// Everything asked for, then the job itself and what came of it.

@@ -101,7 +101,7 @@ fn json(report: &BackupReport, dry_run: bool) -> Value {
     value.insert("data_added_packed".into(), report.bytes_stored.into());
     value.insert("verify_duration".into(), report.verify_seconds.into());
     value.insert("total_duration".into(), report.seconds.into());
-    value.insert("warnings".into(), report.warnings_total.into());
+    value.insert("error_count".into(), report.warnings_total.into());
     let reasons = match &report.verdict {
         Verdict::Whole => Vec::new(),
         Verdict::Partial(reasons) => reasons.clone(),

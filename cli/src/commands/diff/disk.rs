@@ -9,14 +9,19 @@ use crate::commands::Gaps;
 use crate::commands::diff::line;
 use crate::exit::Exit;
 use crate::show::Failure;
+use crate::show::Show;
 use crate::show::clock;
+use crate::show::counted;
+use crate::show::message;
 use crate::show::path;
 use crate::show::short;
+use serde_json::Value;
 use strongroom::CompareOptions;
 use strongroom::DiskChange;
 use strongroom::FileKind;
 use strongroom::Kind;
 use strongroom::Repository;
+use strongroom::Snapshot;
 
 /// Compares a snapshot with the disk; nothing is written anywhere.
 pub async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
@@ -43,10 +48,11 @@ pub async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
         differences.root().display()
     ));
     let mut gaps = Gaps::new(&context.show);
+    let mut tally = Tally::default();
     loop {
         let difference = match differences.next().await {
             Ok(Some(difference)) => difference,
-            Ok(None) => return Ok(gaps.exit()),
+            Ok(None) => break,
             Err(error) => {
                 gaps.pass(differences.pass_gap().await?, error)?;
                 continue;
@@ -58,13 +64,70 @@ pub async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
             // Where a file's bytes were not read, another time tells of other bytes.
             DiskChange::Changed { fields } => mark(fields, difference.kind == FileKind::File && !args.content),
             DiskChange::Unreadable { why } => {
+                tally.unreadable += 1;
                 context.show.warn(&format!("{}: {why}", path(&difference.path)));
                 continue;
             }
             _ => 'U',
         };
+        tally.count(mark);
         if mark != 'U' || args.metadata {
             line(&context.show, mark, &difference.path, difference.kind == FileKind::Directory)?;
+        }
+    }
+    let is_all = gaps.is_none() && tally.unreadable == 0;
+    if context.show.json {
+        context.show.json(&tally.json(&snapshot, &differences.root().to_string_lossy()))?;
+    } else if is_all {
+        tally.say(&context.show, args.metadata)?;
+    }
+    match gaps.exit() {
+        Exit::Done if !is_all => Ok(Exit::Partial),
+        exit => Ok(exit),
+    }
+}
+
+/// How many differences of each sort.
+#[derive(Default)]
+struct Tally {
+    added: u64,
+    removed: u64,
+    changed: u64,
+    metadata: u64,
+    unreadable: u64,
+}
+
+impl Tally {
+    fn count(&mut self, mark: char) {
+        *match mark {
+            '+' => &mut self.added,
+            '-' => &mut self.removed,
+            'U' => &mut self.metadata,
+            _ => &mut self.changed,
+        } += 1;
+    }
+
+    fn json(&self, snapshot: &Snapshot, folder: &str) -> Value {
+        let mut value = message("statistics");
+        value.insert("source_snapshot".into(), snapshot.id.to_string().into());
+        value.insert("target_folder".into(), folder.into());
+        value.insert("changed_entries".into(), self.changed.into());
+        value.insert("added_entries".into(), self.added.into());
+        value.insert("removed_entries".into(), self.removed.into());
+        value.insert("metadata_entries".into(), self.metadata.into());
+        value.insert("unreadable_entries".into(), self.unreadable.into());
+        Value::Object(value)
+    }
+
+    /// What is not listed is said: that nothing differs, or nothing but metadata.
+    fn say(&self, show: &Show, is_metadata_listed: bool) -> Result<(), Failure> {
+        match (self.added + self.removed + self.changed, self.metadata) {
+            (0, 0) => show.say("no differences"),
+            (0, many) if !is_metadata_listed => show.say(&format!(
+                "no differences but in the metadata of {}: --metadata lists them",
+                counted(many, "entry")
+            )),
+            _ => Ok(()),
         }
     }
 }

@@ -57,12 +57,15 @@ pub fn index(context: &Context, report: &IndexRepaired, dry_run: bool) -> Result
     }
     if context.show.json {
         let what = json!({
-            "packs_named": ids(&report.packs_named),
+            "packs_named": report.packs_named.len(),
+            "packs_named_ids": ids(&report.packs_named),
             "chunks_named": report.chunks_named,
             "index_objects_damaged": report.objects_damaged.len(),
             "packs_unreadable": report.packs_unreadable.len(),
-            "data_keys_put_back": ids(&report.keys.put_back),
-            "data_keys_lost": ids(&report.keys.lost),
+            "data_keys_put_back": report.keys.put_back.len(),
+            "data_keys_put_back_ids": ids(&report.keys.put_back),
+            "data_keys_lost": report.keys.lost.len(),
+            "data_keys_lost_ids": ids(&report.keys.lost),
         });
         return summary(context, dry_run, what);
     }
@@ -93,8 +96,10 @@ pub fn packs(context: &Context, report: &PacksRepaired, dry_run: bool) -> Result
     if context.show.json {
         let what = json!({
             "packs_read": report.packs_read,
-            "packs_damaged": ids(report.damaged.iter().map(|pack| pack.id)),
-            "packs_missing": ids(&report.missing),
+            "packs_damaged": report.damaged.len(),
+            "packs_damaged_ids": ids(report.damaged.iter().map(|pack| pack.id)),
+            "packs_missing": report.missing.len(),
+            "packs_missing_ids": ids(&report.missing),
             "packs_written": report.packs_written,
             "bytes_written": report.bytes_written,
             "chunks_saved": report.chunks_saved,
@@ -126,9 +131,12 @@ pub fn fetched(context: &Context, report: &FetchReport, dry_run: bool) -> Result
     }
     if context.show.json {
         let what = json!({
-            "snapshots_whole": ids(&report.whole),
-            "snapshots_mended": ids(report.mended.iter().map(|(id, _)| id)),
-            "snapshots_lacking": ids(report.lacking.iter().map(|(id, _)| id)),
+            "snapshots_whole": report.whole.len(),
+            "snapshots_whole_ids": ids(&report.whole),
+            "snapshots_mended": report.mended.len(),
+            "snapshots_mended_ids": ids(report.mended.iter().map(|(id, _)| id)),
+            "snapshots_lacking": report.lacking.len(),
+            "snapshots_lacking_ids": ids(report.lacking.iter().map(|(id, _)| id)),
             "data_added": report.bytes_new,
             "data_added_packed": report.bytes_stored,
         });
@@ -177,9 +185,12 @@ pub fn snapshots(context: &Context, report: &SnapshotsRepaired, dry_run: bool, f
     if show.json {
         let what = json!({
             "snapshots_repaired": repaired,
-            "snapshots_whole": ids(&report.whole),
-            "snapshots_hopeless": ids(report.hopeless.iter().map(|(id, _)| id)),
-            "snapshots_forgotten": ids(&report.forgotten),
+            "snapshots_whole": whole,
+            "snapshots_whole_ids": ids(&report.whole),
+            "snapshots_hopeless": hopeless,
+            "snapshots_hopeless_ids": ids(report.hopeless.iter().map(|(id, _)| id)),
+            "snapshots_forgotten": report.forgotten.len(),
+            "snapshots_forgotten_ids": ids(&report.forgotten),
         });
         return summary(context, dry_run, what);
     }

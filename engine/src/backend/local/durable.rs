@@ -4,34 +4,30 @@ use super::Folder;
 use super::failure::failed;
 use super::failure::is_unknown_call;
 use super::failure::retried;
-use super::kinds::is_of_one_machine;
+use super::share::Share;
+use super::way::HANDLE;
+use super::way::READ_FOLDER;
+use super::way::folder_of;
+use super::way::split;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::backend::Payload;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::random::SystemRng;
-use crate::random::array;
 use bytes::Bytes;
-use rustix::fs::Advice;
-use rustix::fs::CWD;
 use rustix::fs::Mode;
-use rustix::fs::OFlags;
-use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::io::IoSlice;
-use std::io::Read;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 /// Parts handed to one vectored write at most (the system's limit).
 const SLICES_MAX: usize = 1024;
@@ -53,44 +49,43 @@ impl Folder {
             let why = format!("{} bytes are more than any reader accepts", body.len());
             return Err(Error::new(Kind::Invalid, doing()).because(why));
         }
-        let target = self.path(name);
-        let folder = target.parent().unwrap_or(&self.root);
-        self.ensure_folder(folder)?;
+        let target = name.to_string();
+        let folder = folder_of(name);
+        self.ensure_folder(&folder)?;
         if name.is_pack() {
             self.refuse_if_lost()?
         } else {
             self.sync_pending()?
         }
-        self.stage(&doing, |file, staged| {
-            write_parts(file, body.parts()).map_err(|cause| failed(doing(), cause))?;
-            settle(file, body.len()).map_err(|cause| failed(doing(), cause))?;
+        self.stage(&doing, |staged| {
+            write_parts(&mut staged.file, body.parts()).map_err(|cause| failed(doing(), cause))?;
+            settle(&staged.file, body.len()).map_err(|cause| failed(doing(), cause))?;
             if name.is_pack() {
-                self.read_back_once(file, staged, body)?;
+                self.read_back_once(staged, body)?;
             }
-            self.publish(file, staged, &target).map_err(|cause| match cause.kind() {
+            self.publish(staged, &target).map_err(|cause| match cause.kind() {
                 io::ErrorKind::NotFound => Error::new(Kind::NoRepository, doing()).because(cause),
                 _ => failed(doing(), cause),
             })
         })?;
-        self.queue_sync(folder);
+        self.queue_sync(&self.root.join(folder));
         if name.is_pack() { Ok(()) } else { self.sync_pending() }
     }
 
     pub(super) fn delete(&self, name: &Name) -> Result<()> {
         let doing = || format!("cannot delete {name} in {}", self.root.display());
-        let path = self.path(name);
-        match retried(|| rustix::fs::unlink(&path)) {
+        match self.remove_below(&name.to_string()) {
             Ok(()) => {}
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return self.must_stand(),
             Err(cause) => return Err(failed(doing(), cause)),
         }
-        self.queue_sync(path.parent().unwrap_or(&self.root));
+        self.queue_sync(&self.root.join(folder_of(name)));
         self.sync_pending()
     }
 
     /// The bytes were synced before they got their name; whoever gave it may have died before its folder was.
     pub(super) fn adopt(&self, name: &Name) -> Result<()> {
-        self.queue_sync(self.path(name).parent().unwrap_or(&self.root));
+        self.queue_sync(&self.root.join(folder_of(name)));
         Ok(())
     }
 
@@ -109,10 +104,7 @@ impl Folder {
         self.refuse_if_lost()?;
         while let Some(folder) = self.next_unsynced() {
             let doing = || format!("cannot sync {}", folder.display());
-            let open = retried(|| {
-                rustix::fs::open(&folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            });
-            let directory = open.map_err(|cause| {
+            let directory = self.open_to_sync(&folder).map_err(|cause| {
                 self.queue_sync(&folder);
                 failed(doing(), cause)
             })?;
@@ -128,6 +120,14 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// One of our own folders, or one above the location.
+    fn open_to_sync(&self, folder: &Path) -> io::Result<OwnedFd> {
+        match folder.strip_prefix(&self.root).ok().and_then(Path::to_str) {
+            Some(below) => self.folder_below(below),
+            None => retried(|| rustix::fs::open(folder, READ_FOLDER, Mode::empty())),
+        }
     }
 
     /// Remembers that names in `folder` are not durable yet.
@@ -155,122 +155,53 @@ impl Folder {
 
     /// Makes the folder of an object when it is missing: fan-out folders are made when first used,
     /// the others are missing only where a copying tool left out empty ones.
-    fn ensure_folder(&self, folder: &Path) -> Result<()> {
-        if self.unsynced().known.contains(folder) {
+    fn ensure_folder(&self, folder: &str) -> Result<()> {
+        let path = self.root.join(folder);
+        if self.unsynced().known.contains(&path) {
             return Ok(());
         }
-        if folder == self.root.join(Area::Snapshots.prefix()) {
+        if folder == Area::Snapshots.prefix().trim_end_matches('/') {
             // Made with the repository, and never again: empty, it would say that nothing is needed.
             self.must_have_snapshots()?;
         }
-        let doing = || format!("cannot create {}", folder.display());
-        match make_folder(folder) {
+        let doing = || format!("cannot create {}", path.display());
+        match self.make_folder(folder) {
             Ok(()) => {}
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 self.restore_folders()?;
-                make_folder(folder).map_err(|cause| failed(doing(), cause))?;
+                self.make_folder(folder).map_err(|cause| failed(doing(), cause))?;
             }
             Err(cause) => return Err(failed(doing(), cause)),
         }
         let mut unsynced = self.unsynced();
         // Whoever made the folder may have died before syncing the one above: always do it once.
-        for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(&self.root)) {
+        for above in path.ancestors().skip(1).take_while(|above| above.starts_with(&self.root)) {
             unsynced.folders.insert(above.to_path_buf());
         }
-        unsynced.known.insert(folder.to_path_buf());
+        unsynced.known.insert(path);
         Ok(())
     }
 
-    /// Creates a temporary file, lets `work` fill and rename it, and removes it when that fails.
-    /// `doing` words the failure of creating it.
-    pub(super) fn stage<T>(
-        &self,
-        doing: &dyn Fn() -> String,
-        work: impl FnOnce(&mut File, &Path) -> Result<T>,
-    ) -> Result<T> {
-        let number = self.staged.fetch_add(1, Ordering::Relaxed);
-        let random = u64::from_le_bytes(array(&SystemRng)?);
-        let path = self.root.join("tmp").join(format!("{}-{number}-{random:016x}", std::process::id()));
-        let create = || {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            retried(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR))
-        };
-        let opened = match create() {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                self.restore_folders()?;
-                create()
+    /// Makes a folder in one that stands; one that stands itself stays as it is.
+    pub(super) fn make_folder(&self, folder: &str) -> io::Result<()> {
+        if folder.is_empty() {
+            return self.top().map(|_| ());
+        }
+        let top = self.top()?;
+        let (above, name) = split(folder);
+        let above = self.below(above)?;
+        match retried(|| rustix::fs::mkdirat(&above, name, Mode::RWXU)) {
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                // What stands there may be a link, or no folder at all.
+                return self.open_from(&top, folder, HANDLE).map(|_| ());
             }
-            other => other,
-        };
-        let mut file = File::from(opened.map_err(|cause| failed(doing(), cause))?);
-        let result = work(&mut file, &path);
-        if result.is_err() {
-            // What cannot be removed now is swept a day later.
-            let _ = retried(|| rustix::fs::unlink(&path));
+            other => other?,
         }
-        result
-    }
-
-    /// Gives the staged file its name, unless that is taken: `AlreadyExists`.
-    pub(super) fn publish(&self, file: &File, staged: &Path, target: &Path) -> io::Result<()> {
-        if !self.by_link.load(Ordering::Relaxed) {
-            match retried(|| rustix::fs::renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE)) {
-                Ok(()) => return Ok(()),
-                Err(cause) if Errno::from_io_error(&cause).is_some_and(is_unknown_call) => {
-                    self.by_link.store(true, Ordering::Relaxed);
-                }
-                // A file server may have done it and lost the answer.
-                Err(cause) => return if stands_at(file, target) { Ok(()) } else { Err(cause) },
-            }
+        let share = Share::of(&top)?;
+        if !share.is_private() {
+            share.give_folder(self.open_from(&top, folder, READ_FOLDER)?);
         }
-        match retried(|| rustix::fs::link(staged, target)) {
-            Ok(()) => {}
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && stands_at(file, target) => {}
-            Err(cause) => match Errno::from_io_error(&cause) {
-                Some(errno) if is_unknown_call(errno) || errno == Errno::PERM => {
-                    return self.rename_if_free(staged, target);
-                }
-                _ => return Err(cause),
-            },
-        }
-        // A second name left in tmp/ is harmless and is swept a day later.
-        let _ = retried(|| rustix::fs::unlink(staged));
         Ok(())
-    }
-
-    /// Where there are neither hard links nor a rename that refuses to replace. Two processes could
-    /// both succeed here, but object names are random or hashes: only a `config` can be wanted twice.
-    fn rename_if_free(&self, staged: &Path, target: &Path) -> io::Result<()> {
-        let _turn = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        match retried(|| rustix::fs::lstat(target)) {
-            Ok(_) => Err(Errno::EXIST.into()),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => retried(|| rustix::fs::rename(staged, target)),
-            Err(cause) => Err(cause),
-        }
-    }
-
-    /// File servers have been seen to keep something else than was sent: the first pack is compared.
-    fn read_back_once(&self, file: &File, staged: &Path, body: &Payload) -> Result<()> {
-        if self.trusted.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let doing = || format!("cannot read back what was just written to {}", self.root.display());
-        let found = retried(|| rustix::fs::fstatfs(file)).map_err(|cause| failed(doing(), cause))?;
-        if !is_of_one_machine(found.f_type) {
-            let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
-            if !reads_back(staged, body.parts()).map_err(|cause| failed(doing(), cause))? {
-                return Err(Error::new(Kind::Damaged, doing()).because("the file server returned other bytes"));
-            }
-        }
-        self.trusted.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    match retried(|| rustix::fs::mkdir(folder, Mode::RWXU)) {
-        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
     }
 }
 
@@ -301,55 +232,21 @@ pub(super) fn settle(file: &File, length: u64) -> io::Result<()> {
     Err(io::Error::other(format!("{found} of {length} bytes are there after writing")))
 }
 
-/// Whether the file at `target` is this very file.
-fn stands_at(file: &File, target: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(target)) {
-        (Ok(ours), Ok(theirs)) => ours.dev() == theirs.dev() && ours.ino() == theirs.ino(),
-        _ => false,
-    }
-}
-
-/// Whether the file at `path` holds exactly these parts.
-fn reads_back(path: &Path, parts: &[Bytes]) -> io::Result<bool> {
-    let mut file = File::from(retried(|| {
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-    })?);
-    let mut found = Vec::new();
-    for part in parts {
-        found.clear();
-        let length = u64::try_from(part.len()).map_err(io::Error::other)?;
-        (&mut file).take(length).read_to_end(&mut found)?;
-        if found.as_slice() != part.as_ref() {
-            return Ok(false);
-        }
-    }
-    Ok(file.read(&mut [0])? == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reading_back_notices_every_difference() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        let parts = [Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"two")];
-        std::fs::write(&path, b"onetwo").unwrap();
-        assert!(reads_back(&path, &parts).unwrap());
-        for other in ["onetwO", "onetw", "onetwoo", "", "Onetwo"] {
-            std::fs::write(&path, other).unwrap();
-            assert!(!reads_back(&path, &parts).unwrap(), "{other}");
-        }
-    }
+    use std::io::Read;
+    use std::io::Seek;
 
     #[test]
     fn more_parts_than_one_write_takes_arrive_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
+        let mut file = tempfile::tempfile().unwrap();
         let parts: Vec<Bytes> = (0..3000u32).map(|n| Bytes::from(format!("{n},"))).collect();
-        write_parts(&mut File::create(&path).unwrap(), &parts).unwrap();
-        assert!(reads_back(&path, &parts).unwrap());
+        write_parts(&mut file, &parts).unwrap();
+        let mut found = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut found).unwrap();
+        assert_eq!(found, parts.concat());
     }
 
     #[test]
@@ -358,31 +255,6 @@ mod tests {
         file.set_len(9).unwrap();
         settle(&file, 9).unwrap();
         settle(&file, 10).unwrap_err();
-    }
-
-    #[test]
-    fn names_are_taken_once_in_each_of_the_three_ways() {
-        let folder = tempfile::tempdir().unwrap();
-        let backend = crate::backend::LocalBackend::new(folder.path());
-        let room = &backend.0;
-        let target = folder.path().join("name");
-        for way in 0..3 {
-            let staged = folder.path().join("staged");
-            let _ = std::fs::remove_file(&target);
-            for expected in [true, false] {
-                std::fs::write(&staged, format!("{way} {expected}")).unwrap();
-                let file = File::open(&staged).unwrap();
-                room.by_link.store(way == 1, Ordering::Relaxed);
-                let result = if way == 2 {
-                    room.rename_if_free(&staged, &target)
-                } else {
-                    room.publish(&file, &staged, &target)
-                };
-                assert_eq!(result.is_ok(), expected, "way {way}: {result:?}");
-                assert_eq!(staged.exists(), !expected, "way {way}");
-            }
-            assert_eq!(std::fs::read_to_string(&target).unwrap(), format!("{way} true"));
-        }
     }
 
     #[test]
@@ -405,7 +277,7 @@ mod tests {
         backend.0.adopt(&name).unwrap();
         // There is no such folder: the barrier shows that it tries.
         backend.0.sync_pending().unwrap_err();
-        std::fs::create_dir_all(backend.0.path(&name).parent().unwrap()).unwrap();
+        std::fs::create_dir_all(folder.path().join(folder_of(&name))).unwrap();
         backend.0.sync_pending().unwrap();
         assert!(backend.0.next_unsynced().is_none());
     }

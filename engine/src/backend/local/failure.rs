@@ -1,5 +1,6 @@
 //! What an error number of the operating system means for a repository.
 
+use super::way::LinkOnTheWay;
 use crate::error::Error;
 use crate::error::Kind;
 use rustix::io::Errno;
@@ -13,11 +14,26 @@ const AGAIN_MAX: u32 = 200;
 pub(super) const ABOUT_THE_DISK: &str = "the disk may be failing: look at what the system says of it (dmesg, smartctl) and \
     copy the repository to another one; 'strongroom check --read-data' then lists what is damaged";
 
+/// What helps where a folder of the repository was moved to another disk.
+const ABOUT_LINKS: &str = "put the folder itself in the place of the link; if it is on another disk on purpose, mount it there \
+    ('mount --bind')";
+
+fn is_link_on_the_way(cause: &io::Error) -> bool {
+    cause.get_ref().is_some_and(|cause| cause.is::<LinkOnTheWay>())
+}
+
 /// The failure of `doing`, of the kind that `cause` says.
 pub(super) fn failed(doing: String, cause: io::Error) -> Error {
-    let is_of_the_medium = is_of_the_medium(&cause);
+    let advice = match () {
+        () if is_of_the_medium(&cause) => Some(ABOUT_THE_DISK),
+        () if is_link_on_the_way(&cause) => Some(ABOUT_LINKS),
+        () => None,
+    };
     let error = Error::new(kind_of(&cause), doing).because(cause);
-    if is_of_the_medium { error.advise(ABOUT_THE_DISK) } else { error }
+    match advice {
+        Some(advice) => error.advise(advice),
+        None => error,
+    }
 }
 
 /// What the system says when the medium, or the file system on it, has lost bytes.
@@ -35,6 +51,8 @@ pub(super) fn kind_of(cause: &io::Error) -> Kind {
         Some(Errno::NOENT) => Kind::NotFound,
         Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR) => Kind::Damaged,
         _ if cause.kind() == io::ErrorKind::UnexpectedEof => Kind::Damaged,
+        // Nothing is damaged: nobody concludes from it that objects are missing.
+        _ if is_link_on_the_way(cause) => Kind::BackendDenied,
         _ => Kind::BackendBusy,
     }
 }

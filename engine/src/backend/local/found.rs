@@ -1,31 +1,35 @@
-//! The folder as a whole: founding it, knowing what stands in it, and sweeping it.
+//! The folder as a whole: founding it, and knowing what stands in it.
 
 use super::Folder;
 use super::failure::failed;
 use super::failure::retried;
-use super::read::read_folder;
 use super::reserve::RESERVE;
+use super::sweep::is_staged;
+use super::way::is_file;
+use super::way::is_folder;
+use super::way::split;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use rustix::fs::Access;
-use std::ffi::OsStr;
+use rustix::fs::AtFlags;
 use std::fs::DirBuilder;
+use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
-use std::time::Duration;
 
-/// Age at which a file in `tmp/` belongs to no living writer: a pack takes minutes at most.
-const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// What file systems and file managers put into a folder on their own.
 const HARMLESS: [&str; 6] = ["lost+found", ".Trash-0", ".Trash-1000", ".snapshot", ".zfs", ".DS_Store"];
-/// Folders of a repository beside the areas, parents first.
-const PLAIN: [&str; 3] = ["keys", "gc", "tmp"];
+/// Folders that areas stand in; they are made before them.
+const ABOVE: [&str; 2] = ["keys", "gc"];
+/// Where objects are written before they get their names. It is made last: where it stands alone it is somebody else's.
+const STAGING: &str = "tmp";
+/// What helps where a repository would have to share its folder.
+const OCCUPIED: &str = "a repository has its folder to itself: name an empty one, or one that does not exist yet";
 /// Most bytes of a foreign file that are read to recognise it.
 const LOOK_BYTES: u64 = 4096;
 
@@ -47,8 +51,7 @@ impl Folder {
         for above in absolute.ancestors().skip(1).filter(|above| above.components().count() >= standing) {
             self.queue_sync(above);
         }
-        self.sync_pending()?;
-        self.remove_stale().map(|_| ())
+        self.sync_pending()
     }
 
     /// Whether the folders may be written to, as far as can be told without doing so.
@@ -57,8 +60,11 @@ impl Folder {
         self.must_stand()?;
         self.must_have_snapshots()?;
         for area in [Area::Packs, Area::Index, Area::DataKeys, Area::Pending, Area::Snapshots] {
-            let folder = self.root.join(area.prefix());
-            match retried(|| rustix::fs::access(&folder, Access::WRITE_OK | Access::EXEC_OK)) {
+            let wanted = Access::WRITE_OK | Access::EXEC_OK;
+            let asked = self
+                .below(&area.to_string())
+                .and_then(|folder| retried(|| rustix::fs::accessat(&folder, ".", wanted, AtFlags::empty())));
+            match asked {
                 // The first put makes it again, or says that there is no repository.
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
                 other => other.map_err(|cause| failed(doing(), cause))?,
@@ -70,15 +76,15 @@ impl Folder {
     pub(super) fn check_writable(&self) -> Result<()> {
         let doing = || format!("cannot write to {}", self.root.display());
         self.check_permitted()?;
-        self.stage(&doing, |file, staged| {
-            retried(|| file.write(b"?")).map_err(|cause| failed(doing(), cause))?;
-            retried(|| rustix::fs::unlink(staged)).map_err(|cause| failed(doing(), cause))
+        self.stage(&doing, |staged| {
+            retried(|| staged.file.write(b"?")).map_err(|cause| failed(doing(), cause))?;
+            staged.remove().map_err(|cause| failed(doing(), cause))
         })
     }
 
     pub(super) fn recognise(&self) -> Result<Option<String>> {
         let doing = || format!("cannot look into {}", self.root.display());
-        let has = |name: &str| self.root.join(name).symlink_metadata().is_ok();
+        let has = |name: &str| self.stat_below(name).is_ok();
         match retried(|| std::fs::metadata(&self.root)) {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(_) => {
@@ -92,7 +98,7 @@ impl Folder {
             Err(cause) => return Err(failed(doing(), cause)),
         }
         let restic = ["data", "keys", "locks", "snapshots", "index"];
-        let program = if has("config") && restic.into_iter().all(|name| self.root.join(name).is_dir()) {
+        let program = if has("config") && restic.into_iter().all(|name| self.below(name).is_ok()) {
             "a restic repository"
         } else if self.begins_with("config", "[repository]") && (self.begins_with("README", "Borg") || has("data")) {
             "a borg repository"
@@ -102,28 +108,6 @@ impl Folder {
             return Ok(None);
         };
         Ok(Some(program.into()))
-    }
-
-    pub(super) fn remove_stale(&self) -> Result<u64> {
-        let doing = || format!("cannot sweep {}", self.root.join("tmp").display());
-        // Age by the store's own time: that of a file made now.
-        let now = self.stage(&doing, |file, staged| {
-            retried(|| rustix::fs::unlink(staged)).map_err(|cause| failed(doing(), cause))?;
-            file.metadata().and_then(|metadata| metadata.modified()).map_err(|cause| failed(doing(), cause))
-        })?;
-        let mut removed = 0;
-        for entry in read_folder(&self.root.join("tmp")).map_err(|cause| failed(doing(), cause))? {
-            let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) else {
-                continue;
-            };
-            let ours = is_staged_here(&entry.file_name());
-            let stale = now.duration_since(modified).is_ok_and(|age| age > STALE);
-            // Somebody else's file that cannot be removed is not worth failing for.
-            if stale && !ours && retried(|| rustix::fs::unlink(entry.path())).is_ok() {
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 
     /// Makes missing folders of a repository that stands; `NoRepository` where none does.
@@ -136,19 +120,15 @@ impl Folder {
     }
 
     fn make_folders(&self, but: &[Area]) -> io::Result<()> {
-        let areas = Area::ALL.into_iter().filter(|area| !but.contains(area)).map(Area::prefix);
-        for name in PLAIN.into_iter().chain(areas) {
-            let path = self.root.join(name.trim_end_matches('/'));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-                other => other?,
-            }
-            self.queue_sync(path.parent().unwrap_or(&self.root));
+        for folder in folders().filter(|folder| but.iter().all(|area| area.to_string() != *folder)) {
+            self.make_folder(&folder)?;
+            self.queue_sync(&self.root.join(split(&folder).0));
         }
         Ok(())
     }
 
-    /// Empty folders of an interrupted founding may be used again; anything else is somebody's.
+    /// What a founding that was interrupted has left may be used again: its folders, empty but for key slots that
+    /// belong to no repository. Anything else is somebody's, and stays as it is.
     fn refuse_if_occupied(&self, doing: &dyn Fn() -> String) -> Result<()> {
         if let Some(program) = self.recognise()? {
             return Err(Error::new(Kind::Conflict, doing()).because(format!("it is {program}")));
@@ -156,101 +136,67 @@ impl Folder {
         if self.stat(&Name::Config)?.is_some() {
             return Err(Error::new(Kind::Conflict, doing()).because("there is a repository already"));
         }
-        for entry in read_folder(&self.root).map_err(|cause| failed(doing(), cause))? {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let folder_of_ours = PLAIN.contains(&name.as_ref())
-                || Area::ALL.iter().any(|area| area.prefix().split('/').next() == Some(name.as_ref()));
-            let vacant = match () {
-                () if HARMLESS.contains(&name.as_ref()) || name == RESERVE || name == "tmp" => true,
-                () if name == "keys" => holds_only_slots(&entry.path()).map_err(|cause| failed(doing(), cause))?,
-                () if folder_of_ours => holds_no_file(&entry.path()).map_err(|cause| failed(doing(), cause))?,
-                () => false,
-            };
-            if !vacant {
-                let why = format!("it is not empty: there is {name}");
-                return Err(Error::new(Kind::Invalid, doing()).because(why));
+        match self.stranger().map_err(|cause| failed(doing(), cause))? {
+            None => Ok(()),
+            Some(path) => {
+                let why = format!("it is not empty: there is {path}");
+                Err(Error::new(Kind::Invalid, doing()).because(why).advise(OCCUPIED))
             }
         }
-        Ok(())
+    }
+
+    /// The first thing met that a founding which was interrupted has not left.
+    fn stranger(&self) -> io::Result<Option<String>> {
+        let ours: Vec<String> = folders().collect();
+        let is_whole = ours.iter().all(|folder| self.below(folder).is_ok());
+        let mut todo = vec![String::new()];
+        while let Some(folder) = todo.pop() {
+            let listing = self.names_below(&folder)?;
+            for name in &listing.names {
+                let shown = name.to_string_lossy();
+                if folder.is_empty() && HARMLESS.contains(&shown.as_ref()) {
+                    continue;
+                }
+                let path = if folder.is_empty() { shown.into_owned() } else { format!("{folder}/{shown}") };
+                let stat = listing.stat(name)?;
+                if is_folder(&stat) && ours.contains(&path) && (is_whole || path != STAGING) {
+                    todo.push(path);
+                } else if !is_file(&stat) || !is_left_over(&path, is_whole) {
+                    return Ok(Some(path));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the head of a file of this folder mentions `word`.
     fn begins_with(&self, file: &str, word: &str) -> bool {
         let mut head = Vec::new();
-        let path = self.root.join(file);
-        if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return false;
-        }
-        let read = std::fs::File::open(path).and_then(|file| file.take(LOOK_BYTES).read_to_end(&mut head));
-        read.is_ok() && String::from_utf8_lossy(&head).contains(word)
+        let is_plain = |file: &File| file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let Some(file) = self.file_below(file).ok().filter(is_plain) else { return false };
+        file.take(LOOK_BYTES).read_to_end(&mut head).is_ok() && String::from_utf8_lossy(&head).contains(word)
     }
 }
 
-/// Whether `keys` holds nothing but key slots: what an interrupted creation leaves behind. They belong to no
-/// repository, and the next one passes over them.
-fn holds_only_slots(keys: &Path) -> io::Result<bool> {
-    for folder in read_folder(keys)? {
-        if !folder.file_type()?.is_dir() {
-            return Ok(false);
-        }
-        for file in read_folder(&folder.path())? {
-            let name = format!("keys/{}/{}", folder.file_name().to_string_lossy(), file.file_name().to_string_lossy());
-            if !matches!(Name::parse(&name), Some(Name::Slot(_))) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
+/// The folders of a repository, each behind the one that it stands in.
+fn folders() -> impl Iterator<Item = String> {
+    let areas = Area::ALL.into_iter().map(|area| area.to_string());
+    ABOVE.into_iter().map(str::to_owned).chain(areas).chain([STAGING.to_owned()])
 }
 
-/// Whether there are only folders below `path`, as far down as a repository goes.
-fn holds_no_file(path: &Path) -> io::Result<bool> {
-    let mut open = vec![(path.to_path_buf(), 0)];
-    while let Some((folder, depth)) = open.pop() {
-        for entry in read_folder(&folder)? {
-            if depth > 2 || !entry.file_type()?.is_dir() {
-                return Ok(false);
-            }
-            open.push((entry.path(), depth + 1));
-        }
+/// Whether a founding that was interrupted leaves such a file: key slots belong to no repository yet, and what comes
+/// after the folders stands beside all of them only.
+fn is_left_over(path: &str, is_whole: bool) -> bool {
+    match Name::parse(path) {
+        Some(Name::DataKey(_)) => false,
+        Some(_) => path.starts_with("keys/"),
+        None => is_whole && (path == RESERVE || path.strip_prefix("tmp/").is_some_and(|name| is_staged(name.as_ref()))),
     }
-    Ok(true)
-}
-
-/// Whether a temporary file is one of this process.
-fn is_staged_here(name: &OsStr) -> bool {
-    let process = name.to_str().and_then(|name| name.split_once('-')).map(|(process, _)| process);
-    process == Some(std::process::id().to_string().as_str())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::time::SystemTime;
-
-    fn age(path: &Path, seconds: u64) {
-        let time = SystemTime::now() - Duration::from_secs(seconds);
-        std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
-    }
-
-    #[test]
-    fn only_old_leftovers_of_others_are_swept() {
-        let room = tempfile::tempdir().unwrap();
-        let backend = crate::backend::LocalBackend::new(room.path());
-        backend.0.prepare().unwrap();
-        let (foreign, fresh) = (room.path().join("tmp/0-1-aa"), room.path().join("tmp/0-2-bb"));
-        let own = room.path().join("tmp").join(format!("{}-1-aa", std::process::id()));
-        for path in [&foreign, &fresh, &own] {
-            std::fs::write(path, b"x").unwrap();
-        }
-        age(&foreign, 90_000);
-        age(&own, 90_000);
-        age(&fresh, 80_000);
-        assert_eq!(backend.0.remove_stale().unwrap(), 1);
-        assert!(!foreign.exists() && fresh.exists() && own.exists());
-        assert_eq!(backend.0.remove_stale().unwrap(), 0);
-    }
+    use std::path::Path;
 
     #[test]
     fn other_programs_are_recognised_by_what_they_leave() {

@@ -2,7 +2,7 @@
 //!
 //! Objects are files under their names. A new one is written to `tmp/`, synced, and only then
 //! renamed to its place, so that a name never shows half a file (`durable`). Packs leave the sync
-//! of their directory to the next barrier. Nothing is opened through a symbolic link, and nothing
+//! of their directory to the next barrier. Nothing below the folder is reached through a symbolic link (`way`), and nothing
 //! is created when the folder is not a repository any more, because its disk may be unmounted.
 
 mod durable;
@@ -11,11 +11,16 @@ mod found;
 mod kinds;
 mod read;
 mod reserve;
+mod share;
+mod staged;
+mod sweep;
 mod unreadable;
+mod way;
 
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Leftovers;
 use crate::backend::Listed;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -90,11 +95,6 @@ impl LocalBackend {
         self.off_thread(Folder::release_reserve).await
     }
 
-    /// Removes what interrupted writers left in `tmp/` more than a day ago; how many files went.
-    pub async fn remove_stale(&self) -> Result<u64> {
-        self.off_thread(Folder::remove_stale).await
-    }
-
     /// Runs blocking `work` where it blocks nobody.
     fn off_thread<'a, T: Send + 'static>(
         &self,
@@ -107,12 +107,6 @@ impl LocalBackend {
                 Err(died) => Err(Error::new(Kind::Bug, "cannot finish a file operation").because(died)),
             }
         })
-    }
-}
-
-impl Folder {
-    fn path(&self, name: &Name) -> PathBuf {
-        self.root.join(name.to_string())
     }
 }
 
@@ -197,5 +191,13 @@ impl Backend for LocalBackend {
 
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {
         self.off_thread(Folder::release_reserve)
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        self.off_thread(Folder::leftovers)
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        self.off_thread(Folder::sweep)
     }
 }

@@ -4,6 +4,8 @@ use super::Folder;
 use super::failure::failed;
 use super::failure::kind_of;
 use super::failure::retried;
+use super::way::Listing;
+use super::way::is_file;
 use crate::backend::Area;
 use crate::backend::Listed;
 use crate::backend::Name;
@@ -12,16 +14,12 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::time::Timestamp;
 use bytes::Bytes;
-use rustix::fs::Mode;
-use rustix::fs::OFlags;
-use std::fs::DirEntry;
+use rustix::fs::Stat;
 use std::fs::File;
-use std::fs::Metadata;
 use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
-use std::path::Path;
 use std::path::PathBuf;
 
 impl Folder {
@@ -33,7 +31,7 @@ impl Folder {
     pub(super) fn get_range(&self, name: &Name, offset: u64, length: u64) -> Result<Bytes> {
         let (mut file, there) = self.open(name)?;
         if offset.checked_add(length).is_none_or(|end| end > there) {
-            let why = format!("{length} bytes at {offset} were wanted, and it ends at {there}");
+            let why = format!("it ends at byte {there}, before the {length} bytes at {offset}");
             return Err(Error::damaged(self.whole(name), why));
         }
         file.seek(SeekFrom::Start(offset)).map_err(|cause| self.unread(name, cause))?;
@@ -41,28 +39,24 @@ impl Folder {
     }
 
     pub(super) fn stat(&self, name: &Name) -> Result<Option<Listed>> {
-        match retried(|| std::fs::symlink_metadata(self.path(name))) {
-            Ok(metadata) => self.listed(name, &metadata).map(Some),
+        match self.stat_below(&name.to_string()) {
+            Ok(stat) => self.listed(name, &stat).map(Some),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => self.must_stand().map(|()| None),
             Err(cause) => Err(self.unread(name, cause)),
         }
     }
 
     pub(super) fn list(&self, area: Area) -> Result<Vec<Listed>> {
-        let doing = || format!("cannot list {area} in {}", self.root.display());
-        let top = self.root.join(area.prefix());
         let mut found = Vec::new();
-        for entry in self.entries(&top, area)? {
-            let Some(file_name) = entry.file_name().to_str().map(str::to_owned) else {
-                continue;
-            };
+        let Some(listing) = self.names_of(area)? else { return Ok(found) };
+        for name in listing.names.iter().filter_map(|name| name.to_str()) {
             if area != Area::Packs {
-                self.note(area.parse(&file_name), &entry, &mut found)?;
-            } else if is_fan_out(&file_name) {
-                for pack in read_folder(&entry.path()).map_err(|cause| failed(doing(), cause))? {
-                    let inner = pack.file_name();
-                    let name = inner.to_str().and_then(|inner| area.parse(&format!("{file_name}/{inner}")));
-                    self.note(name, &pack, &mut found)?;
+                self.note(area.parse(name), &listing, name, &mut found)?;
+            } else if is_fan_out(name) {
+                let below = self.names_below(&format!("{area}/{name}"));
+                let packs = below.map_err(|cause| failed(self.listing(area), cause))?;
+                for inner in packs.names.iter().filter_map(|inner| inner.to_str()) {
+                    self.note(area.parse(&format!("{name}/{inner}")), &packs, inner, &mut found)?;
                 }
             }
         }
@@ -74,14 +68,18 @@ impl Folder {
 
     /// The folders that objects of an area lie in; none where they are missing.
     pub(super) fn folders(&self, area: Area) -> Result<Vec<PathBuf>> {
-        let top = self.root.join(area.prefix());
-        if retried(|| std::fs::metadata(&top)).is_err_and(|cause| cause.kind() == io::ErrorKind::NotFound) {
-            return self.must_stand().map(|()| Vec::new());
+        let top = self.root.join(area.to_string());
+        match self.below(&area.to_string()) {
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return self.must_stand().map(|()| Vec::new()),
+            Err(cause) => return Err(failed(self.listing(area), cause)),
         }
         let mut folders = Vec::new();
-        if area == Area::Packs {
-            let spread = self.entries(&top, area)?.into_iter();
-            folders.extend(spread.filter(|one| one.file_name().to_str().is_some_and(is_fan_out)).map(|one| one.path()));
+        if area == Area::Packs
+            && let Some(listing) = self.names_of(area)?
+        {
+            let names = listing.names.iter().filter_map(|name| name.to_str());
+            folders.extend(names.filter(|name| is_fan_out(name)).map(|name| top.join(name)));
         }
         folders.push(top);
         Ok(folders)
@@ -100,30 +98,29 @@ impl Folder {
         }
     }
 
-    /// The directory of an area. A missing one counts as empty only where a config stands beside it:
+    /// What stands in the directory of an area. A missing one counts as empty only where a config stands beside it:
     /// copying tools leave out empty folders, but an unmounted disk must not look like an empty one. That of the
     /// snapshots never does: a prune would take a repository that has lost it for one without snapshots.
-    fn entries(&self, top: &Path, area: Area) -> Result<Vec<DirEntry>> {
-        let doing = || format!("cannot list {area} in {}", self.root.display());
-        match read_folder(top) {
-            Ok(entries) => Ok(entries),
+    fn names_of(&self, area: Area) -> Result<Option<Listing>> {
+        match self.names_below(&area.to_string()) {
+            Ok(listing) => Ok(Some(listing)),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => match self.stat(&Name::Config)? {
                 Some(_) if area == Area::Snapshots => Err(self.snapshots_lost()),
-                Some(_) => Ok(Vec::new()),
-                None => Err(Error::new(Kind::NoRepository, doing()).because(cause)),
+                Some(_) => Ok(None),
+                None => Err(Error::new(Kind::NoRepository, self.listing(area)).because(cause)),
             },
-            Err(cause) => Err(failed(doing(), cause)),
+            Err(cause) => Err(failed(self.listing(area), cause)),
         }
     }
 
     /// Fails when the folder of the snapshots is gone and the rest of the repository stands.
     pub(super) fn must_have_snapshots(&self) -> Result<()> {
-        let folder = self.root.join(Area::Snapshots.prefix());
-        match retried(|| std::fs::metadata(&folder)) {
+        match self.below(&Area::Snapshots.to_string()) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => match self.stat(&Name::Config)? {
                 Some(_) => Err(self.snapshots_lost()),
                 None => Ok(()),
             },
+            // Whoever lists it, or stores in it, is told.
             _ => Ok(()),
         }
     }
@@ -138,14 +135,14 @@ impl Folder {
     }
 
     /// Adds one directory entry to a listing, unless it is a stranger or just went away.
-    fn note(&self, name: Option<Name>, entry: &DirEntry, found: &mut Vec<Listed>) -> Result<()> {
+    fn note(&self, name: Option<Name>, folder: &Listing, entry: &str, found: &mut Vec<Listed>) -> Result<()> {
         let Some(name) = name else {
             return Ok(());
         };
-        match retried(|| entry.metadata()) {
+        match folder.stat(entry.as_ref()) {
             // Listed all the same: whoever reads it is told, and nobody takes its name for a free one.
-            Ok(metadata) if !metadata.is_file() => found.push(Listed { name, length: 0, modified: None }),
-            Ok(metadata) => found.push(self.listed(&name, &metadata)?),
+            Ok(stat) if !is_file(&stat) => found.push(Listed { name, length: 0, modified: None }),
+            Ok(stat) => found.push(self.listed(&name, &stat)?),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) if self.is_lost_alone(&name, &cause) => found.push(Listed { name, length: 0, modified: None }),
             Err(cause) => return Err(failed(self.reading(&name), cause)),
@@ -154,11 +151,8 @@ impl Folder {
     }
 
     fn open(&self, name: &Name) -> Result<(File, u64)> {
-        let path = self.path(name);
-        // Non-blocking, so that a pipe in an object's place is an error and no endless wait.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match retried(|| rustix::fs::open(&path, flags, Mode::empty())) {
-            Ok(file) => File::from(file),
+        let file = match self.file_below(&name.to_string()) {
+            Ok(file) => file,
             Err(cause) => {
                 // A link or a socket cannot even be opened, and `stat` has the words for it; with nothing there, it
                 // says whether the whole location is gone.
@@ -166,8 +160,8 @@ impl Folder {
                 return Err(self.unread(name, cause));
             }
         };
-        let metadata = file.metadata().map_err(|cause| self.unread(name, cause))?;
-        let length = self.listed(name, &metadata)?.length;
+        let stat = rustix::fs::fstat(&file).map_err(|cause| self.unread(name, cause.into()))?;
+        let length = self.listed(name, &stat)?.length;
         if length > name.bytes_max() {
             return Err(Error::damaged(self.whole(name), format!("its {length} bytes are more than it can have")));
         }
@@ -186,11 +180,17 @@ impl Folder {
         Ok(Bytes::from(bytes))
     }
 
-    fn listed(&self, name: &Name, metadata: &Metadata) -> Result<Listed> {
-        if !metadata.is_file() {
+    fn listed(&self, name: &Name, stat: &Stat) -> Result<Listed> {
+        if !is_file(stat) {
             return Err(Error::damaged(self.whole(name), "something that is no file stands in its place"));
         }
-        Ok(Listed { name: *name, length: metadata.len(), modified: metadata.modified().ok().map(Timestamp::from) })
+        let length = u64::try_from(stat.st_size).unwrap_or(0);
+        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        Ok(Listed { name: *name, length, modified: Some(Timestamp { seconds: stat.st_mtime, nanoseconds }) })
+    }
+
+    fn listing(&self, area: Area) -> String {
+        format!("cannot list {area} in {}", self.root.display())
     }
 
     pub(super) fn whole(&self, name: &Name) -> String {
@@ -200,11 +200,6 @@ impl Folder {
     pub(super) fn reading(&self, name: &Name) -> String {
         format!("cannot read {}", self.whole(name))
     }
-}
-
-/// All entries of a directory, or the first error met.
-pub(super) fn read_folder(path: &Path) -> io::Result<Vec<DirEntry>> {
-    retried(|| std::fs::read_dir(path))?.collect()
 }
 
 fn is_fan_out(text: &str) -> bool {

@@ -23,24 +23,23 @@ impl Folder {
     pub(super) fn make_reserve(&self) -> Result<bool> {
         let doing = || format!("cannot set room aside in {}", self.root.display());
         self.must_stand()?;
-        let target = self.root.join(RESERVE);
-        if retried(|| rustix::fs::lstat(&target)).is_ok() {
+        if self.stat_below(RESERVE).is_ok() {
             return Ok(true);
         }
         let room = retried(|| rustix::fs::statvfs(&self.root)).map_err(|cause| failed(doing(), cause))?;
         if room.f_bavail.saturating_mul(room.f_frsize) < ROOM_BYTES_MIN {
             return Ok(false);
         }
-        let made = self.stage(&doing, |file, staged| {
-            let written = retried(|| rustix::fs::fallocate(&*file, FallocateFlags::empty(), 0, RESERVE_BYTES))
-                .and_then(|()| settle(file, RESERVE_BYTES))
-                .and_then(|()| self.publish(file, staged, &target));
+        let made = self.stage(&doing, |staged| {
+            let written = retried(|| rustix::fs::fallocate(&staged.file, FallocateFlags::empty(), 0, RESERVE_BYTES))
+                .and_then(|()| settle(&staged.file, RESERVE_BYTES))
+                .and_then(|()| self.publish(staged, RESERVE));
             match written {
                 Ok(()) => Ok(true),
                 // Leaves the file without its name: taken back here, as staging succeeds.
                 Err(cause) if is_no_failure(&cause) => {
-                    retried(|| rustix::fs::unlink(staged)).map_err(|cause| failed(doing(), cause))?;
-                    Ok(target.exists())
+                    staged.remove().map_err(|cause| failed(doing(), cause))?;
+                    Ok(self.stat_below(RESERVE).is_ok())
                 }
                 Err(cause) => Err(failed(doing(), cause)),
             }
@@ -57,7 +56,7 @@ impl Folder {
 
     pub(super) fn release_reserve(&self) -> Result<bool> {
         let doing = || format!("cannot release the room set aside in {}", self.root.display());
-        match retried(|| rustix::fs::unlink(self.root.join(RESERVE))) {
+        match self.remove_below(RESERVE) {
             Ok(()) => {
                 self.queue_sync(&self.root);
                 self.sync_pending().map(|()| true)

@@ -7,7 +7,6 @@ use super::failure::is_of_the_medium;
 use crate::backend::Name;
 use crate::error::Error;
 use rustix::fs::Advice;
-use std::fs::File;
 use std::io;
 use std::io::Read;
 
@@ -35,10 +34,10 @@ impl Folder {
     /// cannot be read.
     fn answers(&self, unread: &Name) -> bool {
         if *unread == Name::Config {
-            return std::fs::read_dir(&self.root).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok()));
+            return self.names_below("").is_ok();
         }
         let probe = || {
-            let file = File::open(self.path(&Name::Config))?;
+            let file = self.file_below(&Name::Config.to_string())?;
             // From the disk: the cache still has what a disk that was pulled out held.
             let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
             file.take(PROBE_BYTES).read_to_end(&mut Vec::new())

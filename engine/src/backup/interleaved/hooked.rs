@@ -3,6 +3,7 @@
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Layer;
 use crate::backend::Listed;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
@@ -114,7 +115,11 @@ impl Script {
     }
 }
 
-impl Backend for Hooked {
+impl Layer for Hooked {
+    fn inner(&self) -> &dyn Backend {
+        &self.inner
+    }
+
     fn put<'a>(&'a self, name: &'a Name, body: Payload) -> BackendFuture<'a, ()> {
         Box::pin(self.around(Call::Put, name.area(), self.inner.put(name, body)))
     }
@@ -137,25 +142,5 @@ impl Backend for Hooked {
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
         Box::pin(self.around(Call::Delete, name.area(), self.inner.delete(name)))
-    }
-
-    fn barrier(&self) -> BackendFuture<'_, ()> {
-        self.inner.barrier()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn prepare(&self) -> BackendFuture<'_, ()> {
-        self.inner.prepare()
-    }
-
-    fn lists_at_once(&self) -> bool {
-        self.inner.lists_at_once()
-    }
-
-    fn check_writable(&self) -> BackendFuture<'_, ()> {
-        self.inner.check_writable()
     }
 }

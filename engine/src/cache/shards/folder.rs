@@ -3,14 +3,17 @@
 use super::contents::Contents;
 use super::file::ShardFile;
 use super::shard::Shard;
+use crate::cache::place;
 use crate::crypto::name::NameKey;
 use crate::id::RepositoryId;
 use crate::random;
 use crate::random::Rng;
+use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -27,8 +30,8 @@ const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 /// names whole, and whoever has one open keeps it when it is removed.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardFolder {
-    /// Where they stay for the next run.
-    kept: Option<PathBuf>,
+    /// The cache folder, if they stay for the next run, and the name of theirs in it.
+    kept: Option<(PathBuf, String)>,
     /// Where they have no name and go with the run.
     temporary: Option<PathBuf>,
     key: NameKey,
@@ -44,7 +47,7 @@ impl ShardFolder {
         repository: &RepositoryId,
     ) -> Self {
         Self {
-            kept: cache.map(|folder| folder.join(format!("index-{repository}"))),
+            kept: cache.map(|folder| (folder.to_owned(), format!("index-{repository}"))),
             temporary: temporary.map(Path::to_owned),
             key: NameKey::from_bytes(*names.name(b"index shards").as_bytes()),
         }
@@ -57,27 +60,36 @@ impl ShardFolder {
 
     /// Every shard that was kept and can be believed. What else stands there is removed.
     pub(crate) fn open_all(&self) -> Vec<Shard> {
-        let Some(folder) = &self.kept else { return Vec::new() };
-        let Ok(listed) = std::fs::read_dir(folder) else { return Vec::new() };
-        let mut paths: Vec<PathBuf> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-        paths.sort_unstable();
-        paths.into_iter().filter_map(|path| self.open(path)).collect()
+        let Some((cache, name)) = &self.kept else { return Vec::new() };
+        let folder = place::existing_folder(cache).and_then(|cache| place::existing_folder_in(cache, name));
+        let Ok(folder) = folder else { return Vec::new() };
+        let path = cache.join(name);
+        let Ok(listed) = std::fs::read_dir(&path) else { return Vec::new() };
+        let mut names: Vec<OsString> = listed.filter_map(|entry| entry.ok().map(|entry| entry.file_name())).collect();
+        names.sort_unstable();
+        names.into_iter().filter_map(|name| Self::open(self, &folder, path.join(name))).collect()
     }
 
-    fn open(&self, path: PathBuf) -> Option<Shard> {
+    fn open(&self, folder: &OwnedFd, path: PathBuf) -> Option<Shard> {
         let file_name = path.file_name()?.to_str()?;
         if file_name.ends_with(UNFINISHED) {
             remove_left_over(&path);
             return None;
         }
-        let opened = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(&path);
-        let Some((name, file)) = from_hex(file_name).zip(opened.ok()) else {
+        let Some((name, file)) = from_hex(file_name).zip(place::file(folder, file_name).ok()) else {
             // Nothing else belongs here. What cannot be removed is passed over again.
             let _ = std::fs::remove_file(&path);
             return None;
         };
         // A shard that cannot be believed removes its file.
         Shard::open(ShardFile { file, key: self.key.clone(), name, path: Some(path) }).ok()
+    }
+
+    /// The folder of those that stay, made where it is missing, when it is this user's alone to write.
+    fn made(&self) -> Option<io::Result<PathBuf>> {
+        let (cache, name) = self.kept.as_ref()?;
+        let folder = place::folder(cache).and_then(|cache| place::folder_in(cache, name));
+        Some(folder.map(|_| cache.join(name)))
     }
 
     /// Removes a shard that is of no more use. Whoever has it open may go on.
@@ -92,14 +104,15 @@ impl ShardFolder {
     /// do not spread like hashes. The error says why there is no place for it.
     pub(crate) fn make(&self, contents: &impl Contents, keep: bool, rng: &dyn Rng) -> io::Result<Option<Shard>> {
         let mut failed = None;
-        if let Some(folder) = self.kept.as_ref().filter(|_| keep) {
+        let kept = self.made();
+        if let Some(Ok(folder)) = kept.as_ref().filter(|_| keep) {
             match self.make_kept(folder, contents, rng) {
                 Ok(made) => return Ok(made),
                 Err(error) => failed = Some(error),
             }
         }
-        for folder in [&self.kept, &self.temporary].into_iter().flatten() {
-            match self.make_unnamed(folder, contents, rng) {
+        for folder in kept.into_iter().chain(self.temporary.clone().map(Ok)) {
+            match folder.and_then(|folder| self.make_unnamed(&folder, contents, rng)) {
                 Ok(made) => return Ok(made),
                 Err(error) => failed = Some(error),
             }
@@ -130,9 +143,6 @@ impl ShardFolder {
         Shard::write(contents, ShardFile { file, key: self.key.clone(), name: contents.name(&self.key), path: None })
     }
 }
-
-/// A link in the place of a file is not followed.
-const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// A new file that nobody else may read, and its path.
 fn create(folder: &Path, rng: &dyn Rng) -> io::Result<(PathBuf, File)> {

@@ -353,3 +353,35 @@ fn a_shard_is_not_made_of_one_that_is_damaged() {
         assert_eq!(files(cache.path()).len(), 1, "the other one is as it was, and nothing unfinished is left");
     }
 }
+
+#[test]
+fn what_stands_in_the_place_of_a_shard_is_neither_followed_nor_waited_for() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let whole = make(&folder(cache.path()), &draft(1, 0));
+    let (path, outside) = (whole.path().expect("kept").to_owned(), cache.path().join("outside"));
+    for way in 0..3 {
+        std::fs::rename(&path, &outside).expect("moved");
+        match way {
+            0 => std::os::unix::fs::symlink(&outside, &path).expect("linked"),
+            1 => std::fs::hard_link(&outside, &path).expect("linked"),
+            _ => {
+                rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("made")
+            }
+        }
+        assert!(folder(cache.path()).open_all().is_empty(), "{way}");
+        assert!(!path.exists() && outside.exists(), "{way}");
+        std::fs::rename(&outside, &path).expect("moved back");
+        assert_eq!(folder(cache.path()).open_all().len(), 1, "{way}");
+    }
+    // The folder of the shards is no link either, and nobody else's to write.
+    let kept = path.parent().expect("a folder");
+    std::fs::rename(kept, &outside).expect("moved");
+    std::os::unix::fs::symlink(&outside, kept).expect("linked");
+    assert!(folder(cache.path()).open_all().is_empty());
+    assert!(folder(cache.path()).make(&draft(5, 1000), true, &SystemRng).is_err());
+    std::fs::remove_file(kept).expect("removed");
+    std::fs::rename(&outside, kept).expect("moved back");
+    std::fs::set_permissions(kept, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    assert!(folder(cache.path()).open_all().is_empty());
+    assert!(folder(cache.path()).make(&draft(5, 1000), true, &SystemRng).is_err());
+}

@@ -63,7 +63,7 @@ impl ReadBudget {
             BudgetShare::Percent(percent) if !(percent > 0.0 && percent <= 100.0) => {
                 wrong(format!("{percent} % is no share of the data"))
             }
-            BudgetShare::Bytes(0) => wrong("a reading budget of nothing would read nothing".into()),
+            BudgetShare::Bytes(0) => wrong("a reading budget of zero reads nothing".into()),
             _ if self.every.is_some_and(|time| time.as_secs() == 0) => {
                 wrong("the time of a reading budget is at least a second".into())
             }
@@ -210,7 +210,7 @@ impl Ledger {
         Ok(damaged)
     }
 
-    /// Remembers what reading a pack came to.
+    /// Remembers the outcome of reading a pack.
     pub(super) fn note(&mut self, pack: &StoredPack, is_whole: bool) {
         let seen = Seen { is_whole, turn: self.turn, at: self.now };
         self.seen.insert(pack.id, seen);

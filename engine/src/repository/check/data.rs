@@ -108,7 +108,7 @@ pub(super) fn take_bytes(packs: &mut Vec<StoredPack>, wanted: u64) -> u64 {
     taken
 }
 
-/// What one pack came to.
+/// The outcome of verifying one pack.
 #[derive(Default)]
 struct Verdict {
     /// It was pruned meanwhile: what is needed of it stands in another one.
@@ -222,7 +222,8 @@ async fn verify(live: Arc<LiveIndex>, index: Arc<Index>, id: PackId, number: Opt
         let opened = match (store.data_key(key, table.class).await, copy) {
             (Ok(opened), Ok(copy)) if opened.is_same(&copy) => opened,
             (Ok(opened), _) => {
-                problems.push((what.clone(), Error::damaged(&what, format!("its copy of data key {key} is none"))));
+                problems
+                    .push((what.clone(), Error::damaged(&what, format!("its copy of data key {key} is not that key"))));
                 opened
             }
             // That the object is lost was said once, before any pack was read.

@@ -1,9 +1,10 @@
 //! Extended attributes and inode flags of one file.
 
+use super::inspect;
 use crate::entry::Xattr;
+use crate::entry::flags::KEPT;
 use crate::limits::XATTR_BYTES_MAX;
 use crate::limits::XATTRS_BYTES_MAX;
-use rustix::fs::IFlags;
 use rustix::io;
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
@@ -25,27 +26,36 @@ pub(crate) enum Handle<'a> {
 pub(crate) struct Attributes {
     names: Box<[u8]>,
     value: Box<[u8]>,
+    /// It was told that there is no /proc.
+    is_told: bool,
 }
 
 impl Attributes {
     pub(crate) fn new() -> Self {
-        Self { names: vec![0; NAMES_BYTES_MAX].into_boxed_slice(), value: vec![0; XATTR_BYTES_MAX].into_boxed_slice() }
+        let (names, value) = (vec![0; NAMES_BYTES_MAX], vec![0; XATTR_BYTES_MAX]);
+        Self { names: names.into_boxed_slice(), value: value.into_boxed_slice(), is_told: false }
     }
 
     /// All extended attributes, sorted by name; what could not be kept goes to `warnings`.
     pub(crate) fn xattrs(&mut self, from: Handle<'_>, warnings: &mut Vec<String>) -> Vec<Xattr> {
-        let path = match from {
-            Handle::Open(_) => Vec::new(),
-            Handle::Named(directory, name) => proc_path(directory, name),
+        let mut path = match from {
+            Handle::Open(_) => None,
+            Handle::Named(directory, name) => Some(proc_path(directory, Some(name))),
         };
-        let listed = match from {
-            Handle::Open(file) => rustix::fs::flistxattr(file, &mut *self.names),
-            Handle::Named(..) => rustix::fs::llistxattr(&path[..], &mut *self.names),
-        };
+        let mut listed = self.list(from, path.as_deref());
+        if let (Err(io::Errno::BADF), Handle::Open(file)) = (listed, from) {
+            // Opened for looking only: its attributes are reached through its name in /proc.
+            path = Some(proc_path(file, None));
+            listed = self.list(from, path.as_deref());
+        }
         let length = match listed {
             Ok(length) => length,
-            // No such thing on this file system; or gone, or no /proc to reach it through.
-            Err(io::Errno::NOTSUP | io::Errno::BADF | io::Errno::NOENT) => return Vec::new(),
+            // No such thing on this file system.
+            Err(io::Errno::NOTSUP) => return Vec::new(),
+            Err(io::Errno::NOENT) => {
+                self.unreachable(from, warnings);
+                return Vec::new();
+            }
             Err(why) => {
                 warnings.push(format!("extended attributes cannot be listed: {why}"));
                 return Vec::new();
@@ -55,9 +65,12 @@ impl Attributes {
         let mut total = 0;
         let listed = self.names.get(..length).unwrap_or_default();
         for name in listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            let read = match from {
-                Handle::Open(file) => rustix::fs::fgetxattr(file, name, &mut *self.value),
-                Handle::Named(..) => rustix::fs::lgetxattr(&path[..], name, &mut *self.value),
+            let read = match (from, &path) {
+                (Handle::Open(file), None) => rustix::fs::fgetxattr(file, name, &mut *self.value),
+                (Handle::Open(_), Some(path)) => rustix::fs::getxattr(&path[..], name, &mut *self.value),
+                (Handle::Named(..), path) => {
+                    rustix::fs::lgetxattr(path.as_deref().unwrap_or_default(), name, &mut *self.value)
+                }
             };
             match read {
                 Ok(length) if total + name.len() + length <= XATTRS_BYTES_MAX => {
@@ -66,38 +79,48 @@ impl Attributes {
                     xattrs.push(Xattr { name: name.to_vec(), value });
                 }
                 Ok(_) => warnings.push(format!("extended attribute {} is too large", name.escape_ascii())),
-                // Removed since it was listed.
-                Err(io::Errno::NODATA) => {}
+                // Removed since it was listed, alone or with its file.
+                Err(io::Errno::NODATA | io::Errno::NOENT) => {}
                 Err(why) => warnings.push(format!("extended attribute {} cannot be read: {why}", name.escape_ascii())),
             }
         }
         xattrs.sort();
         xattrs
     }
+
+    fn list(&mut self, from: Handle<'_>, path: Option<&[u8]>) -> io::Result<usize> {
+        match (from, path) {
+            (Handle::Open(file), None) => rustix::fs::flistxattr(file, &mut *self.names),
+            (Handle::Open(_), Some(path)) => rustix::fs::listxattr(path, &mut *self.names),
+            (Handle::Named(..), path) => rustix::fs::llistxattr(path.unwrap_or_default(), &mut *self.names),
+        }
+    }
+
+    /// What is still there and cannot be reached tells that /proc is missing, which is said once.
+    fn unreachable(&mut self, from: Handle<'_>, warnings: &mut Vec<String>) {
+        let is_there = match from {
+            Handle::Open(_) => true,
+            Handle::Named(directory, name) => inspect::stat_at(directory, name).is_ok(),
+        };
+        if is_there && !self.is_told {
+            self.is_told = true;
+            let text = "extended attributes of links and special files cannot be read where /proc is not mounted";
+            warnings.push(text.to_owned());
+        }
+    }
 }
 
 /// The inode flags that a user may set; 0 where the file system has none.
 pub(super) fn flags(file: BorrowedFd<'_>) -> u32 {
-    // Compression and the like say how a file system stores bytes, as far as it is the user's wish.
-    let settable = IFlags::APPEND
-        | IFlags::COMPRESSED
-        | IFlags::DIRSYNC
-        | IFlags::IMMUTABLE
-        | IFlags::JOURNALING
-        | IFlags::NOATIME
-        | IFlags::NOCOW
-        | IFlags::NODUMP
-        | IFlags::NOTAIL
-        | IFlags::SECURE_REMOVAL
-        | IFlags::SYNC
-        | IFlags::TOPDIR
-        | IFlags::UNRM;
-    rustix::fs::ioctl_getflags(file).map_or(0, |flags| (flags & settable).bits())
+    rustix::fs::ioctl_getflags(file).map_or(0, |flags| flags.bits() & KEPT)
 }
 
-/// A path of any depth that leads to `name` without following it: only /proc can say that.
-fn proc_path(directory: BorrowedFd<'_>, name: &CStr) -> Vec<u8> {
-    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.to_bytes());
+/// A path of any depth that leads to `name` without following it, or to what is open itself: only /proc can say that.
+fn proc_path(open: BorrowedFd<'_>, name: Option<&CStr>) -> Vec<u8> {
+    let mut path = format!("/proc/self/fd/{}", open.as_raw_fd()).into_bytes();
+    if let Some(name) = name {
+        path.push(b'/');
+        path.extend_from_slice(name.to_bytes());
+    }
     path
 }

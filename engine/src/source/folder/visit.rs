@@ -11,6 +11,7 @@ use super::walk::Walker;
 use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
+use crate::source::CHANGED;
 use crate::source::SourceError;
 use crate::source::Want;
 use rustix::fs::FileType;
@@ -34,9 +35,6 @@ struct Origin {
     /// It was asked for itself.
     target: bool,
 }
-
-/// What is said of a file that does not rest.
-const CHANGED: &str = "changed while being read";
 
 /// A regular file as it was looked at before reading.
 struct Looked {
@@ -240,6 +238,7 @@ impl<'a> Walker<'a> {
             metadata.flags = attributes::flags(directory);
         }
         self.sink.begin(&path, &metadata)?;
+        self.lacking(&warnings);
         self.sink.end(metadata, warnings)?;
         Ok(true)
     }
@@ -282,6 +281,7 @@ impl<'a> Walker<'a> {
         let Some(path) = self.entry_path() else { return Ok(()) };
         metadata.xattrs = self.attributes.xattrs(Handle::Named(directory, name), &mut warnings);
         self.sink.begin(&path, &metadata)?;
+        self.lacking(&warnings);
         self.sink.end(metadata, warnings)?;
         Ok(())
     }
@@ -336,10 +336,7 @@ impl<'a> Walker<'a> {
             }
         };
         self.bytes += metadata.size;
-        // Whoever watches hears at once what the entry itself remembers.
-        for warning in &warnings {
-            self.sink.warn(Some(path), warning.clone(), false);
-        }
+        self.lacking(&warnings);
         if change != Change::Nothing {
             warnings.push(CHANGED.to_string());
         }

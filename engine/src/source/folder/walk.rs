@@ -286,6 +286,11 @@ impl<'a> Walker<'a> {
         self.sink.warn(path.as_ref(), message, true);
     }
 
+    /// Whoever watches hears at once what the entry at the present path lacks, which it remembers itself, too.
+    pub(super) fn lacking(&mut self, warnings: &[String]) {
+        warnings.iter().for_each(|warning| self.lost(warning.clone()));
+    }
+
     /// Reports something about the present path that takes nothing from the snapshot.
     pub(super) fn note(&mut self, message: String) {
         let path = EntryPath::parse(&self.path).ok();
