@@ -178,11 +178,9 @@ fn a_target_that_ignores_case_loses_neither_name_without_a_word() {
         assert_eq!(outcome.err.matches("its name is taken").count(), 3, "{options:?} {outcome}");
         assert_eq!(names(), ["docs", "large", "lone", "photo.jpg"], "{options:?}");
         let read = |name: &str| std::fs::read(house.path("out").join(name)).expect("it can be read");
-        assert_eq!(
-            (read("Photo.JPG"), read("Docs/a"), read("lone")),
-            (b"first".to_vec(), b"a".to_vec(), b"x".to_vec())
-        );
+        assert_eq!((read("Docs/a"), read("lone")), (b"a".to_vec(), b"x".to_vec()));
         // Which of two that are written at the same time comes first is chance.
+        assert!([&b"first"[..], b"second"].contains(&read("photo.jpg").as_slice()));
         assert!([1, 2].map(|seed| crate::kill::noise(seed, 3 << 20)).contains(&read("large")));
     }
     // What stands under another spelling is no stranger, whoever wrote it.

@@ -61,9 +61,11 @@ async fn a_name_that_the_target_has_under_another_spelling_is_told_and_what_is_t
             assert!(report.failures.iter().all(|one| one.partial));
             let is_taken = |one: &&Warning| one.message.contains("under another spelling");
             assert_eq!(report.failures.iter().filter(is_taken).count(), 5, "{:?}", report.failures);
-            assert!(scene.read("large") == trees::Dice::new(1).bytes(300_000));
+            // Which of two that are written at the same time comes first is chance.
+            assert!([1, 2].map(|seed| trees::Dice::new(seed).bytes(300_000)).contains(&scene.read("large")));
+            assert!([&b"first"[..], b"second"].contains(&scene.read("small").as_slice()));
             assert_eq!(std::fs::read_link(scene.target().join("link")).expect("a link"), std::path::Path::new("0"));
-            assert_eq!((scene.read("small"), scene.read("d/inside")), (b"first".to_vec(), b"first".to_vec()));
+            assert_eq!(scene.read("d/inside"), b"first");
             assert_eq!(scene.names("").len(), 5 + fill + usize::from(stranger && !delete), "no leftovers");
         }
     }
