@@ -5,6 +5,24 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 
+/// Every variable of this program. Others of its kind are refused: a mistyped one must not be passed over.
+pub const VARIABLES: [&str; 8] = [
+    "STRONGROOM_REPOSITORY",
+    "STRONGROOM_REPOSITORY_FILE",
+    "STRONGROOM_PASSWORD",
+    "STRONGROOM_PASSWORD_FILE",
+    "STRONGROOM_PASSWORD_COMMAND",
+    "STRONGROOM_KEY_FILE",
+    "STRONGROOM_RECOVERY_CODE",
+    "STRONGROOM_HOST",
+];
+
+/// What the tests of this project are steered by; they start the command with what they were given.
+const OF_TESTS: [&str; 2] = ["STRONGROOM_LONG", "STRONGROOM_SIMULATION"];
+
+/// Letters that may be wrong in a name that is still recognised.
+const LETTERS_WRONG_MAX: usize = 3;
+
 /// Variables that are secrets themselves, or may hold one: no process that is started needs them.
 pub const SECRETS: [&str; 3] = ["STRONGROOM_PASSWORD", "STRONGROOM_PASSWORD_COMMAND", "STRONGROOM_RECOVERY_CODE"];
 
@@ -44,6 +62,16 @@ impl Environment {
         self.0.contains_key(&OsString::from(name))
     }
 
+    /// Variables of this program's kind that it does not know, in order, each with the one that was probably meant.
+    pub fn unknown(&self) -> Vec<(String, Option<&'static str>)> {
+        let ours = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("STRONGROOM_"));
+        let is_known = |name: &String| VARIABLES.iter().chain(&OF_TESTS).any(|known| known == name);
+        let names = self.0.keys().filter(|name| ours(name)).map(|name| name.to_string_lossy().into_owned());
+        let mut unknown: Vec<_> = names.filter(|name| !is_known(name)).map(|name| (meant(&name), name)).collect();
+        unknown.sort_by(|(_, one), (_, other)| one.cmp(other));
+        unknown.into_iter().map(|(meant, name)| (name, meant)).collect()
+    }
+
     /// Where a user's data belongs.
     pub fn data_folder(&self) -> Option<PathBuf> {
         self.folder("XDG_DATA_HOME", ".local/share", "LOCALAPPDATA")
@@ -80,6 +108,30 @@ impl Environment {
     }
 }
 
+/// The known variable that looks most like `name`, if one is near enough.
+fn meant(name: &str) -> Option<&'static str> {
+    let is_cut_short = |known: &str| name.len() > "STRONGROOM_".len() && known.starts_with(name);
+    let far = |known| if is_cut_short(known) { 0 } else { distance(name, known) };
+    let nearest = VARIABLES.into_iter().map(|known| (far(known), known)).min()?;
+    (nearest.0 <= LETTERS_WRONG_MAX).then_some(nearest.1)
+}
+
+/// How many letters must be put in, left out or changed to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut before = at + 1;
+        let mut next = vec![before];
+        for (steps, same) in row.windows(2).zip(other.chars()) {
+            let [diagonal, above] = steps else { continue };
+            before = (before + 1).min(above + 1).min(diagonal + usize::from(letter != same));
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 #[cfg(unix)]
 fn system_host() -> Option<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -113,6 +165,26 @@ mod tests {
         let xdg = Environment::of(&[("HOME", "/home/ann"), ("XDG_CACHE_HOME", "/c")]);
         assert_eq!(xdg.cache_folder(), Some("/c".into()));
         assert_eq!(Environment::default().config_folder(), None);
+    }
+
+    #[test]
+    fn a_variable_that_is_not_known_is_named_with_the_one_that_was_meant() {
+        let typed = [
+            ("STRONGROOM_REPOSITRY", Some("STRONGROOM_REPOSITORY")),
+            ("STRONGROOM_REPO", Some("STRONGROOM_REPOSITORY")),
+            ("STRONGROOM_QUIET", None),
+            ("STRONGROOM_PASWORD_FILE", Some("STRONGROOM_PASSWORD_FILE")),
+            ("STRONGROOM_REPOSITORYFILE", Some("STRONGROOM_REPOSITORY_FILE")),
+            ("STRONGROOM_KEYFILE", Some("STRONGROOM_KEY_FILE")),
+            ("STRONGROOM_", None),
+        ];
+        for (name, meant) in typed {
+            assert_eq!(Environment::of(&[(name, "")]).unknown(), [(name.to_owned(), meant)]);
+        }
+        let mut known: Vec<(&str, &str)> = VARIABLES.iter().chain(&OF_TESTS).map(|name| (*name, "x")).collect();
+        known.push(("RESTIC_REPOSITORY", "x"));
+        assert_eq!(Environment::of(&known).unknown(), []);
+        assert_eq!((distance("", "abc"), distance("abc", "abc"), distance("kitten", "sitting")), (3, 0, 3));
     }
 
     #[test]

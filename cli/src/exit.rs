@@ -47,7 +47,7 @@ impl Exit {
             Kind::BackendBusy => Self::Unreachable,
             Kind::Cancelled => Self::Interrupted,
             Kind::Invalid => Self::Usage,
-            // Denied, full, not found, conflicts, failed sources and targets, bugs: plain failures.
+            // Denied, full, out of descriptors, not found, conflicts, failed sources and targets, bugs: plain failures.
             _ => Self::Failed,
         }
     }
@@ -88,6 +88,7 @@ mod tests {
             (Kind::BackendBusy, 15),
             (Kind::CacheFailed, 1),
             (Kind::NoSpace, 1),
+            (Kind::TooManyFiles, 1),
             (Kind::Conflict, 1),
             (Kind::NotFound, 1),
             (Kind::Protected, 1),

@@ -1,41 +1,48 @@
 //! Lists in files: paths to back up, patterns to leave out.
 
 use crate::args::BackupArgs;
+use crate::lines;
 use crate::show::Failure;
-use globset::GlobBuilder;
-use std::io::Read;
-use std::path::Component;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::path::PathBuf;
+use strongroom::Glob;
 
 /// All paths of `--files-from`, `--files-from-verbatim` and `--files-from-raw`.
 pub fn paths(args: &BackupArgs) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for file in &args.files_from {
-        for pattern in meaningful_lines(&read(file)?) {
+        for pattern in lines::meaningful(&read(file)?) {
             paths.extend(expand(&pattern)?);
         }
     }
     for file in &args.files_from_verbatim {
-        paths.extend(split(&read(file)?, b'\n'));
+        paths.extend(lines::verbatim(&read(file)?).into_iter().map(PathBuf::from));
     }
     for file in &args.files_from_raw {
-        paths.extend(split(&read(file)?, b'\0'));
+        paths.extend(lines::raw(&read(file)?).into_iter().map(PathBuf::from));
     }
     Ok(paths)
 }
 
 /// The patterns of several files, one a line.
-pub fn patterns(files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+pub fn patterns(files: &[PathBuf]) -> Result<Vec<OsString>, Failure> {
     let mut patterns = Vec::new();
     for file in files {
-        patterns.extend(meaningful_lines(&read(file)?));
+        patterns.extend(lines::meaningful(&read(file)?));
     }
     Ok(patterns)
 }
 
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    lines::read(file).map_err(|why| Failure::usage(format!("cannot read the list {}", file.display())).because(why))
+}
+
 /// A pattern that names exactly `folder`, when it is one of `paths` or below one.
-pub fn inside(folder: &Path, paths: &[PathBuf]) -> Option<String> {
+pub fn inside(folder: &Path, paths: &[PathBuf]) -> Option<OsString> {
     let real = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
     let (folder, written) = (real(folder)?, std::path::absolute(folder).ok()?);
     let mut above = paths.iter().filter_map(|path| std::path::absolute(path).ok());
@@ -47,15 +54,14 @@ pub fn inside(folder: &Path, paths: &[PathBuf]) -> Option<String> {
         let rest = folder.strip_prefix(real(&path)?).ok()?;
         Some(path.join(rest))
     })?;
-    let text = full.to_str()?;
-    let mut pattern = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if matches!(letter, '*' | '?' | '[' | ']' | '{' | '}' | '\\') && !cfg!(windows) {
-            pattern.push('\\');
+    let mut pattern = Vec::new();
+    for byte in full.as_os_str().as_bytes() {
+        if b"*?[]\\".contains(byte) {
+            pattern.push(b'\\');
         }
-        pattern.push(letter);
+        pattern.push(*byte);
     }
-    Some(pattern)
+    Some(OsString::from_vec(pattern))
 }
 
 /// Whether `path` is `folder` or stands in it; a link to it is neither.
@@ -70,67 +76,67 @@ pub fn is_within(path: &Path, folder: &Path) -> bool {
     matches!((real, std::fs::canonicalize(folder)), (Ok(real), Ok(folder)) if real.starts_with(&folder))
 }
 
-/// A whole file, or standard input for `-`.
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let result = if file == Path::new("-") {
-        let mut all = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut all).map(|_| all)
-    } else {
-        std::fs::read(file)
-    };
-    result.map_err(|why| Failure::usage(format!("cannot read the list {}", file.display())).because(why))
-}
-
-/// Lines without comments, blank lines and the white space around them.
-fn meaningful_lines(raw: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(raw);
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
-}
-
-fn split(raw: &[u8], end: u8) -> Vec<PathBuf> {
-    raw.split(|byte| *byte == end).filter(|part| !part.is_empty()).map(path_of).collect()
-}
-
-#[cfg(unix)]
-fn path_of(raw: &[u8]) -> PathBuf {
-    PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(raw))
-}
-
-#[cfg(not(unix))]
-fn path_of(raw: &[u8]) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(raw.strip_suffix(b"\r").unwrap_or(raw)).into_owned())
-}
-
-/// The paths a pattern stands for, sorted; a pattern that stands for nothing is a mistake.
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, Failure> {
-    let is_wild = |text: &str| text.contains(['*', '?', '[']);
-    if !is_wild(pattern) {
+/// The paths a pattern stands for, sorted.
+fn expand(pattern: &OsStr) -> Result<Vec<PathBuf>, Failure> {
+    let bytes = pattern.as_bytes();
+    if !bytes.iter().any(|byte| b"*?[\\".contains(byte)) {
         return Ok(vec![PathBuf::from(pattern)]);
     }
-    let mut found = vec![PathBuf::new()];
-    for part in Path::new(pattern).components() {
-        let text = part.as_os_str().to_string_lossy();
-        if !matches!(part, Component::Normal(_)) || !is_wild(&text) {
-            found = found.into_iter().map(|path| path.join(part)).collect();
-            continue;
-        }
-        let glob = GlobBuilder::new(&text).literal_separator(true).build();
-        let wrong = |why| Failure::usage(format!("'{pattern}' is no pattern")).because(why);
-        let matcher = glob.map_err(wrong)?.compile_matcher();
-        found = found
-            .iter()
-            .flat_map(|folder| names(folder))
-            .filter(|path| {
-                let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-                // As in a shell: a leading dot is matched by a dot only.
-                path.file_name().is_some_and(|name| matcher.is_match(name)) && (!hidden || text.starts_with('.'))
-            })
-            .collect();
+    let mut found = vec![PathBuf::from(if bytes.starts_with(b"/") { "/" } else { "" })];
+    let mut is_wild = false;
+    for part in bytes.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        found = match part {
+            b"." | b".." => found.into_iter().map(|path| path.join(OsStr::from_bytes(part))).collect(),
+            b"**" => {
+                is_wild = true;
+                found.into_iter().flat_map(with_folders_below).collect()
+            }
+            _ => {
+                let glob = Glob::parse(OsStr::from_bytes(part), false)?;
+                match glob.only_name() {
+                    Some(name) => found.into_iter().map(|path| path.join(name)).collect(),
+                    None => {
+                        is_wild = true;
+                        found.iter().flat_map(|folder| matching(folder, &glob, part.starts_with(b"."))).collect()
+                    }
+                }
+            }
+        };
     }
-    found.retain(|path| path.symlink_metadata().is_ok());
+    if !is_wild {
+        return Ok(found);
+    }
+    let asks_folder = bytes.ends_with(b"/");
+    found.retain(|path| if asks_folder { path.is_dir() } else { path.symlink_metadata().is_ok() });
     found.sort();
-    if found.is_empty() { Err(Failure::usage(format!("nothing matches '{pattern}'"))) } else { Ok(found) }
+    found.dedup();
+    // As in a shell: then it stands for itself, and is told as missing if that is not there either.
+    Ok(if found.is_empty() { vec![PathBuf::from(pattern)] } else { found })
+}
+
+/// What is in a folder and fits. As in a shell a leading dot is matched by a dot only.
+fn matching(folder: &Path, glob: &Glob, with_hidden: bool) -> Vec<PathBuf> {
+    let fits = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        (with_hidden || !name.starts_with(b".")) && glob.matches(name, true)
+    };
+    names(folder).into_iter().filter(fits).collect()
+}
+
+/// A folder and all below it, without hidden ones and what links lead to.
+fn with_folders_below(top: PathBuf) -> Vec<PathBuf> {
+    let mut all = vec![top];
+    let mut next = 0;
+    while let Some(folder) = all.get(next) {
+        next += 1;
+        let is_plain = |path: &PathBuf| {
+            let hidden = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+            !hidden && path.symlink_metadata().is_ok_and(|found| found.is_dir())
+        };
+        let below: Vec<PathBuf> = names(folder).into_iter().filter(is_plain).collect();
+        all.extend(below);
+    }
+    all
 }
 
 /// What is in a folder; nothing where it cannot be read.
@@ -147,24 +153,31 @@ mod tests {
     #[test]
     fn patterns_expand_to_what_is_there() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["a1", "a2", "b1", ".a3"] {
+        for name in ["a1", "a2", "b1", ".a3", "{x,y}", "p[1]", "ä"] {
             std::fs::create_dir_all(folder.path().join(name).join("deep")).expect("made");
         }
-        let base = folder.path().display();
-        let found = expand(&format!("{base}/a*/d?ep")).expect("found");
-        assert_eq!(found, ["a1/deep", "a2/deep"].map(|name| folder.path().join(name)));
-        assert!(expand(&format!("{base}/c*")).is_err());
-        assert_eq!(expand("/not there").expect("taken as it is"), [PathBuf::from("/not there")]);
+        let raw = folder.path().join(OsStr::from_bytes(b"r\xffw"));
+        std::fs::write(&raw, "x").expect("written");
+        let at = |name: &str| folder.path().join(name);
+        let found = |end: &[u8]| {
+            let pattern = [folder.path().as_os_str().as_bytes(), b"/", end].concat();
+            expand(OsStr::from_bytes(&pattern)).expect("a pattern")
+        };
+        assert_eq!(found(b"a*/d?ep"), [at("a1/deep"), at("a2/deep")]);
+        assert_eq!(found(b"c*"), [at("c*")], "it stands for itself");
+        assert_eq!(found(b"not there"), [at("not there")]);
+        assert_eq!(found(b"[{]x,y}"), [at("{x,y}")]);
+        assert_eq!(found(b"{x,y*"), [at("{x,y}")]);
+        for literal in [&b"p\\[1\\]"[..], b"p[[]1]", b"p[1]"] {
+            assert_eq!(found(literal), [at("p[1]")], "{}", literal.escape_ascii());
+        }
+        assert_eq!(found("?".as_bytes()), [at("ä")], "a character");
+        assert_eq!(found(b"r?w"), std::slice::from_ref(&raw), "and a byte that is none");
+        assert_eq!(found(b"r\xff*"), [raw]);
+        assert_eq!(found(b"a?/**/deep"), [at("a1/deep"), at("a2/deep")]);
+        assert!(expand("a[".as_ref()).is_err());
     }
 
-    #[test]
-    fn lists_keep_what_they_promise_to_keep() {
-        assert_eq!(meaningful_lines(b" a b \n# no\n\n*.tmp\r\n"), ["a b", "*.tmp"]);
-        assert_eq!(split(b"a\n# b\n\n c", b'\n'), ["a", "# b", " c"].map(PathBuf::from));
-        assert_eq!(split(b"a\nb\0c\0", b'\0'), ["a\nb", "c"].map(PathBuf::from));
-    }
-
-    #[cfg(unix)]
     #[test]
     fn a_repository_inside_the_source_is_named_exactly() {
         let inside = |folder: &str, path: &str| super::inside(Path::new(folder), &[PathBuf::from(path)]);

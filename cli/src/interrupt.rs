@@ -6,7 +6,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::mpsc;
+use std::time::Duration;
 use strongroom::Canceller;
+
+/// How long the end waits for what may hang: a terminal that takes no text, a command that does not start.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a signal should stop: the running job, if there is one.
 #[derive(Clone, Default)]
@@ -25,33 +30,40 @@ enum Wish {
 pub struct Guard(Interrupt);
 
 impl Interrupt {
-    /// Listens for signals until the process ends. Must be called inside a runtime.
+    /// Listens for signals until the process ends, on a thread of its own: whatever hangs elsewhere, they are heard.
     pub fn listen(&self, show: Show) {
         let own = self.clone();
-        tokio::spawn(async move {
+        std::thread::spawn(move || {
             // Without a handler a signal ends the process at once, which harms nothing either.
-            let Ok(mut signals) = Signals::new() else { return };
-            let mut asked = false;
-            while let Some(wish) = signals.next().await {
-                // Without a job nothing is half-done: every object is written once and whole.
-                let job = own.job().clone();
-                match job {
-                    Some(job) if !asked => {
-                        asked = true;
-                        job.cancel();
-                        show.interruption(None, "stopping cleanly; once more to stop now");
-                    }
-                    // The shell and the kernel both say that a terminal is gone: that is not a second wish.
-                    Some(_) if wish == Wish::Stop => {}
-                    _ => {
-                        show.interruption(Some(Exit::Interrupted), "interrupted");
-                        // Nobody else would end a command whose output was read: it is in a group of its own.
-                        strongroom_process::kill_running();
-                        std::process::exit(i32::from(Exit::Interrupted.code()));
-                    }
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(own.heed(show));
+        });
+    }
+
+    async fn heed(self, show: Show) {
+        let Ok(mut signals) = Signals::new() else { return };
+        let mut asked = false;
+        while let Some(wish) = signals.next().await {
+            // Without a job nothing is half-done: every object is written once and whole.
+            let job = self.job().clone();
+            match job {
+                Some(job) if !asked => {
+                    asked = true;
+                    job.cancel();
+                    let show = show.clone();
+                    briefly(move || show.interruption(None, "stopping cleanly; once more to stop now"));
+                }
+                // The shell and the kernel both say that a terminal is gone: that is not a second wish.
+                Some(_) if wish == Wish::Stop => {}
+                _ => {
+                    let show = show.clone();
+                    briefly(move || show.interruption(Some(Exit::Interrupted), "interrupted"));
+                    // Nobody else would end a command whose output was read: it is in a group of its own.
+                    briefly(strongroom_process::kill_running);
+                    std::process::exit(i32::from(Exit::Interrupted.code()));
                 }
             }
-        });
+        }
     }
 
     /// Makes `canceller` what the first signal flips.
@@ -63,6 +75,17 @@ impl Interrupt {
     fn job(&self) -> MutexGuard<'_, Option<Canceller>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does something that may hang, and waits for it only so long.
+fn briefly(deed: impl FnOnce() + Send + 'static) {
+    let (done, over) = mpsc::channel();
+    std::thread::spawn(move || {
+        deed();
+        // Nobody may be waiting any more.
+        let _ = done.send(());
+    });
+    let _ = over.recv_timeout(PATIENCE);
 }
 
 impl Drop for Guard {

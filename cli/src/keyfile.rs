@@ -23,11 +23,17 @@ fn folder_of(file: &Path) -> &Path {
 /// missing may belong to a disk that is not mounted, and the key to nowhere else.
 pub fn create(file: &Path) -> Result<Secret, Failure> {
     let text = strongroom::generate_key_file(&SystemRng)?;
+    write_private("key file", file, text.as_bytes())?;
+    Ok(Secret::new(text.into_bytes()))
+}
+
+/// Writes a file that did not exist before, for its owner only; on disk when this returns.
+pub fn write_private(what: &str, file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed =
-        |why: std::io::Error| Failure::failed(format!("cannot make the key file {}", file.display())).because(why);
+        |why: std::io::Error| Failure::failed(format!("cannot make the {what} {}", file.display())).because(why);
     let folder = folder_of(file);
     if !folder.exists() {
-        return Err(Failure::failed(format!("cannot make the key file {}", file.display()))
+        return Err(Failure::failed(format!("cannot make the {what} {}", file.display()))
             .because(format!("there is no folder {}", folder.display()))
             .hint("check the spelling and whether its disk is mounted, or make the folder first"));
     }
@@ -36,16 +42,14 @@ pub fn create(file: &Path) -> Result<Secret, Failure> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut written = options.open(file).map_err(failed)?;
-    let result = written.write_all(text.as_bytes()).and_then(|()| written.sync_all());
+    let result = written.write_all(bytes).and_then(|()| written.sync_all());
     if let Err(why) = result {
         // Half a key is no key: the next run must be able to make a whole one.
         let _ = std::fs::remove_file(file);
         return Err(failed(why));
     }
     // The name must survive a crash too, before a repository exists that only this key opens.
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    Ok(Secret::new(text.into_bytes()))
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// Makes a folder only its owner may enter; one that exists stays as it is.

@@ -3,12 +3,14 @@
 mod archive;
 mod args;
 mod commands;
+mod descriptors;
 mod environment;
 mod exit;
 mod files_from;
 mod habits;
 mod interrupt;
 mod keyfile;
+mod lines;
 mod location;
 mod secret;
 mod show;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, environment: Environment) -> ExitCode {
+    descriptors::raise();
     let show = Show::new(&cli.global, environment.raw("NO_COLOR").is_some());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -3,6 +3,7 @@
 use crate::args::Global;
 use crate::environment::Environment;
 use crate::environment::SECRETS;
+use crate::environment::VARIABLES;
 use crate::location::Place;
 use crate::show::Failure;
 use std::io::IsTerminal;
@@ -52,6 +53,28 @@ pub fn choose(global: &Global, environment: &Environment, place: &Place) -> Resu
         .or_else(|| credentials(environment))
         .or_else(|| place.own.as_ref().map(|own| From::KeyFile(own.key_file.clone())));
     Ok(configured.unwrap_or(From::Prompt))
+}
+
+/// What there is besides a repository that says how to unlock one: then one was meant.
+pub fn given(global: &Global, environment: &Environment) -> Option<String> {
+    let options = [
+        ("--password-file", global.password_file.is_some()),
+        ("--password-command", global.password_command.is_some()),
+        ("--key-file", global.key_file.is_some()),
+        ("--use-recovery-code", global.use_recovery_code),
+    ];
+    let options = options.into_iter().filter_map(|(name, is_given)| is_given.then_some(name));
+    let unlocking =
+        |name: &&str| !["STRONGROOM_REPOSITORY", "STRONGROOM_REPOSITORY_FILE", "STRONGROOM_HOST"].contains(name);
+    let variables = VARIABLES
+        .into_iter()
+        .filter(unlocking)
+        .filter(|name| environment.raw(name).is_some() || *name == "STRONGROOM_PASSWORD" && environment.is_set(name));
+    let credential = credentials(environment).and_then(|from| match from {
+        From::PasswordFile(file) | From::KeyFile(file) => Some(format!("the credential {}", file.display())),
+        _ => None,
+    });
+    options.chain(variables).next().map(str::to_owned).or(credential)
 }
 
 /// What systemd hands to a service with `LoadCredential=` or `SetCredentialEncrypted=`.

@@ -26,6 +26,10 @@ pub enum Kind {
     CacheFailed,
     /// The backend has no room left.
     NoSpace,
+    /// No more files may be opened, by this process or on this machine.
+    TooManyFiles,
+    /// The machine does not give the memory that the work needs.
+    NoMemory,
     /// Something of that name exists already.
     Conflict,
     /// What was asked for does not exist in the repository.

@@ -14,6 +14,8 @@ use crate::format::gc::Tomb;
 use crate::format::index;
 use crate::format::index_parts;
 use crate::format::index_reader;
+use crate::format::keylist::KeyList;
+use crate::format::keyslot;
 use crate::format::keyslot::SlotHead;
 use crate::format::pack;
 use crate::format::page::Page;
@@ -144,12 +146,20 @@ pub fn config_private(bytes: &[u8]) {
     }
 }
 
-/// A key slot, and the bundle it seals.
+/// A key slot, the bundle it seals, and the body of a list of slots.
 pub fn keyslot(bytes: &[u8]) {
     if let Ok((head, clear, sealed)) = SlotHead::decode(bytes) {
         same(head.encode(sealed.len()), clear);
     }
-    let _ = crate::format::keyslot::bundle_decode(bytes);
+    // Few bytes that are made up have the right checksum.
+    let summed = [bytes, &keyslot::sum(bytes)].concat();
+    if let Ok((head, clear, sealed)) = SlotHead::decode(&summed) {
+        same(head.encode(sealed.len()), clear);
+    }
+    let _ = keyslot::bundle_decode(bytes);
+    if let Ok(list) = KeyList::decode(bytes) {
+        same(Ok(list.encode()), bytes);
+    }
 }
 
 /// The body of a snapshot record.

@@ -69,6 +69,10 @@ identifier!(
     DataKeyId, 16
 );
 identifier!(
+    /// A list of key slots in `keys/list`; random.
+    KeyListId, 16
+);
+identifier!(
     /// A way to unlock, in `keys/slot`.
     SlotId, 8
 );

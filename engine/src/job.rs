@@ -19,6 +19,13 @@ use tokio::sync::broadcast;
 /// Events kept for a listener that is slow.
 const EVENTS_KEPT: usize = 4096;
 
+/// What systems let a process open if nobody says otherwise: enough for everything.
+const FILES_OPEN_USUAL: usize = 1024;
+/// Files that are open whatever a job does: the runtime's, the caches', the repository's.
+const FILES_OPEN_ELSEWHERE: usize = 40;
+/// Files that a job holds open however few are allowed: with less nothing can be done.
+const FILES_OPEN_LEAST: usize = 4;
+
 /// A running job; await it for its report. Dropping it cancels it, which is safe anywhere.
 #[must_use = "a job does nothing useful unless it is awaited"]
 pub struct Job<T> {
@@ -158,5 +165,33 @@ impl<T> Drop for Job<T> {
     /// Only flips the switch: threads of the job see it and wind down by themselves.
     fn drop(&mut self) {
         self.control.cancel.cancel();
+    }
+}
+
+/// How many of `most` files or folders a job may hold open at once: all, unless this process may open so few that what
+/// else is open would find no room.
+pub(crate) fn open_files(most: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(most, |limit| share_of(usize::try_from(limit).unwrap_or(usize::MAX), most))
+}
+
+/// A third of what is left beside the runtime, the caches and the repository's own files: a restore holds files and
+/// folders.
+fn share_of(limit: usize, most: usize) -> usize {
+    if limit >= FILES_OPEN_USUAL {
+        return most;
+    }
+    most.min((limit.saturating_sub(FILES_OPEN_ELSEWHERE) / 3).max(FILES_OPEN_LEAST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_few_files_may_be_opened_a_job_opens_fewer() {
+        assert_eq!((share_of(65_536, 448), share_of(1024, 448)), (448, 448));
+        assert_eq!((share_of(256, 448), share_of(64, 448), share_of(10, 448)), (72, 8, 4));
+        assert!(open_files(3) <= 3);
     }
 }

@@ -111,6 +111,13 @@ pub const KDF_PASSES_MAX: u32 = 64;
 pub const KDF_LANES_MAX: u32 = 64;
 /// Most key slots of one kind: all are read before the newest is tried.
 pub const KEY_SLOTS_MAX: usize = 4096;
+/// Largest key slot; readers refuse larger ones.
+pub const SLOT_BYTES_MAX: usize = 8 * KIB;
+/// Memory that a key slot may ask for, unless whoever opens the repository allows more: four times what any way of making
+/// one asks for.
+pub const KDF_LIMIT_BYTES: u64 = 1024 * MIB as u64;
+/// Passes over that much memory which all slots that are tried may take together: a few seconds.
+pub const KDF_LIMIT_PASSES: u64 = 8;
 
 /// New chunks after which a checkpoint index object is written.
 pub const CHECKPOINT_CHUNKS: u64 = 50_000;
@@ -152,10 +159,22 @@ pub const BATCH_BUFFERS_AHEAD: usize = 2;
 pub const UPLOADS_MAX: usize = 2;
 /// Packs named by one mark or tomb at most: it is a small object.
 pub const MARK_PACKS_MAX: usize = 100_000;
-/// Spare bytes kept in a local repository so that a full disk can still be pruned.
-pub const RESERVE_BYTES: u64 = 128 * MIB as u64;
-/// Repositories with fewer bytes in packs get no such file: it would be felt.
-pub const RESERVED_REPOSITORY_BYTES_MIN: u64 = 2048 * MIB as u64;
+/// A pending record that nobody has touched for so long belongs to a writer that is dead or must store it again.
+pub const ABANDONED_SECONDS: u64 = 14 * 24 * 3600;
+/// So long after a prune has announced that it goes a later one removes it.
+pub const ABANDONED_NOTE_SECONDS: u64 = 24 * 3600;
+/// Spare bytes kept in a local repository so that a full disk can still be pruned: so many at most.
+pub const RESERVE_BYTES_MAX: u64 = 128 * MIB as u64;
+/// The same where little is stored: marks, tombs and a merged index of it need less.
+pub const RESERVE_BYTES_MIN: u64 = MIB as u64;
+/// Stored bytes for one that is spare.
+pub const RESERVE_STORED_SHARE: u64 = 16;
+/// Bytes of the file system for one that is spare.
+pub const RESERVE_DISK_SHARE: u64 = 50;
+/// Free bytes for one of them that are set aside: on a disk that is nearly full less is better than nothing.
+pub const RESERVE_FREE_SHARE: u64 = 4;
+/// Less than this is no reserve.
+pub const RESERVE_BYTES_LEAST: u64 = 64 * KIB as u64;
 
 const _: () = assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_NOMINAL && CHUNK_BYTES_NOMINAL < CHUNK_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_GOAL + CHUNK_BYTES_MAX <= SEGMENT_BYTES_MAX);
@@ -178,7 +197,7 @@ const _: () = assert!((PACK_CHUNKS_GOAL + SEGMENT_CHUNKS_MAX) * 40 + PACK_SEGMEN
 const _: () = assert!(MARK_PACKS_MAX * 32 + KIB <= SMALL_OBJECT_BYTES_MAX);
 const _: () = assert!(INDEX_MERGED_CHUNKS * 48 * 4 <= INDEX_BYTES_MAX);
 const _: () = assert!(SHARD_ALONE_CHUNKS <= SHARD_CHUNKS);
-const _: () = assert!(RESERVE_BYTES * 16 <= RESERVED_REPOSITORY_BYTES_MIN);
+const _: () = assert!(RESERVE_BYTES_LEAST <= RESERVE_BYTES_MIN && RESERVE_BYTES_MIN <= RESERVE_BYTES_MAX);
 const _: () = assert!(UPLOADS_MAX <= PACKS_WAITING_MAX);
 const _: () = assert!(
     SNAPSHOT_GIVEN_BYTES_MAX + SNAPSHOT_REASONS_BYTES_MAX + SNAPSHOT_SEAL_BYTES_MAX + 64 * KIB < SMALL_OBJECT_BYTES_MAX

@@ -268,13 +268,16 @@ async fn a_restic_repository_is_not_prepared_over() {
 async fn the_reserve_comes_and_goes_and_is_no_foreign_content() {
     let (_holder, root, backend) = room().await;
     assert!(!backend.release_reserve().await.unwrap());
-    let room = rustix::fs::statvfs(&root).unwrap();
-    let made = backend.make_reserve().await.unwrap();
-    assert_eq!(made, room.f_bavail * room.f_frsize >= 4 << 30);
-    assert_eq!(root.join("reserve").exists(), made);
-    assert_eq!(backend.make_reserve().await.unwrap(), made);
+    assert!(backend.make_reserve(0).await.unwrap());
+    let length = || fs::metadata(root.join("reserve")).unwrap().len();
+    assert_eq!(length(), 1 << 20);
+    // It grows with what is stored, and not for every little.
+    for (stored, expected) in [(24 << 20, 1 << 20), (64 << 20, 4 << 20), (0, 4 << 20)] {
+        assert!(backend.make_reserve(stored).await.unwrap());
+        assert_eq!(length(), expected, "{stored}");
+    }
     backend.prepare().await.unwrap();
-    assert_eq!(backend.release_reserve().await.unwrap(), made);
+    assert!(backend.release_reserve().await.unwrap());
     assert!(!root.join("reserve").exists());
     assert_eq!(leftovers(&root), 0);
 }
@@ -311,7 +314,8 @@ async fn a_full_disk_is_said_to_be_full_and_keeps_what_it_has() {
     };
     let backend = LocalBackend::new(disk.0.path());
     backend.prepare().await.unwrap();
-    assert!(!backend.make_reserve().await.unwrap());
+    assert!(backend.make_reserve(0).await.unwrap());
+    assert!(fs::metadata(disk.0.path().join("reserve")).unwrap().len() <= 64 << 10, "it is felt");
     backend.put(&pack(1), Payload::from(vec![1; 400_000])).await.unwrap();
     backend.barrier().await.unwrap();
     assert_eq!(kind(backend.put(&pack(2), Payload::from(vec![2; 900_000])).await), Kind::NoSpace);

@@ -1,4 +1,4 @@
-//! A repository on a wrapped folder is as safe as on the folder itself.
+//! A repository on a wrapped folder is as safe as on the folder itself, and layers change what they override.
 
 use super::Wrapped;
 use crate::support::names::pack;
@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom::Area;
 use strongroom::Backend;
+use strongroom::BackendFuture;
 use strongroom::CreateOptions;
 use strongroom::EntryPath;
+use strongroom::Error;
 use strongroom::KdfChoice;
 use strongroom::Key;
 use strongroom::Kind;
+use strongroom::Layer;
+use strongroom::Leftovers;
 use strongroom::LocalBackend;
 use strongroom::PruneReport;
 use strongroom::ReaderSource;
@@ -26,13 +30,13 @@ async fn repository(backend: Arc<dyn Backend>) -> Repository {
 
 /// One snapshot of bytes that nothing else has.
 async fn back_up(repository: &Repository, name: &str) -> strongroom::Snapshot {
-    let bytes: Vec<u8> = blake(name).take(300_000).collect();
+    let bytes: Vec<u8> = noise(name).take(300_000).collect();
     let source = ReaderSource::new(EntryPath::parse(name.as_bytes()).unwrap(), std::io::Cursor::new(bytes));
     repository.backup(source).start().await.unwrap().snapshot.unwrap()
 }
 
 /// Bytes without end that do not squeeze.
-fn blake(name: &str) -> impl Iterator<Item = u8> {
+fn noise(name: &str) -> impl Iterator<Item = u8> {
     let mut state = name.bytes().fold(1u64, |state, byte| state.wrapping_mul(31).wrapping_add(byte.into()));
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -88,4 +92,25 @@ async fn a_barrier_reaches_the_folder_through_a_layer() {
     backend.barrier().await.unwrap_err();
     assert_eq!(unprepared.barrier_for(Area::Index).await.unwrap_err().kind(), Kind::NoRepository);
     assert_eq!(unprepared.check_deletable().await.unwrap_err().kind(), Kind::NoRepository);
+}
+
+/// A folder on a disk so full that nobody can even ask what time it is there.
+struct Full(LocalBackend);
+
+impl Layer for Full {
+    fn inner(&self) -> &dyn Backend {
+        &self.0
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        Box::pin(async { Err(Error::new(Kind::NoSpace, "cannot sweep a full disk")) })
+    }
+}
+
+#[tokio::test]
+async fn a_store_too_full_to_be_swept_is_backed_up_to_and_pruned_all_the_same() {
+    let holder = tempfile::tempdir().unwrap();
+    let report = pruned(Arc::new(Full(LocalBackend::new(holder.path().join("full"))))).await;
+    assert!(report.packs_deleted > 0);
+    assert_eq!(report.leftovers, Leftovers::default());
 }

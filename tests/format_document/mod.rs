@@ -48,6 +48,7 @@ const ALIASES: &[(&str, &str)] = &[
 const FIELDS: &[(&str, &str)] = &[
     ("format/config.rs", "Config"),
     ("format/keyslot.rs", "Key slots"),
+    ("format/keylist.rs", "Lists of key slots"),
     ("format/snapshot.rs", "Snapshot record"),
     ("format/gc.rs", "Marks and tombs"),
 ];

@@ -4,7 +4,7 @@
 //! `v1/repository` and `v1/EXPECTED.txt` were written once, by
 //! `STRONGROOM_GOLDEN_WRITE=1 cargo nextest run -p strongroom-tests every_byte_of_the_golden`, and are not to be written again: a test
 //! that fails here has found a change of the format. What a run with the same seed must write again to the byte is
-//! what one thread writes: slots and config. In a backup, several threads draw nonces and salts from the one generator
+//! what one thread writes: slots, the list of them, and config. In a backup, several threads draw nonces and salts from the one generator
 //! in whatever order they come to it; of a backup everything under the seal is compared instead, through the names of
 //! the pages, which are hashes of all there is to know about entries, chunk ends included.
 
@@ -150,7 +150,7 @@ async fn backing_up_the_same_into_the_golden_repository_finds_everything_there()
 }
 
 #[tokio::test]
-async fn the_same_seed_still_writes_the_same_slots_and_config() {
+async fn the_same_seed_still_writes_the_same_slots_list_and_config() {
     let (backend, _) = make::created().await;
     let mut compared = 0;
     for (name, bytes) in backend.contents() {
@@ -163,7 +163,7 @@ async fn the_same_seed_still_writes_the_same_slots_and_config() {
         }
         compared += 1;
     }
-    assert_eq!(compared, 4, "three slots and the config");
+    assert_eq!(compared, 5, "three slots, the list of them, and the config");
 }
 
 #[tokio::test]

@@ -12,13 +12,16 @@ use crate::support::filling::Filling;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
 use crate::support::scene::shared;
+use crate::support::scene::told;
 use std::time::Duration;
 use strongroom::Area;
 use strongroom::Error;
 use strongroom::Kind;
 use strongroom::MemoryBackend;
+use strongroom::Name;
 use strongroom::PruneReport;
 use strongroom::Repository;
+use strongroom::TagChange;
 
 const FILE: usize = 100_000;
 const PACKS: u64 = 8;
@@ -67,6 +70,50 @@ async fn a_prune_that_found_no_room_does_not_stand_in_the_way_of_the_next() {
     let report = eager(&repository).max_repack_bytes(0).plan().await.expect("planned").apply().await.expect("pruned");
     assert!(report.packs_deleted >= PACKS && report.packs_waiting == 0, "{report:?}");
     is_sound(&repository, &trees, 1).await;
+}
+
+/// Full to the last byte, so that nothing at all can be stored.
+fn fill(memory: &MemoryBackend, spare: u64) {
+    memory.limit(used(memory) + spare);
+}
+
+#[tokio::test]
+async fn a_store_without_room_finishes_what_is_condemned_before_it_condemns_more() {
+    let (memory, _, trees) = partly_needed(34).await;
+    // Stopped before its tomb: everything is condemned, and nothing is gone.
+    let (outcome, _) = pruned_while_filling(&memory, (Area::Tombs, 1), 0, 0).await;
+    assert_eq!(outcome.err().map(|error| error.kind()), Some(Kind::NoSpace));
+    memory.limit(u64::MAX);
+    let repository = Scene::new(46).open(shared(memory.clone())).await.expect("opened");
+    let more = [stored(&repository, &tree("more", &[(901, 500_000)])).await];
+    repository.forget(&more).await.expect("forgotten");
+    let marks = names(&memory, Area::Marks).await;
+    for _ in 0..12 {
+        fill(&memory, 0);
+        let error = eager(&repository).forgotten(&more).plan().await.expect("planned").apply().await;
+        assert_eq!(error.expect_err("no room").kind(), Kind::NoSpace);
+        assert_eq!(names(&memory, Area::Marks).await, marks, "what no room is left for is not condemned");
+    }
+    // Room for one tomb, and none for a mark beside it.
+    fill(&memory, 600);
+    let report = prune(&repository).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(report.packs_deleted > PACKS, "{report:?}");
+    memory.limit(u64::MAX);
+    is_sound(&repository, &trees, 1).await;
+}
+
+#[tokio::test]
+async fn a_changed_record_without_room_for_its_snapshot_leaves_no_intent() {
+    let (_, memory, repository) = made(35).await;
+    let id = stored(&repository, &tree("one", &[(1, 1000)])).await;
+    let record = memory.contents().iter().find(|(name, _)| *name == Name::Snapshot(id)).expect("there").1.len() as u64;
+    // The intent has room, and the snapshot has none.
+    fill(&memory, record + record / 2);
+    let change = TagChange { add: vec!["new".into()], ..TagChange::default() };
+    assert_eq!(repository.tag(&[id], &change).await.expect_err("no room").kind(), Kind::NoSpace);
+    assert_eq!(repository.protect(&[id], true).await.expect_err("no room").kind(), Kind::NoSpace);
+    assert!(names(&memory, Area::Pending).await.is_empty(), "it would keep its data for two weeks");
+    assert_eq!(names(&memory, Area::Snapshots).await, [Name::Snapshot(id)]);
 }
 
 /// What a prune came to where the store was full from put `at` of `area` on, and how often the reserve was spent.

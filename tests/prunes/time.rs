@@ -30,14 +30,14 @@ use strongroom::Repository;
 use strongroom::Timestamp;
 
 const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// The store's clock, set by hand.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicI64>);
+pub(super) struct Hands(Arc<AtomicI64>);
 
 impl Hands {
-    fn pass(&self, seconds: i64) {
+    pub(super) fn pass(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 }
@@ -48,7 +48,7 @@ impl Clock for Hands {
     }
 }
 
-async fn made(seed: u64) -> (Scene, Hands, MemoryBackend, Repository) {
+pub(super) async fn made(seed: u64) -> (Scene, Hands, MemoryBackend, Repository) {
     let (scene, hands) = (Scene::new(seed), Hands::default());
     let memory = MemoryBackend::with_clock(Arc::new(hands.clone()));
     let (repository, _) = scene.create(shared(memory.clone()), false).await.expect("created");
@@ -196,6 +196,33 @@ async fn a_pending_record_keeps_its_data_until_its_writer_is_surely_dead() {
         is_sound(&repository, &Trees(vec![one.clone()]), 1).await;
     }
     assert!(names(&left, Area::Marks).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_pending_record_is_named_with_what_it_keeps_and_when_it_goes() {
+    let (scene, hands, memory, repository) = made(38).await;
+    let one = tree("one", &[(1, 100_000)]);
+    stored(&repository, &one).await;
+    let alive = bytes_in_packs(&memory).await;
+    let left = with_a_dead_writer(&scene, &memory, &hands).await;
+    let repository = scene.open(shared(left.clone())).await.expect("opened");
+    let (full, declared) = (bytes_in_packs(&left).await, hands.now().seconds);
+    for (days, announced, goes_from) in [(0, false, 14), (15, false, 14), (0, true, 16), (1, true, 16)] {
+        hands.pass(days * DAY);
+        let plan = super::eager(&repository).plan().await.expect("planned");
+        assert_eq!((plan.summary().snapshots, plan.summary().pending), (1, 1), "not committed, so no snapshot");
+        let check = repository.check().start().await.expect("checked");
+        let (stats, pending) = (repository.stats().await.expect("counted"), plan.pending());
+        assert_eq!((stats.snapshots, pending.len()), (1, 1));
+        assert!(pending == check.pending_records && pending == stats.pending_records, "{pending:?} {stats:?}");
+        let record = &pending[0];
+        assert!((record.packs, record.bytes) == (2, full - alive), "{record:?}, {alive} of {full}");
+        assert!(!record.is_committed && record.announced.is_some() == announced, "{record:?}");
+        assert_eq!(record.goes_from().expect("dated").seconds, declared + goes_from * DAY, "{days}");
+        assert_eq!(check.packs_unneeded, Some(0), "no prune removes them yet");
+        plan.apply().await.expect("pruned");
+    }
+    assert!(names(&left, Area::Pending).await.is_empty());
 }
 
 #[tokio::test]

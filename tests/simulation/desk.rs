@@ -272,7 +272,7 @@ impl Backend for View {
         None
     }
 
-    fn reserve(&self) -> BackendFuture<'_, bool> {
+    fn reserve(&self, _: u64) -> BackendFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
 
@@ -377,7 +377,7 @@ impl Backend for Truth {
         None
     }
 
-    fn reserve(&self) -> BackendFuture<'_, bool> {
+    fn reserve(&self, _: u64) -> BackendFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
 

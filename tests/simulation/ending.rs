@@ -33,6 +33,7 @@ impl World {
         }
         self.keep_up().await?;
         let repository = self.reopen().await?;
+        self.put_back_keys(&repository).await?;
         self.is_sound(&repository, "in the end").await?;
         for _ in 0..PRUNES {
             self.time.pass(31 * DAY);
@@ -42,7 +43,7 @@ impl World {
             plan.apply().await.map_err(|error| format!("the last prune: {}", told(&error)))?;
             self.keep_up().await?;
         }
-        self.nothing_is_left_over()?;
+        self.nothing_is_left_over(&repository).await?;
         self.is_sound(&repository, "after the last prune").await?;
         let files = some_files(&mut self.dice, self.options.files);
         self.tally.count("shards", self.shards());
@@ -58,6 +59,22 @@ impl World {
         let truth = Truth { shelf: self.shelf.clone(), time: self.time.clone(), lists_at_once };
         let clock = Arc::new(self.time.clone());
         open(truth, SeededRng::new(self.seed ^ 0xE0D), clock).await.map_err(|error| told(&error))
+    }
+
+    /// A key that no pack named for weeks, as its session slept, is gone, and the packs that came then hold it: all is as
+    /// it was without those objects, and they come back.
+    async fn put_back_keys(&mut self, repository: &Repository) -> Result<(), String> {
+        for snapshot in repository.snapshots().await.map_err(|error| told(&error))? {
+            let compared = compare(repository, &snapshot, self.oracle.rewrites()).await;
+            if let Some(difference) = compared.map_err(|error| told(&error))? {
+                return Err(format!("before keys are back: {}: {difference}", snapshot.id));
+            }
+        }
+        let keys = repository.put_back_data_keys().await;
+        let keys = keys.map_err(|error| format!("keys cannot be put back: {}", told(&error)))?;
+        self.tally.count("data keys put back", keys.put_back.len() as u64);
+        self.keep_up().await?;
+        if keys.lost.is_empty() { Ok(()) } else { Err(format!("keys are lost: {:?}", keys.lost)) }
     }
 
     async fn keep_up(&mut self) -> Result<(), String> {
@@ -87,12 +104,21 @@ impl World {
     }
 
     /// What was forgotten is given back, and nothing stays of runs that have ended.
-    fn nothing_is_left_over(&self) -> Result<(), String> {
+    async fn nothing_is_left_over(&self, repository: &Repository) -> Result<(), String> {
         for area in [Area::Marks, Area::Tombs, Area::Pending] {
             let left = self.shelf.names(area);
             if !left.is_empty() {
                 return Err(format!("{} objects are left under {area}: {:?}", left.len(), left.first()));
             }
+        }
+        let mut keys = self.shelf.names(Area::DataKeys);
+        for pack in self.shelf.names(Area::Packs) {
+            let Name::Pack(id) = pack else { continue };
+            let pack = repository.inspect_pack(id).await.map_err(|error| told(&error))?;
+            keys.retain(|key| !matches!(key, Name::DataKey(id) if pack.data_keys.contains(id)));
+        }
+        if let Some(key) = keys.first() {
+            return Err(format!("{} data keys are left that no pack names: {key}", keys.len()));
         }
         let wasteful = self.oracle.wasteful();
         if wasteful.is_empty() { Ok(()) } else { Err(format!("{} packs hold what nobody needs", wasteful.len())) }

@@ -33,6 +33,7 @@ pub const MUST_HAPPEN: &[&str] = &[
     "packs of several segments",
     "snapshots that share packs",
     "packs deleted",
+    "data keys deleted",
     "segments copied sealed",
     "segments formed anew",
     "levels of the index merged",

@@ -226,7 +226,7 @@ impl Seat {
         }
         let seed = file.split(':').next().unwrap_or_default();
         let exclude = format!("file {:06}", seed.parse::<u64>().expect("labels are made here"));
-        let rewrite = repository.rewrite(vec![snapshot.clone()], vec![exclude]).forget(replaces);
+        let rewrite = repository.rewrite(vec![snapshot.clone()], vec![exclude.into()]).forget(replaces);
         let report = rewrite.start().await?;
         self.deeds.count("snapshots rewritten", report.rewritten.len() as u64);
         Ok(report.rewritten.first().and_then(|rewritten| rewritten.new).map_or(Outcome::Done, Outcome::Stored))

@@ -20,6 +20,7 @@ impl World {
             Outcome::Pruned(report) => {
                 self.tally.count("prunes", 1);
                 self.tally.count("packs deleted", report.packs_deleted);
+                self.tally.count("data keys deleted", report.keys_deleted);
                 self.tally.count("segments copied sealed", report.segments_copied);
                 self.tally.count("segments formed anew", report.segments_formed);
                 // Only outages tear packs.

@@ -2,6 +2,7 @@
 
 use strongroom::DataKeyId;
 use strongroom::IndexId;
+use strongroom::KeyListId;
 use strongroom::Name;
 use strongroom::PackId;
 use strongroom::SlotId;
@@ -34,10 +35,12 @@ pub fn session(number: u64) -> SnapshotId {
 
 /// One name of every kind.
 pub fn one_of_each(number: u64) -> Vec<Name> {
+    let key_list = KeyListId::from_hex(&format!("{number:032x}")).expect("32 digits");
     let data_key = DataKeyId::from_hex(&format!("{number:032x}")).expect("32 digits");
     vec![
         Name::Config,
         slot(number),
+        Name::KeyList(key_list),
         Name::DataKey(data_key),
         pack(number),
         index(number),

@@ -21,7 +21,7 @@ pub const CONFINED: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["crypto/seal.rs"]),
     ("blake3", &["crypto/", "random.rs"]),
     ("chacha20poly1305", &["crypto/seal.rs"]),
-    ("crc32c", &["format/pack.rs"]),
+    ("crc32c", &["format/keyslot.rs", "format/pack.rs"]),
     ("fastcdc", &["backup/cut.rs"]),
     ("getrandom", &["random.rs"]),
     ("jiff", &["retention/"]),

@@ -1,11 +1,12 @@
 //! The options of `backup`.
 
 use crate::args::parse_host;
-use crate::args::parse_pattern;
 use crate::args::parse_size;
 use crate::args::parse_time;
+use crate::args::pattern;
 use clap::Args;
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use strongroom::Compression;
 use strongroom::Timestamp;
@@ -19,25 +20,27 @@ use strongroom::Timestamp;
   strongroom backup --dry-run -v ~/documents
 
 Patterns: '*.tmp' matches names anywhere, '/home/*/tmp' whole paths. * and ?
-stop at a slash, ** does not; a slash at the end asks for a folder; ! in front
-takes back what an earlier pattern left out.")]
+stop at a slash, ** does not; [a-z] is one of these, [!a-z] none of them; \\ in
+front of a character takes it as it is; {} mean themselves. A slash at the end
+asks for a folder; ! in front takes back what an earlier pattern left out.
+What is named itself is left out by no pattern of a folder above it.")]
 pub struct BackupArgs {
     /// What to back up; with --stdin-from-command: the command and its arguments
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
     /// Back up standard input (rather use --stdin-from-command: it notices a dump that failed)
-    #[arg(long, help_heading = "Source", conflicts_with_all = ["stdin_from_command", "paths", "files_from", "files_from_verbatim", "files_from_raw"])]
+    #[arg(long, help_heading = "Source", conflicts_with_all = ["stdin_from_command", "paths", "files_from", "files_from_verbatim", "files_from_raw", "require_all_sources"])]
     pub stdin: bool,
     /// Back up the output of a command; there is no snapshot unless it exits with 0
-    #[arg(long, help_heading = "Source", requires = "paths", conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw"])]
+    #[arg(long, help_heading = "Source", requires = "paths", conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw", "require_all_sources"])]
     pub stdin_from_command: bool,
     /// Store a stream without a byte too; otherwise it counts as a failed dump
     #[arg(long, help_heading = "Source")]
     pub allow_empty: bool,
     /// The name of the stream in the snapshot
     #[arg(long, help_heading = "Source", value_name = "NAME", default_value = "stdin")]
-    pub stdin_filename: String,
+    pub stdin_filename: OsString,
     /// Also back up the paths in FILE: one pattern a line, # begins a comment; - is standard input
     #[arg(long, help_heading = "Source", value_name = "FILE")]
     pub files_from: Vec<PathBuf>,
@@ -47,13 +50,16 @@ pub struct BackupArgs {
     /// Also back up the paths in FILE: separated by NUL, taken as they are
     #[arg(long, help_heading = "Source", value_name = "FILE")]
     pub files_from_raw: Vec<PathBuf>,
+    /// Store nothing unless every path is there; else what is missing is skipped, and the run ends with 3
+    #[arg(long, help_heading = "Source")]
+    pub require_all_sources: bool,
 
     /// Leave out what matches (repeatable; patterns are explained below)
-    #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
-    pub exclude: Vec<String>,
+    #[arg(short, long, help_heading = "Leave out", value_name = "PATTERN", value_parser = pattern())]
+    pub exclude: Vec<OsString>,
     /// The same, ignoring case
-    #[arg(long, help_heading = "Leave out", value_name = "PATTERN", value_parser = parse_pattern)]
-    pub iexclude: Vec<String>,
+    #[arg(long, help_heading = "Leave out", value_name = "PATTERN", value_parser = pattern())]
+    pub iexclude: Vec<OsString>,
     /// Leave out what matches a pattern in FILE, one a line
     #[arg(long, help_heading = "Leave out", value_name = "FILE")]
     pub exclude_file: Vec<PathBuf>,
@@ -62,7 +68,7 @@ pub struct BackupArgs {
     pub iexclude_file: Vec<PathBuf>,
     /// Leave out the content of folders that have a file NAME, which begins with HEADER
     #[arg(long, help_heading = "Leave out", value_name = "NAME[:HEADER]")]
-    pub exclude_if_present: Vec<String>,
+    pub exclude_if_present: Vec<OsString>,
     /// Leave out the content of folders marked as caches by a CACHEDIR.TAG
     #[arg(long, help_heading = "Leave out")]
     pub exclude_caches: bool,

@@ -16,7 +16,9 @@ use strongroom::KeepRules;
 #[command(
     mut_group("PruneHow", |how| how.requires("prune")),
     after_help = "Rules add up: a snapshot stays when any of them keeps it. Ages are written as 1y6m or 30d (y m w d h)
-and count back from the newest snapshot of the group. Days and weeks are those of the local time zone.
+and count back from the newest snapshot of the group, not from now. Days and what is longer are those of the
+local calendar and time zone; hours are as long as ever, also when clocks are put forward or back.
+A snapshot dated more than a day ahead of this machine's clock is kept and named, and no rule counts it.
 What only forgotten snapshots needed stays stored until a prune gives the space back.
 A snapshot whose record is damaged is forgotten when its ID is named.
 

@@ -2,8 +2,9 @@
 
 use crate::args::ChosenArgs;
 use crate::args::Global;
-use crate::args::parse_pattern;
+use crate::args::pattern;
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use strongroom::Compression;
 
@@ -42,7 +43,7 @@ pub struct CopyArgs {
 pub struct FromArgs {
     /// Where the other repository is
     #[arg(long, value_name = "LOCATION", alias = "from-repository")]
-    pub from_repo: String,
+    pub from_repo: OsString,
     /// Read the other repository's password from FILE, without the line end
     #[arg(long, value_name = "FILE", group = "from_key")]
     pub from_password_file: Option<PathBuf>,
@@ -88,8 +89,8 @@ pub struct RewriteArgs {
     #[command(flatten)]
     pub which: ChosenArgs,
     /// Leave out what matches, with all below it (repeatable)
-    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, required = true)]
-    pub exclude: Vec<String>,
+    #[arg(short, long, value_name = "PATTERN", value_parser = pattern(), required = true)]
+    pub exclude: Vec<OsString>,
     /// Remove the old snapshots once the new ones are stored
     #[arg(long)]
     pub forget: bool,

@@ -29,6 +29,7 @@ pub use prune::PruneHow;
 pub use repair::RepairArgs;
 pub use repair::RepairFetchArgs;
 pub use repair::RepairIndexArgs;
+pub use repair::RepairKeysArgs;
 pub use repair::RepairPacksArgs;
 pub use repair::RepairSnapshotsArgs;
 pub use repair::RepairVerb;
@@ -38,10 +39,10 @@ pub use values::Selector;
 pub use values::entry_path;
 pub use values::parse_budget;
 pub use values::parse_host;
-pub use values::parse_pattern;
 pub use values::parse_read_data;
 pub use values::parse_size;
 pub use values::parse_time;
+pub use values::pattern;
 pub use values::raw_path;
 pub use verbs::Archive;
 pub use verbs::CatArgs;
@@ -69,6 +70,7 @@ use clap::Args;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Fast, deduplicated, encrypted backups that can be trusted.
@@ -91,7 +93,7 @@ pub struct Cli {
 pub struct Global {
     /// Where the repository is: a folder [env: STRONGROOM_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION", alias = "repository")]
-    pub repo: Option<String>,
+    pub repo: Option<OsString>,
     /// Read the location from the first line of FILE [env: STRONGROOM_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub repository_file: Option<PathBuf>,
@@ -107,6 +109,9 @@ pub struct Global {
     /// Unlock with the recovery code: asked for, or from env STRONGROOM_RECOVERY_CODE
     #[arg(long, global = true)]
     pub use_recovery_code: bool,
+    /// Memory that trying a password may take, in bytes or with K, M, G: keys that ask for more are left out [default: 1G]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    pub kdf_limit: Option<u64>,
     /// Results, progress and errors as JSON, one value a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -207,6 +212,7 @@ mod tests {
             "index",
             "packs",
             "fetch",
+            "keys",
             "stats",
             "tag",
             "key",
@@ -275,11 +281,11 @@ mod tests {
     #[test]
     fn global_options_stand_before_or_after_the_verb() {
         for words in [["strongroom", "-r", "/x", "snapshots"], ["strongroom", "snapshots", "-r", "/x"]] {
-            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo.as_deref(), Some("/x"));
+            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo, Some("/x".into()));
         }
         for name in ["--repo", "--repository"] {
             let words = ["strongroom", "snapshots", name, "/x"];
-            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo.as_deref(), Some("/x"));
+            assert_eq!(Cli::try_parse_from(words).expect("it parses").global.repo, Some("/x".into()));
         }
     }
 

@@ -32,6 +32,7 @@ pub enum RepairVerb {
     Packs(RepairPacksArgs),
     Fetch(Box<RepairFetchArgs>),
     Snapshots(RepairSnapshotsArgs),
+    Keys(RepairKeysArgs),
 }
 
 /// List packs in the index that it has lost, and put lost data keys back
@@ -44,6 +45,21 @@ Example:
 )]
 pub struct RepairIndexArgs {
     /// Store nothing; tell what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// Have the list of keys name those that are there, when it is damaged or they are known to be right
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The list tells 'check' which keys there should be. What this names first is what 'check' called unknown: 'key remove' takes
+away what is not yours. Keys that are missing are not missed any more.
+
+Example:
+  strongroom repair keys --dry-run"
+)]
+pub struct RepairKeysArgs {
+    /// Store nothing; tell what would be named
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 }

@@ -2,9 +2,10 @@
 
 use crate::args::FilterArgs;
 use crate::args::Selector;
-use crate::args::parse_pattern;
+use crate::args::pattern;
 use clap::Args;
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Restore a snapshot, or a part of one, into a folder
@@ -25,20 +26,20 @@ pub struct RestoreArgs {
     #[arg(short, long, value_name = "FOLDER")]
     pub target: PathBuf,
     /// Only what matches; it is an error when nothing does
-    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
-    pub include: Vec<String>,
+    #[arg(short, long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
+    pub include: Vec<OsString>,
     /// The same, ignoring case
-    #[arg(long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
-    pub iinclude: Vec<String>,
+    #[arg(long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
+    pub iinclude: Vec<OsString>,
     /// Patterns to include from FILE, one a line
     #[arg(long, value_name = "FILE", help_heading = "What to restore")]
     pub include_file: Vec<PathBuf>,
     /// Leave out what matches
-    #[arg(short, long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
-    pub exclude: Vec<String>,
+    #[arg(short, long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
+    pub exclude: Vec<OsString>,
     /// The same, ignoring case
-    #[arg(long, value_name = "PATTERN", value_parser = parse_pattern, help_heading = "What to restore")]
-    pub iexclude: Vec<String>,
+    #[arg(long, value_name = "PATTERN", value_parser = pattern(), help_heading = "What to restore")]
+    pub iexclude: Vec<OsString>,
     /// Patterns to exclude from FILE, one a line
     #[arg(long, value_name = "FILE", help_heading = "What to restore")]
     pub exclude_file: Vec<PathBuf>,

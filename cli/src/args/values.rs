@@ -1,9 +1,15 @@
 //! Values as people write them: sizes, times, selectors, parts of a repository.
 
+use clap::builder::OsStringValueParser;
+use clap::builder::TypedValueParser;
+use clap::builder::ValueParser;
+use clap::builder::ValueParserFactory;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 use strongroom::BudgetShare;
 use strongroom::EntryPath;
@@ -20,30 +26,42 @@ pub struct Selector {
     pub below: Option<EntryPath>,
 }
 
-impl FromStr for Selector {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (snapshot, path) = text.split_once(':').unwrap_or((text, ""));
+impl Selector {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        let bytes = text.as_bytes();
+        let colon = bytes.iter().position(|byte| *byte == b':');
+        let (snapshot, path) = bytes.split_at(colon.unwrap_or(bytes.len()));
         if snapshot.is_empty() {
             return Err("the snapshot is missing: give its ID, or 'latest'".into());
         }
-        Ok(Self { snapshot: snapshot.into(), below: entry_path(path)? })
+        let path = OsStr::from_bytes(path.get(1..).unwrap_or_default());
+        Ok(Self { snapshot: String::from_utf8_lossy(snapshot).into_owned(), below: entry_path(path)? })
+    }
+}
+
+impl ValueParserFactory for Selector {
+    type Parser = ValueParser;
+
+    fn value_parser() -> ValueParser {
+        ValueParser::new(OsStringValueParser::new().try_map(|text: OsString| Self::parse(&text)))
     }
 }
 
 /// A path inside a snapshot as people write it: absolute or not, `/` for everything.
-pub fn entry_path(text: &str) -> Result<Option<EntryPath>, String> {
-    let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+pub fn entry_path(text: &OsStr) -> Result<Option<EntryPath>, String> {
+    let is_part = |part: &&[u8]| !matches!(*part, b"" | b".");
+    let parts: Vec<&[u8]> = text.as_bytes().split(|byte| *byte == b'/').filter(is_part).collect();
     if parts.is_empty() {
         return Ok(None);
     }
-    EntryPath::parse(parts.join("/").as_bytes()).map(Some).map_err(|why| why.to_string())
+    EntryPath::parse(&parts.join(&b'/')).map(Some).map_err(|why| why.to_string())
 }
 
-/// What to leave out or to take. An empty pattern would mean everything or nothing, and nobody means either by it.
-pub fn parse_pattern(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err(is_empty("a pattern")) } else { Ok(text.into()) }
+/// What to leave out or to take, any bytes. An empty pattern would mean everything or nothing, and nobody means either
+/// by it.
+pub fn pattern() -> ValueParser {
+    let given = |text: OsString| if text.is_empty() { Err(is_empty("a pattern")) } else { Ok(text) };
+    ValueParser::new(OsStringValueParser::new().try_map(given))
 }
 
 /// The name of a host.
@@ -172,8 +190,8 @@ mod tests {
 
     #[test]
     fn what_is_empty_names_nothing() {
-        assert!(parse_pattern("").is_err() && parse_host("").is_err());
-        assert_eq!((parse_pattern("*"), parse_host("vm")), (Ok("*".into()), Ok("vm".into())));
+        assert!(parse_host("").is_err());
+        assert_eq!(parse_host("vm"), Ok("vm".into()));
     }
 
     #[test]
@@ -223,11 +241,13 @@ mod tests {
             ("ab12:/home/ann/", "ab12", part("home/ann")),
             ("latest:a:b", "latest", part("a:b")),
         ] {
-            assert_eq!(text.parse(), Ok(Selector { snapshot: snapshot.into(), below }), "{text}");
+            assert_eq!(Selector::parse(text.as_ref()), Ok(Selector { snapshot: snapshot.into(), below }), "{text}");
         }
-        assert!("".parse::<Selector>().is_err());
-        assert!(":/home".parse::<Selector>().is_err());
-        assert!("ab12:/home/../etc".parse::<Selector>().is_err());
+        assert!(Selector::parse("".as_ref()).is_err());
+        assert!(Selector::parse(":/home".as_ref()).is_err());
+        assert!(Selector::parse("ab12:/home/../etc".as_ref()).is_err());
+        let raw = Selector::parse(OsStr::from_bytes(b"ab12:/r\xffw")).expect("any bytes");
+        assert_eq!(raw.below.expect("a part").as_bytes(), b"r\xffw");
     }
 
     #[test]

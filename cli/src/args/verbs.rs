@@ -9,6 +9,7 @@ use clap::ArgGroup;
 use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use strongroom::ReadBudget;
 use strongroom::ReadData;
@@ -75,7 +76,7 @@ pub struct LsArgs {
     pub selector: Selector,
     /// Only these folders and what is directly in them
     #[arg(value_name = "FOLDER")]
-    pub folders: Vec<String>,
+    pub folders: Vec<OsString>,
     /// Mode, owner, size and time too
     #[arg(short, long)]
     pub long: bool,
@@ -98,7 +99,7 @@ pub struct LsArgs {
 pub struct FindArgs {
     /// Names, or paths when they contain a /; * ? [] and ** are wild
     #[arg(value_name = "PATTERN", required = true)]
-    pub patterns: Vec<String>,
+    pub patterns: Vec<OsString>,
     /// Ignore case
     #[arg(short, long)]
     pub ignore_case: bool,
@@ -162,7 +163,7 @@ pub struct DumpArgs {
     pub selector: Selector,
     /// What in it; / for everything
     #[arg(value_name = "PATH", default_value = "/")]
-    pub inside: String,
+    pub inside: OsString,
     /// How to pack a folder
     #[arg(short, long, value_enum, default_value_t)]
     pub archive: Archive,

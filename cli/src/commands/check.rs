@@ -2,6 +2,7 @@
 
 use crate::args::CheckArgs;
 use crate::commands::Context;
+use crate::commands::pending;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
@@ -27,7 +28,7 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--budget needs a cache folder: what was verified when is remembered there")
             .hint("leave --no-cache out, or name a folder with --cache-dir"));
     }
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open().await.map_err(Failure::without_check)?;
     let read = match (args.budget, args.read_data, args.read_data_subset) {
         (Some(budget), ..) => ReadData::Budget(budget),
         (None, true, _) => ReadData::All,
@@ -38,11 +39,12 @@ pub async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
     if let Some(threads) = args.threads {
         builder = builder.threads(threads.into());
     }
-    let report = drive(builder.start(), &context.show, &context.interrupt, false).await?;
+    let report = drive(builder.start(), &context.show, &context.interrupt, false).await;
+    let report = report.map_err(Failure::without_check)?;
     let shown = if context.show.json { json(context, &report) } else { lines(context, &report) };
     if report.problems_total == 0 {
         told(shown, || "the repository is sound".into())?;
-        return Ok(Exit::Done);
+        return Ok(if report.strange_keys.is_empty() { Exit::Done } else { Exit::Partial });
     }
     let problems = counted(report.problems_total, "problem");
     let is_newer = report.problems_newer == report.problems_total;
@@ -76,6 +78,12 @@ fn advice(report: &CheckReport) -> String {
             .to_owned();
     }
     let mut verbs = Vec::new();
+    if has(&["keys/slot/"]) {
+        verbs.push("'strongroom key add' in place of a lost key ('--new-recovery-code' for a code) and 'strongroom key remove ID'");
+    }
+    if has(&["keys/list"]) {
+        verbs.push("'strongroom repair keys'");
+    }
     let is_key = |problem: &&strongroom::Problem| problem.object.starts_with("keys/data/");
     let keys = || report.problems.iter().filter(is_key).map(|problem| problem.message.as_str());
     // Of a key that no pack holds nothing brings back what it locks.
@@ -130,6 +138,12 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.problems_total > shown {
         show.line(&format!("{} not shown", counted(report.problems_total - shown, "more problem")))?;
     }
+    for key in &report.strange_keys {
+        show.warn(&format!("{}: {}", key.object, key.message));
+    }
+    if !report.strange_keys.is_empty() {
+        show.warn("'strongroom key remove ID' takes away a key that is not yours, 'strongroom repair keys' lists those that are");
+    }
     show.say(&format!(
         "checked {}: {} in {}",
         counted(report.snapshots, "snapshot"),
@@ -171,13 +185,8 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     if report.tombs > 0 {
         show.say(&format!("{} of prunes of the last weeks", counted(report.tombs, "tomb")))?;
     }
+    pending::lines(context, &report.pending_records)?;
     leftover_lines(context, report)?;
-    let damaged = report.problems.iter().filter(|problem| problem.object.starts_with("pending/")).count();
-    let pending = report.pending.saturating_sub(u64::try_from(damaged).unwrap_or(u64::MAX));
-    if pending > 0 {
-        let records = counted(pending, "pending record");
-        show.say(&format!("{records}: of backups that run or were interrupted, no damage"))?;
-    }
     if report.problems_total == 0 { show.say("no problems were found") } else { Ok(()) }
 }
 
@@ -258,8 +267,12 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
         value.insert("message".into(), problem.message.clone().into());
         context.show.json(&Value::Object(value))?;
     }
+    for key in &report.strange_keys {
+        context.show.warn(&format!("{}: {}", key.object, key.message));
+    }
     let mut value = message("summary");
     value.insert("num_errors".into(), report.problems_total.into());
+    value.insert("strange_keys".into(), report.strange_keys.len().into());
     value.insert("num_newer".into(), report.problems_newer.into());
     value.insert("snapshots_count".into(), report.snapshots.into());
     value.insert("packs".into(), report.packs.into());
@@ -271,6 +284,7 @@ fn json(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     value.insert("marks".into(), report.marks.into());
     value.insert("tombs".into(), report.tombs.into());
     value.insert("pending".into(), report.pending.into());
+    value.insert("pending_records".into(), pending::json(&report.pending_records));
     value.insert("files_left_over".into(), report.leftovers.files.into());
     value.insert("bytes_left_over".into(), report.leftovers.bytes.into());
     value.insert("segments".into(), report.segments.into());

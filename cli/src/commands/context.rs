@@ -22,6 +22,7 @@ use strongroom::Key;
 use strongroom::Kind;
 use strongroom::Location;
 use strongroom::Name;
+use strongroom::OpenOptions;
 use strongroom::Repository;
 use strongroom::Snapshot;
 
@@ -44,17 +45,7 @@ impl Context {
 
     /// Where the repository is.
     pub fn place(&self) -> Result<Place, Failure> {
-        let place = location::find(&self.global, &self.environment)?;
-        if let Some(own) = &place.own
-            && let Some(name) = RESTIC_PLACES.into_iter().find(|name| self.environment.raw(name).is_some())
-        {
-            self.show.warn(&format!(
-                "{name} is set, but not read by strongroom: this is about the repository at {}; -r or {} names another",
-                own.folder.display(),
-                name.replacen("RESTIC", "STRONGROOM", 1),
-            ));
-        }
-        Ok(place)
+        location::find(&self.global, &self.environment)
     }
 
     /// Opens the repository that is configured, or the user's own.
@@ -85,20 +76,23 @@ impl Context {
         if !exists(backend.as_ref()).await? {
             return Err(missing(place, backend.as_ref()));
         }
-        let key = secret::read(&from, &self.environment, false)?;
-        let kept = key.copied();
-        let opened = Repository::open(backend, key).await.map_err(|error| {
-            let kind = error.kind();
-            let failure = Failure::from(error);
-            match (kind, place.own.is_some(), &from) {
-                (Kind::NoRepository, true, _) => failure.hint(NO_OWN_YET),
-                (Kind::WrongKey, _, secret::From::Recovery) => failure.hint("check the code for typing mistakes"),
-                _ => failure,
+        let mut options = OpenOptions::default();
+        options.kdf_limit = self.global.kdf_limit.unwrap_or(options.kdf_limit);
+        for left in (0..ASKED_TIMES).rev() {
+            let key = secret::read(&from, &self.environment, false)?;
+            let kept = key.copied();
+            match Repository::open_within(Arc::clone(&backend), key, options).await {
+                Ok(opened) => {
+                    self.give_folders(&opened);
+                    return Ok((opened, kept));
+                }
+                Err(error) if error.kind() == Kind::WrongKey && from == secret::From::Prompt && left > 0 => {
+                    self.show.warn(&format!("{error}: try again"));
+                }
+                Err(error) => return Err(closed(error, place, &from)),
             }
-        });
-        let opened = opened?;
-        self.give_folders(&opened);
-        Ok((opened, kept))
+        }
+        Err(Failure::new(Exit::WrongKey, "no password was right"))
     }
 
     /// Without its key the user's own repository is either not there yet, or locked.
@@ -108,9 +102,12 @@ impl Context {
                 .hint(NO_OWN_YET));
         }
         let file = place.own.as_ref().map(|own| own.key_file.display().to_string()).unwrap_or_default();
-        Ok(Failure::new(Exit::WrongKey, format!("the key of the repository at {} is gone", backend.describe()))
+        let repository = backend.describe();
+        Ok(Failure::new(Exit::WrongKey, format!("the key of the repository at {repository} is gone"))
             .because(format!("there is no key file {file}"))
-            .hint("copy the key file back, or use '--use-recovery-code' and the code printed at the first backup"))
+            .hint(format!(
+                "copy the key file back, or use '-r {repository} --use-recovery-code' and the code of the first backup"
+            )))
     }
 
     /// Tells a repository where it may put files on this machine.
@@ -172,18 +169,29 @@ impl Context {
     }
 }
 
-/// Where restic would look for its repository.
-const RESTIC_PLACES: [&str; 2] = ["RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE"];
+/// How often a password is asked for: it is typed blindly.
+const ASKED_TIMES: usize = 3;
 /// The clocks of two hosts may differ by so much without anybody having made a mistake.
 const CLOCKS_DIFFER_SECONDS: i64 = 600;
 /// The advice where a user's own repository does not exist yet.
 const NO_OWN_YET: &str = "'strongroom backup FOLDER' makes one there, or name another with -r";
 
+/// The failure where a repository does not open.
+fn closed(error: strongroom::Error, place: &Place, from: &secret::From) -> Failure {
+    let kind = error.kind();
+    let failure = Failure::from(error);
+    match (kind, place.own.is_some(), from) {
+        (Kind::NoRepository, true, _) => failure.hint(NO_OWN_YET),
+        (Kind::WrongKey, _, secret::From::Recovery) => failure.hint("check the code for typing mistakes"),
+        _ => failure,
+    }
+}
+
 /// The failure where there is no repository.
 fn missing(place: &Place, backend: &dyn Backend) -> Failure {
     let missing = format!("there is no repository at {}", backend.describe());
     let failure = Failure::from(strongroom::Error::new(Kind::NoRepository, missing));
-    match Location::parse(&place.location) {
+    match Location::parse_os(&place.location) {
         _ if place.own.is_some() => failure.hint(NO_OWN_YET),
         Ok(Location::Local(folder)) if folder.is_file() => failure
             .because("it is a file, and a repository is a folder")
@@ -196,7 +204,7 @@ fn missing(place: &Place, backend: &dyn Backend) -> Failure {
 pub fn backend(place: &Place) -> Result<Arc<dyn Backend>, Failure> {
     // A location that cannot be used is a mistake on the command line, whatever the reason.
     let usage = |error: strongroom::Error| Failure { exit: Exit::Usage, hint: None, ..Failure::from(error) };
-    Ok(Location::parse(&place.location).map_err(usage)?.open()?)
+    Ok(Location::parse_os(&place.location).map_err(usage)?.open()?)
 }
 
 /// Whether there is a repository; a place that does not exist yet has none.

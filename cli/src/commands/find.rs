@@ -11,19 +11,18 @@ use crate::show::counted;
 use crate::show::entry as json;
 use crate::show::path;
 use crate::show::short;
-use globset::GlobBuilder;
-use globset::GlobSet;
-use globset::GlobSetBuilder;
 use serde_json::Value;
 use serde_json::json;
 use strongroom::Entry;
+use strongroom::FileKind;
+use strongroom::Patterns;
 use strongroom::Repository;
 use strongroom::Snapshot;
 
 /// Searches the snapshots, oldest first unless asked otherwise.
 pub async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
     // A pattern that makes no sense is told before a password is asked for.
-    let patterns = patterns(&args.patterns, args.ignore_case)?;
+    let patterns = Patterns::parse(&args.patterns, args.ignore_case)?;
     let repository: Repository = context.open().await?;
     let mut snapshots = context.select(&repository, &args.snapshot, &args.filter).await?;
     if args.reverse {
@@ -60,7 +59,7 @@ async fn search(
     context: &Context,
     repository: &Repository,
     snapshot: &Snapshot,
-    patterns: &GlobSet,
+    patterns: &Patterns,
     args: &FindArgs,
 ) -> Result<(u64, Vec<Value>), Failure> {
     let mut matches = Vec::new();
@@ -87,40 +86,8 @@ async fn search(
     Ok((shown, matches))
 }
 
-fn is_wanted(entry: &Entry, patterns: &GlobSet, args: &FindArgs) -> bool {
+fn is_wanted(entry: &Entry, patterns: &Patterns, args: &FindArgs) -> bool {
     let time = entry.metadata.modified;
     let in_time = args.oldest.is_none_or(|oldest| time >= oldest) && args.newest.is_none_or(|newest| time <= newest);
-    in_time && patterns.is_match(format!("/{}", entry.path))
-}
-
-/// A name matches anywhere, a path from its beginning, a part of a path anywhere.
-fn patterns(texts: &[String], ignore_case: bool) -> Result<GlobSet, Failure> {
-    let mut set = GlobSetBuilder::new();
-    for text in texts {
-        let trimmed = text.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(text);
-        let full = if trimmed.starts_with('/') { trimmed.to_owned() } else { format!("**/{trimmed}") };
-        let glob = GlobBuilder::new(&full).literal_separator(true).case_insensitive(ignore_case).build();
-        set.add(glob.map_err(|why| Failure::usage(format!("'{text}' is no pattern")).because(why.kind()))?);
-    }
-    set.build().map_err(|why| Failure::usage("the patterns together are too large").because(why))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_match_anywhere_and_paths_from_their_beginning() {
-        let finds = |pattern: &str, case: bool, path: &str| {
-            patterns(&[pattern.to_owned()], case).expect("a pattern").is_match(path)
-        };
-        assert!(finds("*.conf", false, "/etc/nginx/nginx.conf"));
-        assert!(!finds("*.conf", false, "/etc/nginx.conf/x"));
-        assert!(finds("nginx/*.conf", false, "/etc/nginx/nginx.conf"));
-        assert!(finds("/etc/*/nginx.conf", false, "/etc/nginx/nginx.conf"));
-        assert!(!finds("/nginx/*", false, "/etc/nginx/nginx.conf"));
-        assert!(!finds("README", false, "/a/readme"));
-        assert!(finds("README", true, "/a/readme"));
-        assert!(patterns(&["[".into()], false).is_err());
-    }
+    in_time && patterns.matches(entry.path.as_bytes(), entry.metadata.kind == FileKind::Directory)
 }

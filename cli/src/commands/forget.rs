@@ -7,6 +7,7 @@ use crate::commands::select::Doomed;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::clock;
+use crate::show::counted;
 use crate::show::lossy;
 use crate::show::message;
 use crate::show::paths_raw;
@@ -133,9 +134,34 @@ async fn by_rules(context: &Context, repository: &Repository, args: &ForgetArgs)
     }
     let shown = groups.iter().try_for_each(|group| show(context, group));
     let shown = shown.and_then(|()| tell_count(context, &ids, kept, args.dry_run));
+    tell_of_future(context, &groups);
     done(shown, args.dry_run)?;
     allowed?;
     then_prune(context, repository, args, &forgotten).await
+}
+
+/// Warns of snapshots whose dates a wrong clock has made, or a wrong word: the rules have passed them over.
+fn tell_of_future(context: &Context, groups: &[ForgetGroup]) {
+    let of_the_future: Vec<&Snapshot> = groups.iter().flat_map(ForgetGroup::of_the_future).collect();
+    let Some(first) = of_the_future.first() else { return };
+    let (is_one, all) = (of_the_future.len() == 1, groups.iter().map(|group| group.decisions.len()).sum::<usize>());
+    let (are, they, example) =
+        (if is_one { "is" } else { "are" }, if is_one { "it" } else { "they" }, short(&first.id));
+    let what = counted(of_the_future.len().try_into().unwrap_or(u64::MAX), "snapshot");
+    let date = clock(first.started);
+    let advice = match of_the_future.len() == all {
+        true => format!("is the clock of this machine behind? It says {}", clock(now())),
+        false => format!("if that date is wrong, 'strongroom forget {example}' removes it"),
+    };
+    context.show.warn(&format!(
+        "{what} {are} dated in the future ({example}: {date}): {they} {} kept, and no rule counts {}; {advice}",
+        if is_one { "is" } else { "are" },
+        if is_one { "it" } else { "them" },
+    ));
+}
+
+fn now() -> Timestamp {
+    Timestamp { seconds: jiff::Timestamp::now().as_second(), nanoseconds: 0 }
 }
 
 fn tell_count(context: &Context, ids: &[SnapshotId], kept: usize, dry_run: bool) -> Result<(), Failure> {
@@ -164,6 +190,8 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
         };
         value.insert("keep".into(), ids(true).into());
         value.insert("remove".into(), ids(false).into());
+        let future = group.of_the_future().map(|snapshot| Value::from(snapshot.id.to_string()));
+        value.insert("future_ids".into(), future.collect::<Vec<_>>().into());
         let reasons = group.decisions.iter().filter(|decision| decision.is_kept());
         let reasons =
             reasons.map(|decision| json!({ "id": decision.snapshot.id.to_string(), "rules": words(decision) }));

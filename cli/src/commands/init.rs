@@ -13,6 +13,9 @@ use crate::show::Failure;
 use crate::show::message;
 use crate::show::must_be_read;
 use serde_json::Value;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use strongroom::Backend;
 use strongroom::CreateOptions;
@@ -25,8 +28,17 @@ use strongroom::Repository;
 pub async fn run(context: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let place = context.place()?;
     let backend = backend(&place)?;
-    make(context, &place, backend, args).await?;
+    make(context, &place, backend, args, CodeTo::Output).await?;
     Ok(Exit::Done)
+}
+
+/// Where the recovery code goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum CodeTo {
+    /// To standard output.
+    Output,
+    /// Into a private file beside the key where standard output is no terminal: logs are kept, and read by others.
+    FileUnlessTerminal,
 }
 
 /// Makes the repository and tells everything its owner must keep.
@@ -35,6 +47,7 @@ pub async fn make(
     place: &Place,
     backend: Arc<dyn Backend>,
     args: InitArgs,
+    code_to: CodeTo,
 ) -> Result<Repository, Failure> {
     // Asked before the password is: nobody likes to type one twice for nothing.
     if exists(backend.as_ref()).await? {
@@ -64,8 +77,12 @@ pub async fn make(
     options.recovery = !args.no_recovery_code;
     let created = Repository::create(backend, key, options).await?;
     context.give_folders(&created.repository);
+    let told = match code_to {
+        CodeTo::FileUnlessTerminal if !std::io::stdout().is_terminal() => code_file(&created, place),
+        _ => Ok(None),
+    };
     // A code that nobody saw is lost: unlike other output its end is never quiet.
-    tell(context, &created, &from).map_err(|failure| {
+    told.and_then(|file| tell(context, &created, &from, file.as_deref())).map_err(|failure| {
         Failure { exit: Exit::Partial, closed: false, ..failure }
             .hint("the repository is made; 'strongroom key add --new-recovery-code' makes another code")
     })?;
@@ -80,7 +97,16 @@ pub fn kdf(choice: Kdf) -> KdfChoice {
     }
 }
 
-fn tell(context: &Context, created: &Created, from: &secret::From) -> Result<(), Failure> {
+/// Stores the recovery code in a file of its own beside the key.
+fn code_file(created: &Created, place: &Place) -> Result<Option<PathBuf>, Failure> {
+    let (Some(code), Some(own)) = (&created.recovery_code, &place.own) else { return Ok(None) };
+    let id = created.repository.id().to_string();
+    let file = own.key_file.with_file_name(format!("recovery-code-{}", id.get(..8).unwrap_or_default()));
+    keyfile::write_private("recovery code", &file, format!("{code}\n").as_bytes())?;
+    Ok(Some(file))
+}
+
+fn tell(context: &Context, created: &Created, from: &secret::From, code_file: Option<&Path>) -> Result<(), Failure> {
     let repository = &created.repository;
     let key_file = match from {
         secret::From::KeyFile(file) => Some(file.display().to_string()),
@@ -91,7 +117,9 @@ fn tell(context: &Context, created: &Created, from: &secret::From) -> Result<(),
         value.insert("id".into(), repository.id().to_string().into());
         value.insert("repository".into(), repository.describe().into());
         value.insert("key_file".into(), key_file.into());
-        value.insert("recovery_code".into(), created.recovery_code.clone().into());
+        let code = created.recovery_code.clone().filter(|_| code_file.is_none());
+        value.insert("recovery_code".into(), code.into());
+        value.insert("recovery_code_file".into(), code_file.map(|file| file.display().to_string()).into());
         return context.show.json(&Value::Object(value));
     }
     let show = &context.show;
@@ -99,11 +127,16 @@ fn tell(context: &Context, created: &Created, from: &secret::From) -> Result<(),
     if let Some(file) = &key_file {
         show.line(&format!("its key is in             {file}"))?;
     }
-    if let Some(code) = &created.recovery_code {
-        show.line(&format!("its recovery code is      {code}"))?;
+    match (&created.recovery_code, code_file) {
+        (Some(_), Some(file)) => show.line(&format!("its recovery code is in   {}", file.display()))?,
+        (Some(code), None) => show.line(&format!("its recovery code is      {code}"))?,
+        (None, _) => {}
     }
     show.line("")?;
     show.line(match (&key_file, created.recovery_code.is_some()) {
+        _ if code_file.is_some() => {
+            "Move the recovery code to another place and copy the key file there, now:\nif both are lost nobody can restore anything."
+        }
         (Some(_), true) => {
             "Copy the key file and the recovery code to another place, now:\nif both are lost nobody can restore anything, and this is the only time the code is shown."
         }

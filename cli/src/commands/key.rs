@@ -22,7 +22,9 @@ use serde_json::Value;
 use serde_json::json;
 use std::path::Path;
 use strongroom::Key;
+use strongroom::KeyFinding;
 use strongroom::KeySlot;
+use strongroom::KeyTrouble;
 use strongroom::Repository;
 use strongroom::RotateOptions;
 use strongroom::Rotation;
@@ -48,26 +50,36 @@ pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn word(kind: SlotKind) -> &'static str {
-    match kind {
-        SlotKind::Passphrase => "password",
-        SlotKind::KeyFile => "key file",
-        SlotKind::Recovery => "recovery code",
-        _ => "other",
-    }
-}
-
 async fn list(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
     let slots = repository.keys().await?;
     show_list(context, &slots)?;
-    let unreadable = repository.unreadable_keys().await?;
-    let is_whole = unreadable.is_empty();
-    for (id, error) in unreadable {
-        let why = Failure::from(error).because.join(": ");
-        let help = format!("nothing opens with it; 'strongroom key remove {id}' removes it if it is damaged");
-        context.show.warn(&format!("key {id} cannot be read ({why}): {help}"));
+    let findings = repository.key_findings().await?;
+    for KeyFinding { object, message, .. } in &findings {
+        context.show.warn(&format!("{object}: {message}"));
     }
-    Ok(if is_whole { Exit::Done } else { Exit::Partial })
+    if let Some(help) = help(&findings) {
+        context.show.warn(&format!("what helps: {help}"));
+    }
+    Ok(if findings.is_empty() { Exit::Done } else { Exit::Partial })
+}
+
+/// What helps where keys are not as they should be.
+pub fn help(findings: &[KeyFinding]) -> Option<String> {
+    let has = |troubles: &[KeyTrouble]| findings.iter().any(|finding| troubles.contains(&finding.trouble));
+    let mut verbs = Vec::new();
+    if has(&[KeyTrouble::Missing, KeyTrouble::Damaged, KeyTrouble::Changed]) {
+        verbs.push(
+            "'strongroom key add' (with --new-recovery-code for a recovery code) makes a new key in place of the lost one, \
+             and 'strongroom key remove ID' has the old one missed no more",
+        );
+    }
+    if has(&[KeyTrouble::NotRemoved, KeyTrouble::Unlisted]) {
+        verbs.push("'strongroom key remove ID' takes away what should not be there");
+    }
+    if has(&[KeyTrouble::List, KeyTrouble::Unlisted]) {
+        verbs.push("'strongroom repair keys' lists the keys that are there, if all of them are yours");
+    }
+    (!verbs.is_empty()).then(|| verbs.join("; "))
 }
 
 fn show_list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
@@ -76,7 +88,7 @@ fn show_list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
             json!({
                 "id": slot.id.to_string(),
                 "current": slot.current,
-                "kind": word(slot.kind),
+                "kind": slot.kind.word(),
                 "created": time(slot.created),
                 "label": slot.label,
             })
@@ -85,7 +97,7 @@ fn show_list(context: &Context, slots: &[KeySlot]) -> Result<(), Failure> {
     }
     let row = |slot: &KeySlot| {
         let mark = if slot.current { "*" } else { " " };
-        vec![format!("{mark}{}", slot.id), word(slot.kind).into(), clock(slot.created), lossy(slot.label.as_bytes())]
+        vec![format!("{mark}{}", slot.id), slot.kind.word().into(), clock(slot.created), lossy(slot.label.as_bytes())]
     };
     context.show.line(&table(&[" ID", "Kind", "Created", "Label"], slots.iter().map(row).collect(), &[]))
 }
@@ -132,7 +144,11 @@ fn show_code(context: &Context, id: SlotId, code: String) -> Result<(), Failure>
 async fn remove(context: &Context, repository: &Repository, prefix: &str) -> Result<(), Failure> {
     let readable = repository.keys().await?.into_iter().map(|slot| (slot.id, slot.current));
     let unreadable = repository.unreadable_keys().await?.into_iter().map(|(id, _)| (id, false));
-    let mut matching = readable.chain(unreadable).filter(|(id, _)| id.to_string().starts_with(prefix));
+    // What should be there and is not can be given up.
+    let is_missing = |finding: &KeyFinding| finding.trouble == KeyTrouble::Missing;
+    let missing = repository.key_findings().await?.into_iter().filter(is_missing).filter_map(|finding| finding.slot);
+    let all = readable.chain(unreadable).chain(missing.map(|id| (id, false)));
+    let mut matching = all.filter(|(id, _)| id.to_string().starts_with(prefix));
     let (Some((id, is_current)), None) = (matching.next(), matching.next()) else {
         return Err(Failure::failed(format!("there is not exactly one key that begins with '{prefix}'"))
             .hint("'strongroom key list' shows them"));

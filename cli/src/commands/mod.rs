@@ -18,6 +18,7 @@ mod init;
 mod key;
 mod ls;
 mod pages;
+mod pending;
 mod protect;
 mod prune;
 mod repair;
@@ -35,6 +36,7 @@ pub use gaps::Gaps;
 use crate::args::Cli;
 use crate::args::Verb;
 use crate::environment::Environment;
+use crate::environment::VARIABLES;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::show::Failure;
@@ -43,11 +45,28 @@ use std::sync::atomic::Ordering;
 
 /// Runs the verb that was asked for.
 pub async fn run(cli: Cli, environment: Environment, show: Show, interrupt: Interrupt) -> Result<Exit, Failure> {
+    if !matches!(cli.verb, Verb::Completions { .. } | Verb::Man(_) | Verb::Version) {
+        refuse_unknown(&environment)?;
+    }
     let context = Context::new(cli.global, environment, show, interrupt);
     match verb(&context, cli.verb).await? {
         Exit::Done if context.incomplete.load(Ordering::Relaxed) => Ok(Exit::Partial),
         exit => Ok(exit),
     }
+}
+
+/// A mistyped variable would have the command do something else than was meant, and say nothing.
+fn refuse_unknown(environment: &Environment) -> Result<(), Failure> {
+    let unknown = environment.unknown();
+    let Some((name, meant)) = unknown.iter().find(|(_, meant)| meant.is_some()).or(unknown.first()) else {
+        return Ok(());
+    };
+    let failure = Failure::usage(format!("the variable {name} is not known"))
+        .because("a variable that is not read would change nothing, and nobody would notice");
+    Err(match meant {
+        Some(meant) => failure.hint(format!("{meant} was probably meant")),
+        None => failure.hint(format!("unset it; there are {}", VARIABLES.join(", "))),
+    })
 }
 
 async fn verb(context: &Context, verb: Verb) -> Result<Exit, Failure> {

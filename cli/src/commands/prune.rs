@@ -3,6 +3,7 @@
 use crate::args::PruneArgs;
 use crate::args::PruneHow;
 use crate::commands::Context;
+use crate::commands::pending;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
@@ -15,6 +16,7 @@ use crate::show::waiting;
 use serde_json::Value;
 use serde_json::json;
 use strongroom::Kind;
+use strongroom::PendingRecord;
 use strongroom::PruneBuilder;
 use strongroom::PruneReport;
 use strongroom::PruneSummary;
@@ -73,8 +75,8 @@ async fn carry_out(
     })?;
     let summary = plan.summary();
     let planned = match context.show.json {
-        true => plan_json(context, &summary, dry_run),
-        false => plan_lines(context, &summary),
+        true => plan_json(context, &summary, plan.pending(), dry_run),
+        false => plan_lines(context, &summary).and_then(|()| pending::lines(context, plan.pending())),
     };
     let is_idle = summary.sealed_before.is_some_and(|before| before.is_nothing());
     if dry_run {
@@ -131,11 +133,18 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
             format!("{} not needed in {}", bytes(plan.bytes_young), counted(plan.packs_young, "pack")),
         ));
     }
+    if plan.packs_unfinished > 0 {
+        let packs = packs(plan.packs_unfinished, plan.bytes_unfinished);
+        lines.push(("unfinished runs", format!("{packs}, too young: a later prune takes them")));
+    }
     if plan.packs_waiting > 0 {
         lines.push(("condemned before", counted(plan.packs_waiting, "pack")));
     }
     if plan.packs_due > 0 {
         lines.push(("of these go now", packs(plan.packs_due, plan.bytes_due)));
+    }
+    if plan.keys_removed > 0 {
+        lines.push(("keys of no pack", counted(plan.keys_removed, "data key")));
     }
     if let Some(before) = plan.sealed_before {
         lines.push(("under earlier keys", sealed_before(&before)));
@@ -146,7 +155,7 @@ fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     for (name, text) in lines {
         context.show.say(&format!("{name:<20} {text}"))?;
     }
-    if plan.packs_young > 0 {
+    if plan.packs_young + plan.packs_unfinished > 0 {
         context
             .show
             .say("a backup that runs may yet need young packs; when none does, --min-age 0h takes them as well")?;
@@ -178,11 +187,13 @@ fn sealed_before_json(before: Option<SealedBefore>) -> Option<Value> {
     })
 }
 
-fn plan_json(context: &Context, plan: &PruneSummary, dry_run: bool) -> Result<(), Failure> {
+fn plan_json(context: &Context, plan: &PruneSummary, records: &[PendingRecord], dry_run: bool) -> Result<(), Failure> {
     let mut value = message("prune_plan");
     value.insert("dry_run".into(), dry_run.into());
+    value.insert("pending_records".into(), pending::json(records));
     for (name, number) in [
-        ("snapshots_count", plan.roots),
+        ("snapshots_count", plan.snapshots),
+        ("pending", plan.pending),
         ("packs", plan.packs),
         ("bytes", plan.bytes),
         ("packs_removed", plan.packs_removed),
@@ -196,9 +207,12 @@ fn plan_json(context: &Context, plan: &PruneSummary, dry_run: bool) -> Result<()
         ("bytes_unused_after", plan.bytes_unused_after),
         ("packs_young", plan.packs_young),
         ("bytes_young", plan.bytes_young),
+        ("packs_unfinished", plan.packs_unfinished),
+        ("bytes_unfinished", plan.bytes_unfinished),
         ("packs_waiting", plan.packs_waiting),
         ("packs_due", plan.packs_due),
         ("bytes_due", plan.bytes_due),
+        ("keys_removed", plan.keys_removed),
         ("grace_seconds", plan.grace_seconds),
     ] {
         value.insert(name.into(), number.into());
@@ -258,6 +272,7 @@ fn report_json(context: &Context, report: &PruneReport) -> Result<(), Failure> {
         ("index_deleted", report.index_deleted),
         ("tombs_removed", report.tombs_removed),
         ("pending_removed", report.pending_removed),
+        ("keys_deleted", report.keys_deleted),
         ("packs_left", report.packs_left),
         ("bytes_left", report.bytes_left),
         ("packs_waiting", report.packs_waiting),

@@ -3,6 +3,7 @@
 use crate::args::RepairArgs;
 use crate::args::RepairFetchArgs;
 use crate::args::RepairIndexArgs;
+use crate::args::RepairKeysArgs;
 use crate::args::RepairPacksArgs;
 use crate::args::RepairSnapshotsArgs;
 use crate::args::RepairVerb;
@@ -27,6 +28,7 @@ pub async fn run(context: &Context, args: RepairArgs) -> Result<Exit, Failure> {
         RepairVerb::Packs(args) => packs(context, args).await,
         RepairVerb::Fetch(args) => fetch(context, *args).await,
         RepairVerb::Snapshots(args) => snapshots(context, args).await,
+        RepairVerb::Keys(args) => keys(context, args).await,
     }
 }
 
@@ -46,6 +48,13 @@ async fn index(context: &Context, args: RepairIndexArgs) -> Result<Exit, Failure
     let report = drive(job, &context.show, &context.interrupt, false).await?;
     done(tell::index(context, &report, args.dry_run), args.dry_run, "the index is repaired as far as it can be")?;
     Ok(exit(report.is_complete()))
+}
+
+async fn keys(context: &Context, args: RepairKeysArgs) -> Result<Exit, Failure> {
+    let repository: Repository = context.open().await?;
+    let report = repository.repair_keys(args.dry_run).await?;
+    done(tell::keys(context, &report, args.dry_run), args.dry_run, "the list of keys is repaired")?;
+    Ok(exit(report.damaged.is_empty()))
 }
 
 async fn packs(context: &Context, args: RepairPacksArgs) -> Result<Exit, Failure> {

@@ -113,11 +113,12 @@ fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
 fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
     let mut own = context.cache_folder().into_iter().collect::<Vec<_>>();
     if let Ok(Location::Local(folder)) =
-        Location::parse(&location::find(&context.global, &context.environment)?.location)
+        Location::parse_os(&location::find(&context.global, &context.environment)?.location)
     {
         own.push(folder);
     }
-    let own: Vec<String> = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()])).collect();
+    let own = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()]));
+    let own: Vec<String> = own.map(|pattern| pattern.to_string_lossy().into_owned()).collect();
     let count = snapshot.excludes.iter().filter(|pattern| !own.contains(pattern)).count();
     if args.delete && count > 0 {
         let many = counted(u64::try_from(count).unwrap_or(u64::MAX), "exclude rule");

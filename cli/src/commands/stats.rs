@@ -3,6 +3,7 @@
 use crate::args::StatsArgs;
 use crate::args::StatsMode;
 use crate::commands::Context;
+use crate::commands::pending;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::bytes;
@@ -23,7 +24,7 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
         return by_snapshot(context, &repository, &snapshots).await;
     }
     let mut value = message("stats");
-    let mut lines: Vec<(&str, String)> = Vec::new();
+    let (mut lines, mut not_committed): (Vec<(&str, String)>, _) = (Vec::new(), Vec::new());
     let total = |count: fn(&Snapshot) -> u64| snapshots.iter().map(count).fold(0, u64::saturating_add);
     let plain = total(|snapshot| snapshot.counts.bytes);
     if args.mode != StatsMode::RawData {
@@ -49,6 +50,8 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
             format!("{} in {}", bytes(stats.bytes_unique), counted(stats.chunks, "chunk")),
         ));
         lines.push(("stored", format!("{} in {}", bytes(stats.bytes_stored), counted(stats.packs, "pack"))));
+        value.insert("pending_records".into(), pending::json(&stats.pending_records));
+        not_committed = stats.pending_records;
         if plain > 0
             && stats.bytes_stored > 0
             && args.mode == StatsMode::All
@@ -66,6 +69,7 @@ pub async fn run(context: &Context, args: StatsArgs) -> Result<Exit, Failure> {
         for (name, text) in lines {
             context.show.line(&format!("{name:<20} {text}"))?;
         }
+        pending::lines(context, &not_committed)?;
     }
     Ok(Exit::Done)
 }

@@ -53,6 +53,17 @@ impl Failure {
         self
     }
 
+    /// The same for `check`, which is not the way out of what has stopped it.
+    #[must_use]
+    pub fn without_check(mut self) -> Self {
+        if self.hint.as_deref() == Some(CHECK) {
+            self.hint = Some(
+                "look at the disk first, then bring what is named here back from a copy of the repository".to_owned(),
+            );
+        }
+        self
+    }
+
     /// Tells on standard error.
     pub fn show(&self, show: &Show) {
         if self.closed {
@@ -140,12 +151,15 @@ pub fn unless_closed(shown: Result<(), Failure>) -> Result<(), Failure> {
     }
 }
 
+/// The advice about damage.
+const CHECK: &str = "'strongroom check --read-data' lists everything that is damaged, and says what helps";
+
 /// Advice that holds wherever a failure of this kind happens; commands with more context replace it.
 fn hint(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::NoRepository => "check the location given with -r, or make a repository there with 'strongroom init'",
         Kind::WrongKey => "'--use-recovery-code' unlocks with the code that was printed when the repository was made",
-        Kind::Damaged => "'strongroom check --read-data' lists everything that is damaged, and says what helps",
+        Kind::Damaged => CHECK,
         Kind::Unsupported => "open it with the newer strongroom, or the other program, that made it",
         Kind::SourceFailed => "no snapshot was stored",
         Kind::TargetFailed => {

@@ -2,6 +2,7 @@
 
 use crate::full_disk::Mounted;
 use crate::harness::House;
+use crate::harness::NOBODY;
 use crate::harness::is_root;
 use crate::support::walker::xattrs;
 use rustix::fs::XattrFlags;
@@ -202,6 +203,29 @@ fn immutable_and_append_only_files_are_restored_again_whatever_has_changed_in_th
     restore(&["--delete"]).done();
     as_it_was();
     held.iter().for_each(|(name, _)| chattr("-ia", &house.path(name)));
+}
+
+#[test]
+fn an_ordinary_user_is_told_which_flag_stands_in_the_way() {
+    let house = House::of_nobody();
+    let Some(_target) = Disk::ext4(&house, "out") else { return };
+    std::os::unix::fs::chown(house.path("out"), Some(NOBODY), Some(NOBODY)).expect("an owner");
+    ["in/mode", "in/content", "in/folder/new"].iter().for_each(|name| _ = house.write(name, "as it is"));
+    house.backup(&[&house.text("in")]);
+    let selector = format!("latest:{}", house.text("in"));
+    house.run(["restore", &selector, "--target", "out", "--no-owner"]).done();
+    std::fs::set_permissions(house.path("out/mode"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    std::fs::write(house.path("out/content"), "other").expect("written");
+    std::fs::remove_file(house.path("out/folder/new")).expect("removed");
+    ["out/mode", "out/content", "out/folder"].iter().for_each(|name| chattr("+i", &house.path(name)));
+    let outcome = house.run(["restore", &selector, "--target", "out", "--no-owner"]).ended(3);
+    let why = "is immutable or append-only (chattr -i, -a), which takes root to change";
+    for text in
+        ["/mode: cannot set its mode: it", "/content: cannot finish: it", "/folder/new: cannot write: its directory"]
+    {
+        assert!(outcome.err.contains(&format!("{text} {why}")), "{text}: {outcome}");
+    }
+    assert_eq!(std::fs::read(house.path("out/content")).expect("a file"), b"other");
 }
 
 /// The access list of a path as text, by number; without the name and empty lines.

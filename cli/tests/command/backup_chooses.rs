@@ -65,6 +65,90 @@ fn other_file_systems_are_left_out_when_asked() {
     assert_eq!(house.backup(&["--one-file-system", &top])["total_files_processed"], 1);
 }
 
+/// A file system of other ones on top of each other, as containers have it; its files keep the devices of those.
+struct Overlay(std::path::PathBuf);
+
+impl Overlay {
+    fn new(house: &House) -> (Self, [crate::full_disk::Mounted; 2]) {
+        let parts = ["lower", "upper"].map(|name| crate::full_disk::Mounted::new(&house.path(name), "1m"));
+        for name in ["upper/changes", "upper/work", "merged"] {
+            std::fs::create_dir(house.path(name)).expect("a folder");
+        }
+        std::fs::create_dir(house.path("lower/deep")).expect("a folder");
+        for name in ["lower/file", "lower/deep/file", "upper/changes/new"] {
+            house.write(name, name);
+        }
+        let [lower, changes, work] = ["lower", "upper/changes", "upper/work"].map(|name| house.text(name));
+        let options = format!("lowerdir={lower},upperdir={changes},workdir={work}");
+        let options = std::ffi::CString::new(options).expect("no NUL");
+        let at = house.path("merged");
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("overlay", &at, "overlay", flags, options.as_c_str()).expect("root may mount");
+        (Self(at), parts)
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn one_file_system_takes_the_files_of_an_overlay_and_leaves_out_what_is_mounted_on_a_file() {
+    if !crate::harness::is_root() {
+        eprintln!("NOT TESTED: only root can mount");
+        return;
+    }
+    let house = House::new();
+    let (overlay, [lower, _upper]) = Overlay::new(&house);
+    let merged = house.text("merged");
+    let all = ["deep/file", "file", "new"];
+    let names = |options: &[&str]| {
+        house.backup(&[options, &[merged.as_str()]].concat());
+        let listed = house.run(["-q", "ls", &format!("latest:{merged}")]).done().out;
+        let files = listed.lines().filter(|line| !line.ends_with("/deep") && !line.ends_with("/merged"));
+        files.map(|line| line.split_once("/merged/").expect("below it").1.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["-x"]), all);
+    // A file of another file system on one of these is a mount point; one of the same file system is in place.
+    let bind = |from: &str, to: &str| rustix::mount::mount_bind(house.path(from), house.path(to)).expect("root may");
+    let key = house.write("elsewhere", "x");
+    bind(key.to_str().expect("UTF-8"), "merged/file");
+    assert_eq!(names(&["-x"]), ["deep/file", "new"]);
+    assert_eq!(names(&[]), all);
+    rustix::mount::unmount(house.path("merged/file"), rustix::mount::UnmountFlags::DETACH).expect("mounted");
+    drop(overlay);
+    let on = house.write("in/one", "1");
+    house.write("in/two", "2");
+    bind("in/two", "in/one");
+    assert_eq!(house.backup(&["-x", &house.text("in")])["total_files_processed"], 2);
+    rustix::mount::unmount(&on, rustix::mount::UnmountFlags::DETACH).expect("mounted");
+    drop(lower);
+}
+
+#[test]
+fn a_pattern_that_means_a_folder_above_what_is_named_drops_nothing() {
+    let house = House::new();
+    house.write("x/work/file", "kept");
+    house.write("x/work/tmp/file", "dropped");
+    house.write("x/other", "kept");
+    let (work, other) = (house.text("x/work"), house.text("x/other"));
+    assert_eq!(taken_of(&house, &["--exclude", "x", "--exclude", "tmp", &work, &other]), ["/x/other", "/x/work/file"]);
+    let outcome = house.run(["backup", "--exclude", "work", &work, &other]).ended(3);
+    assert!(outcome.err.contains("was named to be backed up, and is left out: by --exclude 'work'"), "{outcome}");
+    house.run(["backup", "--exclude", "work", &work]).refused(1, &["nothing of what was named"]);
+    assert_eq!(house.snapshots().len(), 2);
+}
+
+/// Paths of a snapshot's files below the house.
+fn taken_of(house: &House, arguments: &[&str]) -> Vec<String> {
+    house.backup(arguments);
+    let listed = house.run(["--json", "ls", "latest"]).done().messages();
+    let files = listed.iter().filter(|node| node["type"] == "file");
+    files.map(|node| node["path"].as_str().expect("a path").replace(&house.text(""), "/")).collect()
+}
+
 #[test]
 fn a_dry_run_tells_what_would_be_taken_and_why_not_and_writes_nothing() {
     let house = House::new();

@@ -77,6 +77,32 @@ fn lists_of_paths_come_from_files() {
 }
 
 #[test]
+fn what_is_not_there_is_reported_and_the_rest_is_stored_as_partial() {
+    let house = House::new();
+    house.write("in/a", "a");
+    house.write("in/b", "b");
+    let at = |name: &str| house.text(name);
+    house.write("verbatim", format!("{}\n{}\n", at("in/gone"), at("in/b")));
+    house.write("patterns", format!("{}\n{}\n", at("in/*.gone"), at("in/a")));
+    for arguments in [
+        vec!["in/a".to_owned(), "in/gone".to_owned()],
+        vec!["--files-from-verbatim".to_owned(), at("verbatim")],
+        vec!["--files-from".to_owned(), at("patterns")],
+    ] {
+        let outcome = house.run([&["backup".to_owned()], arguments.as_slice()].concat()).ended(3);
+        assert!(outcome.err.contains("gone: No such file") && outcome.err.contains("is partial"), "{outcome}");
+        let strict = ["backup".to_owned(), "--require-all-sources".to_owned()];
+        house.run([&strict, arguments.as_slice()].concat()).refused(1, &["cannot back up", "gone", "hint: "]);
+        let snapshots = house.snapshots();
+        let latest = snapshots.last().expect("one");
+        assert_eq!(latest["paths"].as_array().map(Vec::len), Some(1), "{latest}");
+    }
+    assert_eq!(house.snapshots().len(), 3);
+    house.run(["backup", "in/gone", "in/far"]).refused(1, &["cannot back up", "and another path"]);
+    assert_eq!(house.snapshots().len(), 3);
+}
+
+#[test]
 fn a_repository_inside_the_source_is_left_out() {
     let house = House::new();
     house.write("home/file", "x");
@@ -170,11 +196,12 @@ fn without_configuration_there_is_a_repository_of_ones_own() {
     bare(&["snapshots"]).done().says("2 snapshots");
 
     // The recovery code opens it when the key is gone.
-    let mut lines = first.out.lines().filter_map(|line| line.trim().strip_prefix("its recovery code is"));
-    let code = lines.next().expect("the code was printed").trim();
+    let mut lines = first.out.lines().filter_map(|line| line.trim().strip_prefix("its recovery code is in"));
+    let file = lines.next().expect("its file was named").trim();
+    let code = std::fs::read_to_string(file).expect("the code");
     std::fs::remove_file(&key).expect("the key was there");
     bare(&["snapshots"]).refused(12, &["the key of the repository", "--use-recovery-code"]);
     let mut command = house.bare();
-    command.env("STRONGROOM_RECOVERY_CODE", code).args(["snapshots", "--use-recovery-code"]);
+    command.env("STRONGROOM_RECOVERY_CODE", code).args(["-r", &repository, "snapshots", "--use-recovery-code"]);
     crate::harness::run(&mut command).done().says("2 snapshots");
 }

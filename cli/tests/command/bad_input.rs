@@ -26,7 +26,7 @@ fn a_wrong_password_or_key_writes_nothing() {
     writes_nothing(&house, || {
         let mut command = house.command(["-p", "wrong", "backup", &top]);
         let outcome = run(command.env_remove("STRONGROOM_KEY_FILE"));
-        outcome.refused(12, &["error: the password does not open this repository", "hint: '--use-recovery-code'"]);
+        outcome.refused(12, &["error: the password does not open the repository at", "hint: '--use-recovery-code'"]);
         house.run(["--key-file", "wrong-key", "backup", &top]).refused(12, &["the key file does not open"]);
         house.run(["--key-file", "no-key", "backup", &top]).refused(12, &["key file"]);
         house.run(["--key-file", "missing", "backup", &top]).refused(1, &["cannot read the key file from missing"]);
@@ -176,8 +176,10 @@ fn a_path_that_does_not_exist_is_told_before_anything_is_made() {
     let house = House::empty();
     house.write("in/file", "x");
     // Not even the user's own repository is made for it.
-    let outcome = run(house.bare().args(["backup", &house.text("in"), &house.text("gone")]));
-    outcome.refused(2, &["cannot back up", "gone", "No such file"]);
+    let (there, gone) = (house.text("in"), house.text("gone"));
+    for arguments in [vec!["backup", &gone], vec!["backup", "--require-all-sources", &there, &gone]] {
+        run(house.bare().args(arguments)).refused(1, &["cannot back up", "gone", "No such file"]);
+    }
     assert!(crate::harness::files(&house.path("data")).is_empty());
     assert!(crate::harness::files(&house.path("config")).is_empty());
     let house = House::new();
@@ -186,7 +188,7 @@ fn a_path_that_does_not_exist_is_told_before_anything_is_made() {
     // A source that was there at the last backup and has vanished since.
     std::fs::remove_dir_all(house.path("in")).expect("removed");
     writes_nothing(&house, || {
-        house.run(["backup", &house.text("in")]).refused(2, &["cannot back up", "No such file"]);
+        house.run(["backup", &house.text("in")]).refused(1, &["cannot back up", "No such file"]);
     });
     assert_eq!(house.snapshots().len(), 1);
 }
@@ -196,7 +198,7 @@ fn names_in_errors_do_not_speak_to_the_terminal() {
     let house = House::new();
     house.write("in/file", "x");
     let name = "no\x1b[31msuch\u{202e}thing\n";
-    let outcome = house.run(["backup", name]).refused(2, &["no\\u{1b}[31msuch\\u{202e}thing\\n"]);
+    let outcome = house.run(["backup", name]).refused(1, &["no\\u{1b}[31msuch\\u{202e}thing\\n"]);
     assert!(!outcome.err.contains(['\x1b', '\u{202e}']), "{outcome}");
     house.backup(&[&house.text("in")]);
     let outcome = house.run(["dump", "latest", name]);
@@ -225,7 +227,7 @@ fn what_was_misnamed_comes_with_a_hint() {
     for selector in ["latest~", "nosuch", "LATEST"] {
         house.run(["snapshots", selector]).refused(2, &["names no snapshot", listed]);
     }
-    house.run(["backup", "in/nosuch"]).refused(2, &["cannot back up", "in/nosuch", "hint: "]);
+    house.run(["backup", "in/nosuch"]).refused(1, &["cannot back up", "in/nosuch", "hint: "]);
     let own = house.text("repository");
     let both = "both are the same repository";
     house.run(["copy", "--from-repo", &own, "--all"]).refused(2, &[both, "hint: -r names the repository"]);

@@ -1,6 +1,7 @@
 //! Rules that thin snapshots out, and what protects one from them.
 
 use crate::harness::House;
+use crate::harness::run;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -156,6 +157,62 @@ fn a_dry_run_is_refused_where_the_real_run_is() {
     house.run(["forget", "--keep-last", "1", "--keep-id", "deadbeef"]).refused(2, &["deadbeef"]);
     house.run(["forget", "-n", "--prune", "--keep-last", "1"]).done().says("the prune was not planned");
     assert_eq!(house.snapshots().len(), 8);
+}
+
+/// What a clock that was wrong once has stored, with a store whose clock agreed.
+#[test]
+fn a_snapshot_of_the_future_is_named_and_pushes_out_no_good_one() {
+    let house = House::new();
+    house.write("in/file", b"content");
+    backup_at(&house, "2999-01-01 00:00:00", &[]);
+    for day in ["2026-03-01", "2026-03-02", "2026-03-03"] {
+        backup_at(&house, &format!("{day} 08:00:00"), &[]);
+    }
+    let dry = house.run(["forget", "--dry-run", "--keep-last", "1"]).done();
+    assert!(dry.err.contains("1 snapshot is dated in the future"), "{dry}");
+    assert!(dry.err.contains("2999-01-01 00:00:00): it is kept, and no rule counts it"), "{dry}");
+    let dry = dry.says("kept: 2, would be removed: 2").says("dated in the future");
+    assert!(dry.err.contains("'strongroom forget "), "{dry}");
+    for rules in [&["-d", "1", "-w", "1", "-m", "1"][..], &["--keep-within", "1d"], &["-y", "1"]] {
+        let json = house.run([&["--json", "forget", "--dry-run"], rules].concat()).done();
+        let group = json.message("forget_group");
+        assert_eq!(group["future_ids"].as_array().map(Vec::len), Some(1), "{rules:?} {json}");
+        assert_eq!(group["keep"].as_array().map(Vec::len), Some(2), "{rules:?} {json}");
+        assert!(json.message("warning")["message"].as_str().is_some_and(|text| text.contains("in the future")));
+    }
+    house.run(["forget", "--keep-last", "1", "--prune"]).done();
+    assert_eq!(times(&house), ["2026-03-03T08", "2999-01-01T00"]);
+    // That it stays is no leave to remove all others.
+    house.run(["forget", "--keep-tag", "none"]).refused(1, &["cannot forget every snapshot of a group"]);
+    assert_eq!(house.snapshots().len(), 2);
+    house.assert_sound();
+}
+
+#[test]
+fn a_machine_whose_clock_is_behind_forgets_nothing_and_says_so() {
+    let house = House::new();
+    house.write("in/file", b"content");
+    for day in ["2999-01-01", "2999-01-02"] {
+        backup_at(&house, &format!("{day} 08:00:00"), &[]);
+    }
+    let outcome = house.run(["forget", "--keep-last", "1"]).done().says("kept: 2, removed: 0");
+    assert!(outcome.err.contains("2 snapshots are dated in the future"), "{outcome}");
+    assert!(outcome.err.contains("is the clock of this machine behind?"), "{outcome}");
+}
+
+#[test]
+fn an_hour_is_an_hour_in_the_night_in_which_clocks_change() {
+    let house = House::new();
+    house.write("in/file", b"content");
+    // In Berlin 01:45 in winter and, 45 minutes later, 03:30 in summer.
+    for time in ["2026-03-29 00:15:00", "2026-03-29 00:45:00", "2026-03-29 01:30:00"] {
+        backup_at(&house, time, &[]);
+    }
+    for rule in ["--keep-within", "--keep-within-hourly"] {
+        let mut command = house.command(["--json", "forget", "--dry-run", rule, "1h"]);
+        let json = run(command.env("TZ", "Europe/Berlin")).done();
+        assert_eq!(json.message("forgotten")["kept"], 2, "{rule} {json}");
+    }
 }
 
 #[test]

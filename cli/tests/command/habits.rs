@@ -11,11 +11,10 @@ fn variables_of_restic_are_not_followed_without_a_word() {
         let mut command = house.bare();
         run(command.args(arguments).env("RESTIC_REPOSITORY", "/srv/restic").env("RESTIC_PASSWORD", "secret"))
     };
-    // The user's own repository is filled while another one may have been meant.
+    // Another repository than the user's own may have been meant.
     for arguments in [vec!["-q", "backup", &house.text("in")], vec!["snapshots"]] {
-        let outcome = restic(&arguments).done();
-        let said = "warning: RESTIC_REPOSITORY is set, but not read by strongroom";
-        assert!(outcome.err.contains(said) && outcome.err.contains(&house.text("data")), "{outcome}");
+        let said = "RESTIC_REPOSITORY is set, but not read by strongroom";
+        restic(&arguments).refused(2, &[said, &house.text("data")]);
     }
 
     let house = House::empty();

@@ -125,7 +125,7 @@ fn no_rewrite_empties_a_snapshot() {
     {
         house.run([&verb[..], &["--exclude", ""]].concat()).refused(2, &["--exclude", "is a variable not set?"]);
     }
-    for pattern in ["/", "/**", "*", "*/", "in"] {
+    for pattern in ["/**", "*", "*/", "in"] {
         let refused = house.run(["rewrite", "--forget", "--all", "--exclude", pattern]);
         refused.refused(1, &["it would keep only the folders", "hint: nothing was changed"]);
     }

@@ -72,12 +72,12 @@ fn keys_are_added_changed_and_removed_but_never_the_last() {
         .refused(1, &["there is not exactly one key", "'strongroom key list' shows them"]);
     house.run(["--key-file", "second", "snapshots"]).done();
     house.run(["key", "remove", &of(false)]).done().says("removed the key");
-    house.run(["--key-file", "second", "snapshots"]).refused(12, &["the key file does not open this repository"]);
+    house.run(["--key-file", "second", "snapshots"]).refused(12, &["the key file does not open the repository at"]);
     assert_eq!(list(&house).len(), 1);
 
     house.run(["key", "add", "--new-password-file", &old]).done();
     with(&house, &[], &["-p", &old, "key", "passwd", "--new-password-file", &new]).done().says("changed the password");
-    with(&house, &[], &["-p", &old, "snapshots"]).refused(12, &["the password does not open this repository"]);
+    with(&house, &[], &["-p", &old, "snapshots"]).refused(12, &["the password does not open the repository at"]);
     with(&house, &[], &["-p", &new, "snapshots"]).done();
     let code = house.run(["--json", "key", "add", "--new-recovery-code"]).done().message("added");
     let code = code["recovery_code"].as_str().expect("a code");

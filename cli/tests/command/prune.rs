@@ -1,5 +1,6 @@
 //! `prune` and `forget --prune`: the space of what nothing needs comes back, and only when asked for.
 
+use crate::full_disk::Mounted;
 use crate::harness::House;
 use crate::support::trees::Dice;
 use serde_json::Value;
@@ -119,4 +120,42 @@ fn a_check_tells_what_prunes_have_left_without_calling_it_damage() {
     house.run(["check"]).done().says("condemned by").says("no problems were found");
     house.run(["prune", "--grace", "0"]).done();
     house.run(["check"]).done().says("tomb");
+}
+
+/// A pending record that nobody will ever commit on, as a run leaves it that dies when it has declared its snapshot.
+#[test]
+fn a_pending_record_that_is_left_over_is_named_by_whoever_counts() {
+    if !crate::harness::is_root() {
+        eprintln!("NOT TESTED: only root can mount something over a folder of the repository");
+        return;
+    }
+    let (house, _) = house();
+    house.write("in/more", Dice::new(3).bytes(500_000));
+    let mounted = Mounted::new(&house.repository().join("snapshots"), "1m");
+    // The snapshot cannot be moved there, and whether it may appear later nobody knows.
+    house.run(["backup", &house.text("in")]).refused(15, &["cannot store snapshots/"]);
+    drop(mounted);
+    assert_eq!(house.area("pending").len(), 1);
+    let before = house.area("packs").len();
+    for arguments in
+        [&["check"][..], &["prune", "--dry-run", "--min-age", "0h"], &["prune", "--min-age", "0h"], &["stats"]]
+    {
+        let told = house.run(arguments).done();
+        let told = told.says("no snapshot, but a run on house that began ").says(" in 3 packs; if that run is dead, ");
+        told.says("the second of two prunes a day apart, both after ");
+        let json = house.run([&["--json"], arguments].concat()).done();
+        let kind = match arguments[0] {
+            "prune" => "prune_plan",
+            "check" => "summary",
+            other => other,
+        };
+        let message = json.message(kind);
+        let record = &message["pending_records"][0];
+        assert_eq!((&record["hostname"], number(record, "packs")), (&"house".into(), 3), "{message}");
+        assert!(number(record, "bytes") > 500_000 && record["goes_from"].is_string(), "{message}");
+        assert_eq!(number(&message, "snapshots_count"), 2, "{message}");
+    }
+    let check = house.run(["check"]).done();
+    assert!(!check.out.contains("a prune removes them"), "{check}");
+    assert_eq!(house.area("packs").len(), before);
 }

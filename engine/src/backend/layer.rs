@@ -102,8 +102,8 @@ pub trait Layer: Send + Sync + 'static {
     }
 
     /// See [`Backend::reserve`].
-    fn reserve(&self) -> BackendFuture<'_, bool> {
-        self.inner().reserve()
+    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
+        self.inner().reserve(stored)
     }
 
     /// See [`Backend::spend_reserve`].
@@ -191,8 +191,8 @@ impl<L: Layer> Backend for L {
         Layer::lists_at_once(self)
     }
 
-    fn reserve(&self) -> BackendFuture<'_, bool> {
-        Layer::reserve(self)
+    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
+        Layer::reserve(self, stored)
     }
 
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {

@@ -5,7 +5,9 @@ use crate::backend::LocalBackend;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,36 +27,15 @@ impl Location {
     /// Parses `/path`, `path`, `file:/path`, `file:///path` or `C:\path`. `Unsupported` for schemes
     /// of later releases, `Invalid` for what cannot be told from a mistake.
     pub fn parse(text: &str) -> Result<Self> {
-        let refused =
-            |why: String| Error::new(Kind::Invalid, format!("cannot use \"{text}\" as a location")).because(why);
-        if text.is_empty() {
-            return Err(refused("it is empty".into()));
-        }
-        if text.contains('\0') {
-            return Err(refused("it holds a NUL byte".into()));
-        }
-        let Some((scheme, rest)) = split_scheme(text) else {
-            return Ok(Self::Local(PathBuf::from(text)));
-        };
-        let scheme = scheme.to_ascii_lowercase();
-        if LATER.contains(&scheme.as_str()) {
-            return Err(Error::new(Kind::Unsupported, format!("cannot open {scheme}: locations"))
-                .because("not in this release; a local folder can be used"));
-        }
-        if scheme != "file" {
-            return Err(refused(format!(
-                "\"{scheme}:\" is no known scheme; write \"./{text}\" for a folder of that name"
-            )));
-        }
-        let path = match rest.strip_prefix("//") {
-            Some(after) if after.starts_with('/') => after,
-            Some(_) => return Err(refused("a file: location names no host; write file:/path".into())),
-            None => rest,
-        };
-        if path.is_empty() {
-            return Err(refused("it names no folder".into()));
-        }
-        Ok(Self::Local(PathBuf::from(path)))
+        Self::parse_os(OsStr::new(text))
+    }
+
+    /// The same of bytes: names of folders need not be text.
+    pub fn parse_os(location: &OsStr) -> Result<Self> {
+        // What is not text can only be part of the path, which stands last: what is before it has as many bytes here.
+        let skipped = before_path(&location.to_string_lossy())?;
+        let path = location.as_bytes().get(skipped..).unwrap_or_default();
+        Ok(Self::Local(PathBuf::from(OsStr::from_bytes(path))))
     }
 
     /// The backend of this location; touches nothing yet.
@@ -71,6 +52,37 @@ impl fmt::Display for Location {
             Self::Local(path) => write!(f, "{}", path.display()),
         }
     }
+}
+
+/// How many bytes stand before the path.
+fn before_path(text: &str) -> Result<usize> {
+    let refused = |why: String| Error::new(Kind::Invalid, format!("cannot use \"{text}\" as a location")).because(why);
+    if text.is_empty() {
+        return Err(refused("it is empty".into()));
+    }
+    if text.contains('\0') {
+        return Err(refused("it holds a NUL byte".into()));
+    }
+    let Some((scheme, rest)) = split_scheme(text) else {
+        return Ok(0);
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if LATER.contains(&scheme.as_str()) {
+        return Err(Error::new(Kind::Unsupported, format!("cannot open {scheme}: locations"))
+            .because("not in this release; a local folder can be used"));
+    }
+    if scheme != "file" {
+        return Err(refused(format!("\"{scheme}:\" is no known scheme; write \"./{text}\" for a folder of that name")));
+    }
+    let path = match rest.strip_prefix("//") {
+        Some(after) if after.starts_with('/') => after,
+        Some(_) => return Err(refused("a file: location names no host; write file:/path".into())),
+        None => rest,
+    };
+    if path.is_empty() {
+        return Err(refused("it names no folder".into()));
+    }
+    Ok(text.len() - path.len())
 }
 
 /// What stands before the first colon and after it, unless that colon belongs to a path or a drive.
@@ -104,6 +116,17 @@ mod tests {
         assert_eq!(Location::parse("file:///srv/x").unwrap(), local("/srv/x"));
         assert_eq!(Location::parse("FILE:x").unwrap(), local("x"));
         assert_eq!(Location::parse("file:///srv/x").unwrap().to_string(), "/srv/x");
+    }
+
+    #[test]
+    fn a_path_that_is_not_text_is_taken_byte_by_byte() {
+        let raw = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
+        for text in [raw(b"/srv/\xff\xfe/b"), raw(b"file:/srv/\xff\xfe/b"), raw(b"file:///srv/\xff\xfe/b")] {
+            let found = Location::parse_os(text).unwrap();
+            assert_eq!(found, Location::Local(PathBuf::from(raw(b"/srv/\xff\xfe/b"))), "{text:?}");
+        }
+        assert_eq!(Location::parse_os(raw(b"\xff:x")).unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(Location::parse_os(raw(b"s3:\xff")).unwrap_err().kind(), Kind::Unsupported);
     }
 
     #[test]

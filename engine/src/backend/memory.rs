@@ -167,8 +167,8 @@ impl MemoryBackend {
         if objects.contains_key(&Name::Config) {
             return Err(Error::new(Kind::Conflict, doing).because("a repository is there already"));
         }
-        // Slots without a config are what an interrupted creation leaves behind.
-        if objects.keys().any(|name| !matches!(name, Name::Slot(_))) {
+        // Slots, and lists of them, without a config are what an interrupted creation leaves behind.
+        if objects.keys().any(|name| !matches!(name, Name::Slot(_) | Name::KeyList(_))) {
             return Err(Error::new(Kind::Invalid, doing).because("it is not empty"));
         }
         Ok(())
@@ -267,7 +267,7 @@ impl Backend for MemoryBackend {
         true
     }
 
-    fn reserve(&self) -> BackendFuture<'_, bool> {
+    fn reserve(&self, _stored: u64) -> BackendFuture<'_, bool> {
         Box::pin(async move { Ok(self.aside.load(Ordering::Relaxed) > 0) })
     }
 

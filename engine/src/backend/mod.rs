@@ -106,8 +106,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether a listing by anybody shows every put and every delete that has returned to anybody else.
     fn lists_at_once(&self) -> bool;
 
-    /// Sets room aside, so that a full store can still be pruned; `false` where that is not possible or not needed.
-    fn reserve(&self) -> BackendFuture<'_, bool>;
+    /// Sets room aside, so that a full store can still be pruned: the more, the more bytes are `stored` in packs. `false`
+    /// where that is not possible or not needed.
+    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool>;
 
     /// Gives the room back that was set aside; `false` when there was none.
     fn spend_reserve(&self) -> BackendFuture<'_, bool>;

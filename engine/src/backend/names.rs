@@ -2,12 +2,14 @@
 
 use crate::id::DataKeyId;
 use crate::id::IndexId;
+use crate::id::KeyListId;
 use crate::id::PackId;
 use crate::id::SlotId;
 use crate::id::SnapshotId;
 use crate::limits::INDEX_BYTES_MAX;
 use crate::limits::KIB;
 use crate::limits::PACK_BYTES_MAX;
+use crate::limits::SLOT_BYTES_MAX;
 use crate::limits::SMALL_OBJECT_BYTES_MAX;
 use std::fmt;
 
@@ -22,6 +24,8 @@ pub enum Name {
     Config,
     /// One way to unlock.
     Slot(SlotId),
+    /// Which slots there should be.
+    KeyList(KeyListId),
     /// A wrapped data key.
     DataKey(DataKeyId),
     /// Segments.
@@ -44,6 +48,8 @@ pub enum Name {
 pub enum Area {
     /// `keys/slot/`
     Slots,
+    /// `keys/list/`
+    KeyLists,
     /// `keys/data/`
     DataKeys,
     /// `packs/<2 hex>/`
@@ -62,8 +68,9 @@ pub enum Area {
 
 impl Area {
     /// Every area.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Slots,
+        Self::KeyLists,
         Self::DataKeys,
         Self::Packs,
         Self::Index,
@@ -77,6 +84,7 @@ impl Area {
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Slots => "keys/slot/",
+            Self::KeyLists => "keys/list/",
             Self::DataKeys => "keys/data/",
             Self::Packs => "packs/",
             Self::Index => "index/",
@@ -91,6 +99,7 @@ impl Area {
     pub fn parse(self, rest: &str) -> Option<Name> {
         match self {
             Self::Slots => SlotId::from_hex(rest).map(Name::Slot),
+            Self::KeyLists => KeyListId::from_hex(rest).map(Name::KeyList),
             Self::DataKeys => DataKeyId::from_hex(rest).map(Name::DataKey),
             Self::Packs => {
                 let (fan, rest) = rest.split_once('/')?;
@@ -128,6 +137,7 @@ impl Name {
         match self {
             Self::Config => None,
             Self::Slot(_) => Some(Area::Slots),
+            Self::KeyList(_) => Some(Area::KeyLists),
             Self::DataKey(_) => Some(Area::DataKeys),
             Self::Pack(_) => Some(Area::Packs),
             Self::Index(_) => Some(Area::Index),
@@ -143,6 +153,7 @@ impl Name {
         let bytes = match self {
             Self::Pack(_) => PACK_BYTES_MAX,
             Self::Index(_) => INDEX_BYTES_MAX,
+            Self::Slot(_) => SLOT_BYTES_MAX,
             _ => SMALL_OBJECT_BYTES_MAX + SEAL_BYTES,
         };
         u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -160,6 +171,7 @@ impl fmt::Display for Name {
         match self {
             Self::Config => f.write_str("config"),
             Self::Slot(id) => write!(f, "{prefix}{id}"),
+            Self::KeyList(id) => write!(f, "{prefix}{id}"),
             Self::DataKey(id) => write!(f, "{prefix}{id}"),
             Self::Pack(id) => {
                 let fan = id.as_bytes().first().copied().unwrap_or_default();
@@ -182,6 +194,7 @@ mod tests {
         vec![
             (Name::Config, "config"),
             (Name::Slot(SlotId::from_bytes([0x12; 8])), "keys/slot/1212121212121212"),
+            (Name::KeyList(KeyListId::from_bytes([0xab; 16])), "keys/list/abababababababababababababababab"),
             (Name::DataKey(DataKeyId::from_bytes([1; 16])), "keys/data/01010101010101010101010101010101"),
             (Name::Pack(PackId::from_bytes([0xcd; 32])), text("packs/cd/", &long)),
             (Name::Index(IndexId::from_bytes([0xcd; 32])), text("index/", &long)),

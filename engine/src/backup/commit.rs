@@ -89,8 +89,13 @@ pub(crate) async fn commit(
         }
     };
     let name = Name::Snapshot(snapshot.id);
-    // After a failed put the intent stays: the snapshot may yet become visible.
-    store.put_small(&name, intent.body()).await?;
+    if let Err(error) = store.put_small(&name, intent.body()).await {
+        // The intent stays where the snapshot may yet become visible.
+        if is_refused(store, &name, &error).await {
+            intent.withdraw().await;
+        }
+        return Err(error);
+    }
     let late = intent.is_late(&name, validated).await;
     let outcome = if late { look_again(store, snapshot, &mut needs).await } else { Ok(()) };
     // Where listings may be stale a prune would see the one gone and the other not yet there: it removes the record later.
@@ -98,6 +103,12 @@ pub(crate) async fn commit(
         intent.withdraw().await;
     }
     outcome.map(|()| Committed::Yes)
+}
+
+/// Whether a snapshot that could not be stored will not appear later either: the store itself has refused it, and it is not
+/// there.
+async fn is_refused(store: &Arc<Store>, name: &Name, error: &Error) -> bool {
+    matches!(error.kind(), Kind::NoSpace | Kind::BackendDenied) && matches!(store.backend().stat(name).await, Ok(None))
 }
 
 /// After a late commit: what it needs is validated once more and copied where it must be, or the loss is told.

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::each_once;
 use crate::id::SnapshotId;
 use crate::limits::SNAPSHOT_GIVEN_BYTES_MAX;
 use crate::limits::SNAPSHOT_REASONS_BYTES_MAX;
@@ -30,7 +31,7 @@ pub(crate) fn draft(
     snapshot.source_kind = source.kind().to_owned();
     snapshot.paths = source.paths();
     snapshot.excludes = source.excludes();
-    snapshot.tags.clone_from(&options.tags);
+    snapshot.tags = each_once(&options.tags);
     snapshot.label.clone_from(&options.label);
     snapshot.parent = earlier.map(|earlier| earlier.id);
     snapshot.program.clone_from(&options.program);

@@ -48,8 +48,15 @@ impl Intent {
     pub(super) async fn declare(store: &Arc<Store>, snapshot: &Snapshot) -> Result<Self> {
         let (name, body) = (Name::Pending(snapshot.id), snapshot.encode());
         let declared = Moment::now(store.clock());
-        store.put_small(&name, &body).await?;
-        Ok(Self { store: Arc::clone(store), name, body, declared })
+        let intent = Self { store: Arc::clone(store), name, body, declared };
+        match store.put_small(&name, &intent.body).await {
+            Ok(()) => Ok(intent),
+            // It may be there all the same, and nobody will commit on it.
+            Err(error) => {
+                intent.withdraw().await;
+                Err(error)
+            }
+        }
     }
 
     /// The record.

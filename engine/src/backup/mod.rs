@@ -16,6 +16,7 @@
 mod assemble;
 mod batch;
 mod commit;
+mod contract;
 pub(crate) mod cut;
 mod draft;
 mod group;
@@ -33,13 +34,17 @@ mod parent;
 mod prepare;
 mod read;
 mod record;
+mod report;
 mod rescue;
 mod run;
 mod said;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told;
 mod unchanged;
 mod upload;
+mod watch;
 
 pub(crate) use commit::commit;
 pub(crate) use needs::Needs;

@@ -5,6 +5,7 @@ use super::batch::Batch;
 use super::batch::Ended;
 use super::batch::Item;
 use super::batch::Span;
+use super::contract::Contract;
 use super::cut::Cutter;
 use super::halt::Halt;
 use super::journal::Remembered;
@@ -12,10 +13,12 @@ use super::parent::Cursor;
 use super::parent::Known;
 use super::parent::Sameness;
 use super::said::Said;
+use super::watch::Watched;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
+use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::error::Error;
 use crate::error::Kind;
@@ -48,20 +51,10 @@ const LEND_BYTES: usize = MIB;
 const LISTED_CHUNKS_MAX: usize = 32 * 1024;
 /// How long another stage is waited for before looking whether the job still goes on.
 const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The reading end of the pipeline, on the source's own thread.
 pub(crate) struct Reader {
-    control: Control,
-    halt: Arc<Halt>,
-    cutter: Cutter,
-    sameness: Sameness,
-    parent: Cursor,
-    expected: Option<Expected>,
-    keep_earlier: bool,
-    journal: Remembered,
-    buffers: Receiver<Vec<u8>>,
-    batches: Sender<Batch>,
-    credits: Sender<()>,
-    said: Arc<Mutex<Said>>,
+    wiring: Wiring,
     sequence: u64,
     buffer: Vec<u8>,
     /// Bytes of the buffer in use, and where the chunk being read begins.
@@ -71,6 +64,7 @@ pub(crate) struct Reader {
     /// Chunks in the batch that came from a journal.
     listed: usize,
     current: Option<Current>,
+    contract: Contract,
 }
 
 /// How much a run may come to.
@@ -92,6 +86,8 @@ struct Current {
     path: EntryPath,
     /// The earlier entry its content is taken over from.
     taken_over: Option<Entry>,
+    /// What it was begun as.
+    kind: FileKind,
     /// Whether its bytes were asked for.
     want: Want,
     /// The chunks of its content where an unfinished run knew them and no tree of them is stored.
@@ -123,23 +119,14 @@ pub(crate) struct Wiring {
     /// One credit a batch, given back by the catalog stage: it can fall behind only so far.
     pub(crate) credits: Sender<()>,
     pub(crate) said: Arc<Mutex<Said>>,
+    /// Who looks after the source.
+    pub(crate) watched: Watched,
 }
 
 impl Reader {
     pub(crate) fn new(wiring: Wiring) -> Self {
         Self {
-            control: wiring.control,
-            halt: wiring.halt,
-            cutter: wiring.cutter,
-            sameness: wiring.sameness,
-            parent: wiring.parent,
-            expected: wiring.expected,
-            keep_earlier: wiring.keep_earlier,
-            journal: wiring.journal,
-            buffers: wiring.buffers,
-            batches: wiring.batches,
-            credits: wiring.credits,
-            said: wiring.said,
+            wiring,
             sequence: 0,
             buffer: Vec::new(),
             filled: 0,
@@ -147,6 +134,7 @@ impl Reader {
             items: Vec::new(),
             listed: 0,
             current: None,
+            contract: Contract::default(),
         }
     }
 
@@ -167,7 +155,7 @@ impl Reader {
     }
 
     fn bug(&self, message: &str) {
-        self.halt.fail(Error::new(Kind::SourceFailed, "the source broke the order of calls").because(message));
+        self.wiring.halt.fail(Error::new(Kind::SourceFailed, "the source broke the order of calls").because(message));
     }
 
     /// What could not be kept of an entry is still missing when the entry is taken over.
@@ -179,7 +167,7 @@ impl Reader {
 
     /// Sends the batch on its way; the unfinished chunk moves to the next buffer.
     fn ship(&mut self) -> Result<(), Stop> {
-        self.halt.check(&self.control)?;
+        self.wiring.halt.check(&self.wiring.control)?;
         if self.items.is_empty() && self.filled == self.chunk_start && self.chunk_start == 0 {
             return Ok(());
         }
@@ -200,16 +188,19 @@ impl Reader {
         if let Some(current) = &mut self.current {
             current.began_at = None;
         }
-        self.wait_for(|| match self.credits.send_timeout((), PATIENCE) {
+        self.wait_for(|| match self.wiring.credits.send_timeout((), PATIENCE) {
             Ok(()) => Wait::Over(()),
             Err(SendTimeoutError::Timeout(())) => Wait::GoesOn,
             Err(SendTimeoutError::Disconnected(())) => Wait::InVain,
         })?;
-        self.batches.send(batch).map_err(|_| Stop)
+        self.wiring.watched.held_up(true);
+        let sent = self.wiring.batches.send(batch);
+        self.wiring.watched.held_up(false);
+        sent.map_err(|_| Stop)
     }
 
     fn fresh_buffer(&self) -> Result<Vec<u8>, Stop> {
-        self.wait_for(|| match self.buffers.recv_timeout(PATIENCE) {
+        self.wait_for(|| match self.wiring.buffers.recv_timeout(PATIENCE) {
             Ok(buffer) => Wait::Over(buffer),
             Err(RecvTimeoutError::Timeout) => Wait::GoesOn,
             Err(RecvTimeoutError::Disconnected) => Wait::InVain,
@@ -218,13 +209,20 @@ impl Reader {
 
     /// Waits for a later stage, and looks now and then whether waiting still makes sense.
     fn wait_for<T>(&self, attempt: impl Fn() -> Wait<T>) -> Result<T, Stop> {
-        loop {
+        self.wiring.watched.held_up(true);
+        let outcome = loop {
             match attempt() {
-                Wait::Over(value) => return Ok(value),
-                Wait::InVain => return Err(Stop),
-                Wait::GoesOn => self.halt.check_storing(&self.control)?,
+                Wait::Over(value) => break Ok(value),
+                Wait::InVain => break Err(Stop),
+                Wait::GoesOn => {
+                    if let Err(stop) = self.wiring.halt.check_storing(&self.wiring.control) {
+                        break Err(stop);
+                    }
+                }
             }
-        }
+        };
+        self.wiring.watched.held_up(false);
+        outcome
     }
 
     /// Cuts every chunk whose end is certain.
@@ -236,7 +234,7 @@ impl Reader {
 
     fn cut_one(&mut self) {
         let bytes = self.buffer.get(self.chunk_start..self.filled).unwrap_or_default();
-        let length = self.cutter.cut(bytes);
+        let length = self.wiring.cutter.cut(bytes);
         self.items.push(Item::Chunk(Span { start: self.chunk_start, length }));
         self.chunk_start += length;
     }
@@ -249,25 +247,34 @@ impl Reader {
 
 impl Sink for Reader {
     fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop> {
-        self.halt.check(&self.control)?;
+        self.wiring.halt.check(&self.wiring.control)?;
         if self.current.is_some() {
             self.bug("an entry was begun inside another one");
             return Err(Stop);
         }
-        let parent = self.parent.seek(path);
-        let journal = self.journal.seek(path);
+        if let Some(why) = self.contract.refuses(path) {
+            self.bug(&why);
+            return Err(Stop);
+        }
+        self.wiring.watched.begins(path.as_bytes());
+        // What is known of it comes from the repository, which may take its time.
+        self.wiring.watched.held_up(true);
+        let parent = self.wiring.parent.seek(path);
+        let journal = self.wiring.journal.seek(path);
+        self.wiring.watched.held_up(false);
         let before = parent.as_ref().map(|known| known.entry.metadata.clone());
-        let earlier = parent.as_ref().filter(|_| self.keep_earlier).map(|known| Box::new(known.entry.clone()));
-        let usable = |known: &Known| known.present && self.sameness.holds(&known.entry.metadata, metadata);
-        let settled = |known: &Known| self.sameness.settled(&known.entry.metadata);
+        let earlier = parent.as_ref().filter(|_| self.wiring.keep_earlier).map(|known| Box::new(known.entry.clone()));
+        let usable = |known: &Known| known.present && self.wiring.sameness.holds(&known.entry.metadata, metadata);
+        let settled = |known: &Known| self.wiring.sameness.settled(&known.entry.metadata);
         let from_parent = parent.filter(usable).filter(settled).map(|known| (known.entry, Vec::new()));
         let unchanged = from_parent.is_some();
-        let known = from_parent.or_else(|| self.journal.take_over(journal.filter(usable)?));
+        let known = from_parent.or_else(|| self.wiring.journal.take_over(journal.filter(usable)?));
         let (taken_over, listed) = known.map_or_else(Default::default, |(entry, chunks)| (Some(entry), chunks));
         let want = if metadata.has_content() && taken_over.is_none() { Want::Bytes } else { Want::Nothing };
         self.current = Some(Current {
             path: path.clone(),
             taken_over,
+            kind: metadata.kind.clone(),
             want,
             listed,
             unchanged,
@@ -281,7 +288,8 @@ impl Sink for Reader {
 
     fn buffer(&mut self) -> Result<&mut [u8], Stop> {
         // A source that waits for its bytes learns here that it need not wait any longer.
-        self.halt.check(&self.control)?;
+        self.wiring.watched.beat();
+        self.wiring.halt.check(&self.wiring.control)?;
         if self.buffer.is_empty() {
             self.buffer = self.fresh_buffer()?;
         }
@@ -306,7 +314,7 @@ impl Sink for Reader {
         if let Some(current) = &mut self.current {
             current.bytes += length;
         }
-        self.control.count(|counters| &counters.bytes_done, length);
+        self.wiring.control.count(|counters| &counters.bytes_done, length);
         self.cut_certain();
         if self.filled >= BUFFER_BYTES { self.ship() } else { Ok(()) }
     }
@@ -316,6 +324,11 @@ impl Sink for Reader {
             self.bug("an entry was ended that was never begun");
             return Err(Stop);
         };
+        if let Some(why) = Contract::refuses_end(&current.path, &current.kind, &metadata) {
+            self.bug(&why);
+            return Err(Stop);
+        }
+        self.contract.ended(&current.path, &metadata.kind);
         while self.filled > self.chunk_start {
             self.cut_one();
         }
@@ -324,7 +337,7 @@ impl Sink for Reader {
         let done = if taken_over.is_some() { metadata.size } else { bytes };
         let (entry, action) = match taken_over {
             Some(known) => {
-                self.control.count(|counters| &counters.bytes_done, metadata.size);
+                self.wiring.control.count(|counters| &counters.bytes_done, metadata.size);
                 let metadata = Metadata {
                     xattrs: known.metadata.xattrs,
                     flags: known.metadata.flags,
@@ -344,7 +357,7 @@ impl Sink for Reader {
             None => {
                 let action = match &before {
                     None => Action::New,
-                    Some(before) if *before == metadata || self.sameness.is_unmodified(before, &metadata) => {
+                    Some(before) if *before == metadata || self.wiring.sameness.is_unmodified(before, &metadata) => {
                         Action::Unchanged
                     }
                     Some(_) => Action::Changed,
@@ -352,9 +365,9 @@ impl Sink for Reader {
                 (Entry { warnings, ..Entry::new(path, metadata, Content::Empty) }, action)
             }
         };
-        self.control.count(|counters| &counters.entries_done, 1);
-        if self.control.is_watched() {
-            self.control.tell(Event::EntryDone { path: entry.path.clone(), action, bytes: done });
+        self.wiring.control.count(|counters| &counters.entries_done, 1);
+        if self.wiring.control.is_watched() {
+            self.wiring.control.tell(Event::EntryDone { path: entry.path.clone(), action, bytes: done });
         }
         let ended = Box::new(Ended { entry, action, earlier });
         for chunks in listed.chunks(LISTED_CHUNKS_MAX) {
@@ -366,6 +379,10 @@ impl Sink for Reader {
         }
         let ready = want == Want::Nothing && !is_listed;
         self.push_end(if ready { Item::Ready(ended) } else { Item::End(ended) })
+    }
+
+    fn looks_at(&mut self, what: &[u8]) {
+        self.wiring.watched.looks_at(what);
     }
 
     fn retract(&mut self) -> Result<(), Stop> {
@@ -389,34 +406,34 @@ impl Sink for Reader {
 
     fn warn(&mut self, path: Option<&EntryPath>, message: String, partial: bool) {
         let warning = Warning { path: path.cloned(), message, partial };
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
-        self.control.tell(Event::Warning(warning));
+        self.wiring.said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
+        self.wiring.control.tell(Event::Warning(warning));
     }
 
     fn total(&mut self, entries: u64, bytes: u64) {
         // A source tells only what it has come across, which is no measure of what is left.
-        let Some(expected) = self.expected else { return };
-        let counters = self.control.counters();
+        let Some(expected) = self.wiring.expected else { return };
+        let counters = self.wiring.control.counters();
         counters.entries_total.store(entries.max(expected.entries), Ordering::Relaxed);
         counters.bytes_total.store(bytes.max(expected.bytes), Ordering::Relaxed);
     }
 
     fn skipped(&mut self, path: &EntryPath, reason: &str) {
-        if self.control.is_watched() {
-            self.control.tell(Event::Skipped { path: path.clone(), reason: reason.to_owned() });
+        if self.wiring.control.is_watched() {
+            self.wiring.control.tell(Event::Skipped { path: path.clone(), reason: reason.to_owned() });
         }
     }
 
     fn seal(&mut self, seal: Vec<u8>) {
         if seal.len() > SNAPSHOT_SEAL_BYTES_MAX {
             let error = Error::new(Kind::SourceFailed, "the source says too much about itself");
-            self.halt.fail(error.because(format!(
+            self.wiring.halt.fail(error.because(format!(
                 "its seal has {} bytes, and a snapshot has room for {SNAPSHOT_SEAL_BYTES_MAX}",
                 seal.len()
             )));
             return;
         }
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).seal = Some(seal);
+        self.wiring.said.lock().unwrap_or_else(PoisonError::into_inner).seal = Some(seal);
     }
 }
 
@@ -424,7 +441,6 @@ impl Sink for Reader {
 mod tests {
     use super::*;
     use crate::crypto::keys::RootKey;
-    use crate::entry::FileKind;
     use crate::format::config::PrivateConfig;
     use crate::id::RepositoryId;
     use crate::time::Timestamp;
@@ -447,6 +463,7 @@ mod tests {
             batches: batch_sender,
             credits: credit_sender,
             said: Arc::default(),
+            watched: Watched::alone(),
         };
         (Reader::new(wiring), batches, credits)
     }

@@ -29,10 +29,13 @@ use super::read::Reader;
 use super::read::Wiring;
 use super::record::IndexedPacks;
 use super::record::Recorder;
+use super::report::counts;
+use super::report::report;
 use super::said::Said;
 use super::unchanged::Comparison;
 use super::unchanged::is_unchanged;
 use super::upload::Uploader;
+use super::watch::Watched;
 use crate::cache::Unfinished;
 use crate::catalog::PageHasher;
 use crate::class::Class;
@@ -43,7 +46,6 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
 use crate::format::config::PrivateConfig;
-use crate::format::snapshot::Counts;
 use crate::format::snapshot::Snapshot;
 use crate::format::wire::size;
 use crate::id::SnapshotId;
@@ -375,9 +377,19 @@ impl Stages {
             buffers: buffers.take,
             batches,
             credits,
+            watched: self.watched(&said),
             said: Arc::clone(&said),
         });
         (spawn(&self.halt, move || read(source, reader)), said)
+    }
+
+    /// Somebody who looks after the source and says when it is silent.
+    fn watched(&self, said: &Arc<Mutex<Said>>) -> Watched {
+        let (said, control) = (Arc::clone(said), self.control.clone());
+        Watched::start(move |warning| {
+            said.lock().unwrap_or_else(PoisonError::into_inner).add(warning.clone());
+            control.tell(Event::Warning(warning));
+        })
     }
 
     fn say(&self, said: &Mutex<Said>, warning: Warning) {
@@ -452,47 +464,4 @@ fn spawn<T: Send + 'static>(
 
 fn lost(cause: tokio::task::JoinError) -> Error {
     Error::new(Kind::Bug, "a stage of the backup was lost").because(cause.to_string())
-}
-
-fn counts(assembled: &Assembled, tally: &Tally, bytes_stored: u64) -> Counts {
-    let entries = assembled.counts;
-    let fates = entries.files.iter().zip(&entries.directories).zip(&entries.others);
-    let mut by_fate = fates.map(|((files, directories), others)| files + directories + others);
-    let mut next = || by_fate.next().unwrap_or_default();
-    let (entries_new, entries_changed, entries_unchanged) = (next(), next(), next());
-    Counts {
-        entries: entries.entries,
-        files: entries.files.iter().sum(),
-        directories: entries.directories.iter().sum(),
-        bytes: entries.bytes,
-        bytes_new: tally.bytes_plain,
-        bytes_stored,
-        entries_new,
-        entries_changed,
-        entries_unchanged,
-    }
-}
-
-fn report(assembled: &Assembled, snapshot: &Snapshot, tally: &Tally, packs: &IndexedPacks) -> BackupReport {
-    let [files_new, files_changed, files_unchanged] = assembled.counts.files;
-    let [directories_new, directories_changed, directories_unchanged] = assembled.counts.directories;
-    BackupReport {
-        snapshot: None,
-        parent: snapshot.parent,
-        files_new,
-        files_changed,
-        files_unchanged,
-        directories_new,
-        directories_changed,
-        directories_unchanged,
-        entries: assembled.counts.entries,
-        bytes: assembled.counts.bytes,
-        bytes_new: tally.bytes_plain,
-        bytes_stored: packs.bytes(),
-        verdict: snapshot.verdict.clone(),
-        warnings: Vec::new(),
-        warnings_total: 0,
-        verify_seconds: tally.verifying.as_secs_f64(),
-        seconds: 0.0,
-    }
 }

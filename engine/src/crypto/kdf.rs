@@ -106,7 +106,7 @@ fn memory(params: &Params) -> Result<Zeroizing<Vec<Block>>> {
     let mut blocks = Vec::new();
     blocks.try_reserve_exact(params.block_count()).map_err(|cause| {
         let doing = format!("cannot get the {} KiB of memory that the passphrase needs", params.m_cost());
-        Error::new(Kind::Invalid, doing).because(cause)
+        Error::new(Kind::NoMemory, doing).because(cause)
     })?;
     blocks.resize(params.block_count(), Block::new());
     Ok(Zeroizing::new(blocks))

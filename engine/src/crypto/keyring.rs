@@ -87,7 +87,7 @@ mod tests {
     fn what_is_sealed_is_sealed_under_the_present_key_and_opens_under_all() {
         let ring = Keyring::new(root(1), Vec::new()).rotated(root(2)).rotated(root(3));
         let keys = ring.derive(&REPOSITORY);
-        for purpose in [Purpose::Roots, Purpose::Index, Purpose::WrapData, Purpose::WrapMetadata] {
+        for purpose in [Purpose::Roots, Purpose::KeyLists, Purpose::Index, Purpose::WrapData, Purpose::WrapMetadata] {
             let of = |byte| root(byte).derive(&REPOSITORY).sealing(purpose).id();
             assert_eq!(keys.sealing(purpose).id(), of(3));
             for byte in 1..=3 {

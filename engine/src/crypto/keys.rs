@@ -13,6 +13,7 @@ const DATA_NAMES: &str = "strongroom format 1: names of data chunks";
 const METADATA_NAMES: &str = "strongroom format 1: names of metadata chunks";
 const CHUNKER: &str = "strongroom format 1: gear table of the chunker";
 const ROOTS: &str = "strongroom format 1: config, snapshots, pending and gc";
+const KEY_LISTS: &str = "strongroom format 1: lists of key slots";
 const INDEX: &str = "strongroom format 1: index objects and pack tables";
 const WRAP_DATA: &str = "strongroom format 1: wrapping of data keys for data";
 const WRAP_METADATA: &str = "strongroom format 1: wrapping of data keys for metadata";
@@ -32,6 +33,8 @@ pub(crate) struct Keys {
     pub(crate) chunker: ChunkerKey,
     /// Seals config, snapshots, pending and gc objects.
     pub(crate) roots: ObjectKey,
+    /// Seals lists of key slots.
+    pub(crate) key_lists: ObjectKey,
     /// Seals index objects and pack tables.
     pub(crate) index: ObjectKey,
     /// Wraps session keys for data segments.
@@ -45,6 +48,7 @@ pub(crate) struct Keys {
 /// The keys of one root key that seal objects.
 pub(crate) struct SealingKeys {
     roots: ObjectKey,
+    key_lists: ObjectKey,
     index: ObjectKey,
     wrap_data: ObjectKey,
     wrap_metadata: ObjectKey,
@@ -55,6 +59,8 @@ pub(crate) struct SealingKeys {
 pub(crate) enum Purpose {
     /// Config, snapshots, pending and gc objects.
     Roots,
+    /// Lists of key slots.
+    KeyLists,
     /// Index objects and pack tables.
     Index,
     /// Session keys for data segments.
@@ -68,6 +74,7 @@ impl Keys {
     pub(crate) fn sealing(&self, purpose: Purpose) -> &ObjectKey {
         match purpose {
             Purpose::Roots => &self.roots,
+            Purpose::KeyLists => &self.key_lists,
             Purpose::Index => &self.index,
             Purpose::WrapData => &self.wrap_data,
             Purpose::WrapMetadata => &self.wrap_metadata,
@@ -78,6 +85,7 @@ impl Keys {
     pub(crate) fn opening(&self, purpose: Purpose, id: &[u8; 16]) -> Option<&ObjectKey> {
         let earlier = self.earlier.iter().rev().map(|keys| match purpose {
             Purpose::Roots => &keys.roots,
+            Purpose::KeyLists => &keys.key_lists,
             Purpose::Index => &keys.index,
             Purpose::WrapData => &keys.wrap_data,
             Purpose::WrapMetadata => &keys.wrap_metadata,
@@ -86,8 +94,9 @@ impl Keys {
     }
 
     /// The same names and cut points, with other keys to seal with.
-    pub(super) fn sealed_under(self, SealingKeys { roots, index, wrap_data, wrap_metadata }: SealingKeys) -> Self {
-        Self { roots, index, wrap_data, wrap_metadata, ..self }
+    pub(super) fn sealed_under(self, keys: SealingKeys) -> Self {
+        let SealingKeys { roots, key_lists, index, wrap_data, wrap_metadata } = keys;
+        Self { roots, key_lists, index, wrap_data, wrap_metadata, ..self }
     }
 }
 
@@ -112,12 +121,13 @@ impl RootKey {
     /// All keys of the repository `repository`. The id goes in so that two repositories that were given the same root
     /// key (a copied slot) still share no key.
     pub(crate) fn derive(&self, repository: &RepositoryId) -> Keys {
-        let SealingKeys { roots, index, wrap_data, wrap_metadata } = self.sealing(repository);
+        let SealingKeys { roots, key_lists, index, wrap_data, wrap_metadata } = self.sealing(repository);
         Keys {
             data_names: NameKey::from_bytes(self.derived(DATA_NAMES, repository)),
             metadata_names: NameKey::from_bytes(self.derived(METADATA_NAMES, repository)),
             chunker: ChunkerKey(Zeroizing::new(self.derived(CHUNKER, repository))),
             roots,
+            key_lists,
             index,
             wrap_data,
             wrap_metadata,
@@ -130,6 +140,7 @@ impl RootKey {
         let key = |context| ObjectKey::from_bytes(self.derived(context, repository));
         SealingKeys {
             roots: key(ROOTS),
+            key_lists: key(KEY_LISTS),
             index: key(INDEX),
             wrap_data: key(WRAP_DATA),
             wrap_metadata: key(WRAP_METADATA),

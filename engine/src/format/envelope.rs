@@ -34,6 +34,8 @@ pub(crate) enum ObjectType {
     Mark = 6,
     /// Deleted packs.
     Tomb = 7,
+    /// A list of key slots.
+    KeyList = 8,
 }
 
 impl ObjectType {
@@ -47,6 +49,7 @@ impl ObjectType {
             Self::Pending => 5,
             Self::Mark => 6,
             Self::Tomb => 7,
+            Self::KeyList => 8,
         }
     }
 
@@ -59,6 +62,7 @@ impl ObjectType {
             5 => Ok(Self::Pending),
             6 => Ok(Self::Mark),
             7 => Ok(Self::Tomb),
+            8 => Ok(Self::KeyList),
             other => Err(FormatError::Unsupported(format!("object type {other}"))),
         }
     }
@@ -192,10 +196,10 @@ mod tests {
 
     #[test]
     fn every_type_has_its_own_byte() {
-        for byte in 1..=7 {
+        for byte in 1..=8 {
             assert_eq!(ObjectType::from_byte(byte).expect("known").byte(), byte);
         }
-        assert!(ObjectType::from_byte(0).is_err() && ObjectType::from_byte(8).is_err());
+        assert!(ObjectType::from_byte(0).is_err() && ObjectType::from_byte(9).is_err());
     }
 
     #[test]

@@ -15,16 +15,19 @@ use zeroize::Zeroizing;
 /// "SRM" and the object type of slots.
 const MAGIC: [u8; 4] = *b"SRM\x02";
 const VERSION: u16 = 1;
-const LABEL_BYTES_MAX: usize = 256;
+pub(crate) const LABEL_BYTES_MAX: usize = 256;
 const SEALED_BYTES_MAX: usize = 4096;
 /// Earlier root keys in one slot.
 pub(crate) const EARLIER_MAX: usize = 64;
 const TAG_BYTES: usize = 16;
 /// Clear bytes of a slot without a label.
 const CLEAR_BYTES_MIN: usize = 128;
+/// The checksum at the end.
+const CHECKSUM_BYTES: usize = 4;
+const _: () = assert!(CLEAR_BYTES_MIN + LABEL_BYTES_MAX + SEALED_BYTES_MAX + CHECKSUM_BYTES <= limits::SLOT_BYTES_MAX);
 
 /// What unlocks a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SlotKind {
     /// A passphrase, through Argon2id.
@@ -36,7 +39,16 @@ pub enum SlotKind {
 }
 
 impl SlotKind {
-    const fn byte(self) -> u8 {
+    /// What people call the secret.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Passphrase => "password",
+            Self::KeyFile => "key file",
+            Self::Recovery => "recovery code",
+        }
+    }
+
+    pub(crate) const fn byte(self) -> u8 {
         match self {
             Self::Passphrase => 1,
             Self::KeyFile => 2,
@@ -44,7 +56,7 @@ impl SlotKind {
         }
     }
 
-    fn from_byte(byte: u8) -> Result<Self, FormatError> {
+    pub(crate) fn from_byte(byte: u8) -> Result<Self, FormatError> {
         match byte {
             1 => Ok(Self::Passphrase),
             2 => Ok(Self::KeyFile),
@@ -87,13 +99,14 @@ pub(crate) struct SlotHead {
 }
 
 impl SlotHead {
-    /// All clear bytes of a slot whose sealed bundle will have `sealed_length` bytes, tag included; the bundle follows.
+    /// All clear bytes of a slot whose sealed bundle will have `sealed_length` bytes, tag included; the bundle follows,
+    /// and then what [`sum`] gives.
     /// A label that is too long is an error.
     pub(crate) fn encode(&self, sealed_length: usize) -> Result<Vec<u8>, FormatError> {
         if self.label.len() > LABEL_BYTES_MAX {
             return Err(FormatError::Invalid("the label of a key slot is longer than 256 bytes"));
         }
-        let mut writer = Writer::with_capacity(CLEAR_BYTES_MIN + self.label.len() + sealed_length);
+        let mut writer = Writer::with_capacity(CLEAR_BYTES_MIN + self.label.len() + sealed_length + CHECKSUM_BYTES);
         writer.bytes(&MAGIC).u16(VERSION).u8(self.kind.byte()).u8(0).bytes(self.repository.as_bytes());
         writer.u32(self.cost.memory_kib).u32(self.cost.passes).u32(self.cost.lanes);
         writer.bytes(&self.salt).bytes(&self.commitment).bytes(&self.nonce).timestamp(self.created);
@@ -101,12 +114,19 @@ impl SlotHead {
         Ok(writer.finish())
     }
 
-    /// Takes a slot apart: head, the clear bytes that [`aad`] binds, and the sealed bundle.
+    /// Takes a slot apart: head, the clear bytes that [`aad`] binds, and the sealed bundle. Whatever the version, the
+    /// checksum comes last: what has rotted is never taken for something newer, nor for a slot of another secret.
     pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, &[u8], &[u8]), FormatError> {
-        let mut reader = Reader::new(bytes);
-        if reader.array()? != MAGIC {
+        if Reader::new(bytes).array()? != MAGIC {
             return Err(FormatError::BadMagic { object: "a key slot" });
         }
+        let (bytes, checksum) = bytes
+            .split_last_chunk::<CHECKSUM_BYTES>()
+            .ok_or(FormatError::Truncated { missing: CHECKSUM_BYTES.saturating_sub(bytes.len()) })?;
+        if *checksum != sum(bytes) {
+            return Err(FormatError::Invalid("its checksum is not that of its bytes"));
+        }
+        let mut reader = Reader::new(bytes.get(MAGIC.len()..).unwrap_or_default());
         let version = reader.u16()?;
         if version != VERSION {
             return Err(FormatError::Version { found: version, known: VERSION });
@@ -138,6 +158,11 @@ impl SlotHead {
         reader.finish()?;
         Ok((head, bytes.get(..clear_length).unwrap_or_default(), sealed))
     }
+}
+
+/// The checksum of a slot: CRC-32C of all bytes before it, which whoever lacks the slot's secret can compute too.
+pub(crate) fn sum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    crc32c::crc32c(bytes).to_le_bytes()
 }
 
 /// A cost within the limits, so that a hostile slot takes neither all memory nor all time.
@@ -232,7 +257,12 @@ mod tests {
     }
 
     fn slot(head: &SlotHead) -> Vec<u8> {
-        [head.encode(20).expect("a short label").as_slice(), &[0x55; 20]].concat()
+        summed([head.encode(20).expect("a short label").as_slice(), &[0x55; 20]].concat())
+    }
+
+    fn summed(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.extend_from_slice(&sum(&bytes));
+        bytes
     }
 
     #[test]
@@ -260,15 +290,33 @@ mod tests {
     fn a_slot_comes_apart_where_it_was_put_together() {
         let bytes = slot(&head());
         let (read, clear, sealed) = SlotHead::decode(&bytes).expect("a good slot");
-        assert_eq!((read, clear, sealed), (head(), &bytes[..bytes.len() - 20], &[0x55; 20][..]));
+        assert_eq!((read, clear, sealed), (head(), &bytes[..bytes.len() - 24], &[0x55; 20][..]));
+    }
+
+    #[test]
+    fn rot_anywhere_in_a_slot_is_seen_without_its_secret() {
+        let good = slot(&head());
+        for at in 0..good.len() {
+            for change in [0x01, 0x10, 0x80, 0xff] {
+                let mut rotten = good.clone();
+                rotten[at] ^= change;
+                assert!(!SlotHead::decode(&rotten).expect_err("rotten").is_unsupported(), "byte {at}");
+            }
+        }
+        assert_eq!(damage::hex(&sum(b"123456789")), "839206e3");
     }
 
     #[test]
     fn every_byte_of_a_slot_is_checked_or_bound() {
-        damage::is_bound(&slot(&head()), |bytes| {
+        let parts = |bytes: &[u8]| {
             let (head, clear, sealed) = SlotHead::decode(bytes)?;
             assert_eq!(head.encode(sealed.len()).expect("a decoded label"), clear);
             Ok((head.nonce, aad(clear, "keys/slot/00"), sealed.to_vec()))
+        };
+        damage::is_bound(&slot(&head()), parts);
+        // The same where somebody has put the right checksum behind what was altered.
+        damage::is_bound(&slot(&head())[..slot(&head()).len() - CHECKSUM_BYTES], |bytes| {
+            parts(&summed(bytes.to_vec()))
         });
         for earlier in [&[][..], &[&[0x77; 32], &[0x88; 32]]] {
             damage::survives(&bundle_encode(&[0x66; 32], earlier), |body| {
@@ -311,9 +359,13 @@ mod tests {
 
     #[test]
     fn a_recipient_slot_is_newer_not_damaged() {
-        let mut bytes = slot(&head());
-        bytes[6] = 4;
-        assert!(SlotHead::decode(&bytes).expect_err("newer").is_unsupported());
+        for (at, byte) in [(4, 2), (6, 4), (7, 1)] {
+            let mut bytes = slot(&head());
+            bytes[at] = byte;
+            assert!(!SlotHead::decode(&bytes).expect_err("rotten").is_unsupported());
+            bytes.truncate(bytes.len() - CHECKSUM_BYTES);
+            assert!(SlotHead::decode(&summed(bytes)).expect_err("newer").is_unsupported());
+        }
         let long = SlotHead { label: "x".repeat(257), ..head() };
         assert!(long.encode(20).is_err());
     }

@@ -19,6 +19,7 @@ pub(crate) mod gc;
 pub(crate) mod index;
 pub(crate) mod index_parts;
 pub(crate) mod index_reader;
+pub(crate) mod keylist;
 pub(crate) mod keyslot;
 pub(crate) mod pack;
 pub(crate) mod page;

@@ -12,6 +12,7 @@ use crate::id::ChunkId;
 use crate::id::SnapshotId;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::collections::HashSet;
 
 /// One backup. Everything in it was said by the host that made it; times are its clock's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,12 @@ pub struct Snapshot {
     pub excludes: Vec<String>,
     /// Nothing removes it before somebody takes this mark away.
     pub is_protected: bool,
+}
+
+/// Each of these tags once, where it stands first.
+pub(crate) fn each_once(tags: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    tags.iter().filter(|tag| seen.insert(tag.as_str())).cloned().collect()
 }
 
 /// What a backup counted.

@@ -1,6 +1,5 @@
 //! Single chunks by name: located, fetched, opened, verified; with the last few segments kept at hand.
 
-use super::keys;
 use super::live::LiveIndex;
 use super::table::ChunkPlace;
 use super::table::Index;
@@ -120,7 +119,7 @@ impl ChunkReader {
         let (offset, length) = (u64::from(segment.offset), u64::from(segment.stored_length));
         let stored = self.index.fetch(place.pack, offset, length).await?;
         let key_id = pack.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-        let key = keys::data_key(self.index.store(), &index, &pack, key_id).await?;
+        let key = self.index.data_key(&index, &pack, key_id).await?;
         let located = StoredSegment::new(pack.id, pack.class, &pack.salts, place.segment, segment, &stored)?;
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Bytes::copy_from_slice(decoder.decode(&located, &key)?))

@@ -82,7 +82,28 @@ pub(crate) async fn data_key(store: &Store, index: &Index, pack: &PackInfo, id: 
     Err(error)
 }
 
-/// Every data key that the index names and whose object does not open.
+/// Whether a pack is not there any more.
+pub(crate) async fn is_gone(store: &Store, pack: &PackId) -> Result<bool> {
+    match store.backend().stat(&Name::Pack(*pack)).await {
+        Ok(found) => Ok(found.is_none()),
+        // Something that is no object stands in its place.
+        Err(error) if is_lost(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a pack is there that names the key. A prune takes keys together with the last packs that name them.
+async fn is_needed(store: &Store, index: &Index, id: &DataKeyId) -> Result<bool> {
+    for pack in index.packs() {
+        let pack = pack?;
+        if pack.data_keys.contains(id) && !is_gone(store, &pack.id).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Every data key that the index names and whose object does not open, if a pack that names it is there.
 pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKey>> {
     let mut lost: BTreeMap<DataKeyId, LostKey> = BTreeMap::new();
     let mut classes: BTreeMap<DataKeyId, Class> = BTreeMap::new();
@@ -102,7 +123,9 @@ pub(crate) async fn lost_keys(store: &Store, index: &Index) -> Result<Vec<LostKe
                     Err(other) if is_lost(&other) => false,
                     Err(other) => return Err(other),
                 };
-                lost.insert(id, LostKey { id, error, is_missing, found: None });
+                if !is_missing || is_needed(store, index, &id).await? {
+                    lost.insert(id, LostKey { id, error, is_missing, found: None });
+                }
             }
             Err(error) => return Err(error),
         }

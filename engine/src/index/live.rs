@@ -4,17 +4,21 @@
 //! finds a pack gone finds its chunks in the index as it is now, or they are lost. Packs have numbers that stay valid
 //! when the index is read again: those of the new index go on where the old ones end.
 
+use super::keys;
 use super::load;
 use super::load::Read;
 use super::table::ChunkPlace;
 use super::table::Index;
 use crate::backend::Area;
 use crate::backend::Name;
+use crate::crypto::seal::DataKey;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::index::PackInfo;
 use crate::format::wire::length_u32;
 use crate::id::ChunkId;
+use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::store::Store;
 use bytes::Bytes;
@@ -107,6 +111,18 @@ impl LiveIndex {
             Err(error) if error.kind() == Kind::NotFound => {
                 self.renew(&id).await?;
                 Err(Error::damaged(Name::Pack(id), "it is missing").because(error))
+            }
+            other => other,
+        }
+    }
+
+    /// A key for a segment of a pack. That it is gone together with the pack, as prunes do it, is for the newest index.
+    pub(crate) async fn data_key(&self, index: &Index, pack: &PackInfo, id: &DataKeyId) -> Result<Arc<DataKey>> {
+        match keys::data_key(&self.store, index, pack, id).await {
+            Err(error) if error.is_local() && keys::is_gone(&self.store, &pack.id).await? => {
+                self.renew(&pack.id).await?;
+                let gone = Error::new(Kind::NotFound, "the pack is gone, and the key with it").because(error);
+                Err(Error::damaged(Name::Pack(pack.id), "it is missing").because(gone))
             }
             other => other,
         }

@@ -56,6 +56,8 @@ pub(crate) struct Stored {
     pub(crate) lost: Vec<PackId>,
     /// Data keys that have no object any more, from packs that hold them. Their packs are in the index.
     pub(crate) found: Vec<FoundKey>,
+    /// Bytes of all packs that are there.
+    pub(crate) bytes: u64,
     /// What is not as it should be on this machine.
     pub(crate) warning: Option<String>,
 }
@@ -91,6 +93,7 @@ pub(crate) async fn load_what_is_stored(store: &Arc<Store>) -> Result<Stored> {
             }
         }
     }
+    let bytes = listed.iter().map(|pack| pack.length).fold(0, u64::saturating_add);
     drop(listed);
     let gone = lost.iter().copied().collect();
     if !lost.is_empty() {
@@ -100,7 +103,7 @@ pub(crate) async fn load_what_is_stored(store: &Arc<Store>) -> Result<Stored> {
     }
     let warning = all.warning.take();
     let index = table(all, &gone, &condemned)?;
-    Ok(Stored { index, damaged, lost: lost.into_iter().collect(), found, warning })
+    Ok(Stored { index, damaged, lost: lost.into_iter().collect(), found, bytes, warning })
 }
 
 /// Whether the index objects in `known` are all there still, and no other one supersedes any of them.

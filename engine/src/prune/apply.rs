@@ -4,7 +4,9 @@ use super::PruneReport;
 use super::bits::Bits;
 use super::copy;
 use super::count;
+use super::count_of;
 use super::earlier;
+use super::keys;
 use super::merge;
 use super::need;
 use super::options::GRACE;
@@ -16,17 +18,18 @@ use super::sweep;
 use super::trace::Trace;
 use super::view::View;
 use crate::backend::Area;
+use crate::backend::Listed;
 use crate::backend::Name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::gc::Mark;
 use crate::format::gc::Tomb;
+use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::limits::MARK_PACKS_MAX;
-use crate::limits::RESERVED_REPOSITORY_BYTES_MIN;
 use crate::random;
 use crate::store::Condemned;
 use crate::time::Timestamp;
@@ -55,6 +58,10 @@ pub(super) struct Run {
     pub(super) report: PruneReport,
     /// Marks of this run, and probes of the store's time among them.
     own: Vec<SnapshotId>,
+    /// There are data keys that no pack names, and go when they are old.
+    pub(super) has_keys_to_time: bool,
+    /// Data keys named by packs that this run has deleted.
+    released: HashSet<DataKeyId>,
 }
 
 impl Run {
@@ -68,6 +75,8 @@ impl Run {
             control,
             report: PruneReport::default(),
             own: Vec::new(),
+            has_keys_to_time: false,
+            released: HashSet::new(),
         }
     }
 
@@ -141,38 +150,65 @@ impl Run {
     /// Does what was planned: `remove` and `repack` are condemned, copied from where needed, and removed at once or by
     /// a later run; what earlier runs have condemned is finished where its time has come.
     pub(super) async fn apply(mut self, chosen: HashSet<PackId>) -> Result<PruneReport> {
+        self.finish_others().await?;
         let fresh: HashSet<PackId> =
             chosen.into_iter().filter(|pack| !self.view.condemned.is_condemned(pack)).collect();
         self.report.packs_condemned = count_of(fresh.len());
         self.mark(&fresh).await?;
-        if self.own.is_empty() && self.has_anything_to_time() {
-            // A mark without packs condemns nothing: its age tells the store's time.
-            self.put_mark(&[]).await?;
-        }
-        self.view.refresh().await?;
-        let dated = self.own.iter().filter_map(|id| self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten());
-        self.view.present = dated.max();
+        self.learn_time().await?;
         let earlier = self.ripe(|then| self.view.age_seconds(then));
         self.mark(&earlier).await?;
         let victims: HashSet<PackId> = fresh.union(&earlier).copied().collect();
         let going = if self.grace_seconds() == 0 { victims.clone() } else { earlier };
         self.finish(&victims, going).await?;
+        let keys = keys::listed(&self.view).await?;
         self.look(&HashSet::new()).await?;
         let grace = self.grace_seconds();
         sweep::marks(&self.view, &self.roots, grace).await?;
         self.report.tombs_removed = sweep::tombs(&self.view).await?;
         self.report.pending_removed = sweep::pending(&self.view, &self.roots, grace).await?;
+        self.delete_keys(&keys).await?;
         self.count_what_is_left()?;
         self.report.packs_damaged = count_of(self.view.index.distrust().damaged());
         if self.options.reencrypt {
             let packs = earlier::packs(&self.view).await?;
             self.report.sealed_before = Some(earlier::count(&self.view, &packs, &HashSet::new()).await?);
         }
-        if self.report.bytes_left >= RESERVED_REPOSITORY_BYTES_MIN {
-            // What cannot be set aside is no failure of a prune that is done.
-            let _ = self.view.store.backend().reserve().await;
-        }
+        // What cannot be set aside is no failure of a prune that is done.
+        let _ = self.view.store.backend().reserve(self.report.bytes_left).await;
         Ok(self.report)
+    }
+
+    /// What earlier runs have condemned, whose grace is over and of which nothing is needed, goes before anything new is
+    /// condemned: on a full store each attempt would else condemn more, and have no room left to delete any of it. The
+    /// marks are those of the others.
+    async fn finish_others(&mut self) -> Result<()> {
+        if self.ripe(|then| then.map(|_| self.view.rough_age_seconds(then))).is_empty() {
+            return Ok(());
+        }
+        if self.grace_seconds() > 0 {
+            self.learn_time().await?;
+        }
+        let due = self.ripe(|then| self.view.age_seconds(then));
+        if !due.is_empty() {
+            self.needed(&due).await?;
+            let at_stake = count::at_stake(&self.view, &self.trace, &self.numbers(&due))?;
+            self.delete(&due.into_iter().filter(|pack| !at_stake.contains(pack)).collect()).await?;
+            self.look(&HashSet::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Learns the store's time from the date of a mark of this run, if anything waits for a time to pass. One without packs
+    /// condemns nothing.
+    async fn learn_time(&mut self) -> Result<()> {
+        if self.own.is_empty() && self.has_anything_to_time() {
+            self.put_mark(&[]).await?;
+        }
+        self.view.refresh().await?;
+        let dated = self.own.iter().filter_map(|id| self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten());
+        self.view.present = dated.max();
+        Ok(())
     }
 
     /// Packs that are condemned and whose grace is over: in marks of earlier runs and of other hosts, and those that
@@ -192,7 +228,8 @@ impl Run {
     /// Whether something waits for a time to pass.
     fn has_anything_to_time(&self) -> bool {
         let condemned = &self.view.condemned;
-        !condemned.tombs().is_empty() || !condemned.marks().is_empty() || !self.roots.pending.is_empty()
+        let has_waiting = !condemned.tombs().is_empty() || !condemned.marks().is_empty();
+        has_waiting || !self.roots.pending.is_empty() || self.has_keys_to_time
     }
 
     /// From P2 on.
@@ -368,6 +405,7 @@ impl Run {
                 outcome => outcome?,
             }
         }
+        self.released.extend(keys::named_by(&self.view, all.iter())?);
         for some in all.chunks(DELETIONS) {
             self.control.check()?;
             self.view.store.delete_all(some.iter().copied().map(Name::Pack)).await?;
@@ -379,6 +417,23 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Data keys that no pack names: old ones, and those whose packs this run has deleted.
+    async fn delete_keys(&mut self, listed: &[Listed]) -> Result<()> {
+        let is_due = |id: &DataKeyId, key: &Listed| {
+            let is_old = || self.view.age_seconds(key.modified).is_some_and(|age| age >= self.key_age_seconds());
+            self.released.contains(id) || is_old()
+        };
+        let unneeded = keys::unneeded(&self.view, listed, is_due, &HashSet::new()).await?;
+        let names = unneeded.into_values().map(|key| key.name);
+        self.report.keys_deleted = self.view.store.delete_all(names).await?;
+        Ok(())
+    }
+
+    /// How old a data key must be that no pack names.
+    pub(super) fn key_age_seconds(&self) -> u64 {
+        keys::age_seconds(self.options.min_age.as_secs())
     }
 
     /// P1.
@@ -424,8 +479,4 @@ impl Run {
             other => other,
         }
     }
-}
-
-fn count_of(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,6 @@
 //! What is sealed under root keys before the present one: what a prune takes that is to seal it anew, and what it leaves.
 
+use super::count_of;
 use super::view::View;
 use crate::backend::Area;
 use crate::backend::Name;
@@ -64,10 +65,6 @@ pub(super) async fn count(view: &View, packs: &HashSet<PackId>, chosen: &HashSet
     Ok(before)
 }
 
-fn count_of(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
-
 /// Packs that are there and have a segment under an earlier data key, or a table under an earlier root key. What counts
 /// is the keys of the segments: a prune copies them, as they are sealed, into packs of its own.
 pub(super) async fn packs(view: &View) -> Result<HashSet<PackId>> {
@@ -87,7 +84,11 @@ pub(super) async fn packs(view: &View) -> Result<HashSet<PackId>> {
                 Some(known) => *known,
                 None => {
                     // A key that does not open is an error: under which root key it was wrapped nobody can tell.
-                    keys::data_key(&view.store, &view.index, &pack, id).await?;
+                    match keys::data_key(&view.store, &view.index, &pack, id).await {
+                        // Another prune has taken the pack, and its key as well.
+                        Err(error) if error.is_local() && keys::is_gone(&view.store, &pack.id).await? => continue,
+                        other => drop(other?),
+                    }
                     *known.entry(*id).or_insert(view.store.is_wrapped_before(id)?)
                 }
             };

@@ -12,7 +12,7 @@
 //! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, `regroup`,
 //! `pack`, in memory from `spare`), and of a chunk that has other copies one that stays was read (`proof`), before the index is merged without the victims (`merge`); the tomb is visible before
 //! the first pack is gone. A run that dies anywhere leaves marks, tombs and copies, which the next run of anybody
-//! finishes (`sweep` takes them away when their time has come). Marks are terminal: nothing is ever un-condemned. One
+//! finishes (`sweep` takes them away when their time has come, `keys` data keys that no pack names). Marks are terminal: nothing is ever un-condemned. One
 //! that seals anew also takes what earlier root keys open (`earlier`).
 //!
 //! Whatever cannot be read or found stops the run before it deletes anything. All that is kept for each chunk beside
@@ -26,6 +26,7 @@ mod count;
 mod crew;
 mod earlier;
 mod extract;
+mod keys;
 mod merge;
 mod need;
 mod options;
@@ -46,13 +47,18 @@ pub use options::MaxUnused;
 pub(crate) use options::PruneOptions;
 
 use crate::backend::Leftovers;
+use crate::backend::Listed;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::job::Control;
+use crate::store::Pending;
+use crate::store::PendingRecord;
 use crate::store::Store;
+use crate::store::pending_records;
 use apply::Run;
 use count::Youth;
 use plan::Choice;
@@ -66,8 +72,10 @@ use view::View;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneSummary {
-    /// Snapshots, and backups about to commit, whose data stays.
-    pub roots: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Pending records: backups about to commit, or cut off then, whose data stays as well.
+    pub pending: u64,
     /// All packs that are there.
     pub packs: u64,
     /// Their bytes.
@@ -92,12 +100,18 @@ pub struct PruneSummary {
     pub packs_young: u64,
     /// How many of their bytes nothing needs.
     pub bytes_young: u64,
+    /// The same for packs that no index object names: of backups that run, or were cut off before their next checkpoint.
+    pub packs_unfinished: u64,
+    /// Their bytes.
+    pub bytes_unfinished: u64,
     /// Packs that earlier runs have condemned, to be removed when their grace is over.
     pub packs_waiting: u64,
     /// Of these, packs whose grace is over: they are removed as well, and what is needed of them is copied.
     pub packs_due: u64,
     /// Their bytes.
     pub bytes_due: u64,
+    /// Data keys that no pack names that stays, and whose time has come.
+    pub keys_removed: u64,
     /// How long condemned packs stay, in seconds.
     pub grace_seconds: u64,
     /// What is sealed under earlier root keys now, if that is to be sealed anew.
@@ -149,6 +163,8 @@ pub struct PruneReport {
     pub packs_waiting: u64,
     /// Packs that were found damaged on the way. What is needed of them stays, and what others have of it as well.
     pub packs_damaged: u64,
+    /// Data keys that were deleted, because no pack names them.
+    pub keys_deleted: u64,
     /// Records of snapshots that were sealed anew.
     pub snapshots_sealed_anew: u64,
     /// What is sealed under earlier root keys afterwards, if that was to be sealed anew.
@@ -160,6 +176,7 @@ pub(crate) struct Plan {
     run: Run,
     chosen: HashSet<PackId>,
     summary: PruneSummary,
+    pending: Vec<PendingRecord>,
 }
 
 impl Plan {
@@ -190,11 +207,18 @@ impl Plan {
         let unindexed: Vec<(PackId, u64)> = old.map(|(pack, unindexed)| (*pack, unindexed.length)).collect();
         let mut summary = run.summary(&choice, &unindexed)?;
         let packs = choice.remove.iter().chain(&choice.repack).map(|pack| pack.id);
-        let chosen = packs.chain(unindexed.iter().map(|(pack, _)| *pack)).collect();
+        let chosen: HashSet<PackId> = packs.chain(unindexed.iter().map(|(pack, _)| *pack)).collect();
         if run.options.reencrypt {
             summary.sealed_before = Some(earlier::count(&run.view, &before, &chosen).await?);
         }
-        Ok(Self { run, chosen, summary })
+        run.plan_keys(&chosen, &mut summary).await?;
+        let pending = run.pending().await?;
+        Ok(Self { run, chosen, summary, pending })
+    }
+
+    /// The pending records that are there, and what they keep.
+    pub(crate) fn pending(&self) -> &[PendingRecord] {
+        &self.pending
     }
 
     pub(crate) fn summary(&self) -> PruneSummary {
@@ -213,6 +237,10 @@ impl Plan {
     }
 }
 
+fn count_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
 /// Hashing, opening and sealing take their time: not on a thread that serves others.
 async fn off_thread<S: Send + 'static, T: Send + 'static>(
     mut state: S,
@@ -227,14 +255,44 @@ async fn off_thread<S: Send + 'static, T: Send + 'static>(
 }
 
 impl Run {
+    async fn pending(&self) -> Result<Vec<PendingRecord>> {
+        let (mut records, view) = (Vec::new(), &self.view);
+        for Pending { mut record, .. } in pending_records(&view.store).await?.0 {
+            for number in self.trace.kept_by(&record.id) {
+                let pack = view.index.pack(number)?;
+                record.packs += 1;
+                record.bytes += pack.map_or(0, |pack| u64::from(pack.length));
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Which data keys this run removes, if all packs go that are to go now.
+    async fn plan_keys(&mut self, chosen: &HashSet<PackId>, summary: &mut PruneSummary) -> Result<()> {
+        let mut going = self.ripe(|then| then.map(|_| self.view.rough_age_seconds(then)));
+        if self.grace_seconds() == 0 {
+            going.extend(chosen);
+        }
+        let (listed, released) = (keys::listed(&self.view).await?, keys::named_by(&self.view, going.iter())?);
+        let unneeded = keys::unneeded(&self.view, &listed, |_, _| true, &going).await?;
+        let is_old = |key: &Listed| self.view.rough_age_seconds(key.modified) >= self.key_age_seconds();
+        let goes = |id: &DataKeyId, key: &Listed| released.contains(id) || is_old(key);
+        summary.keys_removed = count_of(unneeded.iter().filter(|(id, key)| goes(id, key)).count());
+        // Whose time has come is for the store's clock to say.
+        self.has_keys_to_time = !unneeded.is_empty();
+        Ok(())
+    }
+
     fn summary(&self, choice: &Choice, unindexed: &[(PackId, u64)]) -> Result<PruneSummary> {
         let Choice { remove, repack, stay } = choice;
-        let count = |packs: usize| u64::try_from(packs).unwrap_or(u64::MAX);
+        let count = count_of;
         let unused = |packs: &[plan::PackUse]| packs.iter().map(plan::PackUse::unused).sum::<u64>();
         let lengths = |packs: &[plan::PackUse]| packs.iter().map(|pack| pack.length).sum::<u64>();
         let young = || stay.iter().filter(|pack| pack.standing == Standing::Young);
         let mut summary = PruneSummary {
-            roots: count(self.roots.snapshots.len() + self.roots.pending.len()),
+            snapshots: count(self.roots.snapshots.len()),
+            pending: count(self.roots.pending.len()),
             packs_removed: count(remove.len() + unindexed.len()),
             bytes_removed: lengths(remove) + unindexed.iter().map(|(_, length)| length).sum::<u64>(),
             packs_unindexed: count(unindexed.len()),
@@ -249,6 +307,7 @@ impl Run {
             ..PruneSummary::default()
         };
         let due = self.ripe(|then| then.map(|_| self.view.rough_age_seconds(then)));
+        let mut unfinished = (0, 0);
         let mut add = |id: &PackId, length: u64, is_condemned: bool| {
             summary.packs += 1;
             summary.bytes += length;
@@ -265,8 +324,13 @@ impl Run {
             }
         }
         for (pack, there) in &self.view.unindexed {
-            add(pack, there.length, self.view.condemned.is_condemned(pack));
+            let is_condemned = self.view.condemned.is_condemned(pack);
+            add(pack, there.length, is_condemned);
+            if !is_condemned && !unindexed.iter().any(|(old, _)| old == pack) {
+                unfinished = (unfinished.0 + 1, unfinished.1 + there.length);
+            }
         }
+        (summary.packs_unfinished, summary.bytes_unfinished) = unfinished;
         Ok(summary)
     }
 }

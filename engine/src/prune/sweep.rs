@@ -1,6 +1,5 @@
 //! What runs leave behind and time takes away: marks whose packs are gone, old tombs, pending records of the dead.
 
-use super::options::GRACE;
 use super::roots::Roots;
 use super::view::View;
 use crate::backend::Name;
@@ -8,12 +7,12 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::gc::Mark;
 use crate::id::PackId;
+use crate::limits::ABANDONED_NOTE_SECONDS;
+use crate::limits::ABANDONED_SECONDS;
 use std::collections::HashSet;
 
 /// Tombs stay for so many seconds: longer than any session that might still rely on what they name.
 const TOMB_SECONDS: u64 = 30 * 24 * 3600;
-/// A pending record that is older belongs to a writer that is dead or must store it again.
-const PENDING_SECONDS: u64 = 14 * 24 * 3600;
 
 /// P6. A mark goes once tombs name all its packs, and have done so for the grace period: whoever lists tombs as they
 /// were that long ago still sees the mark.
@@ -68,7 +67,7 @@ pub(super) async fn pending(view: &View, roots: &Roots, grace_seconds: u64) -> R
             removed += 1;
             continue;
         }
-        let is_old = view.age_seconds(root.stored).is_some_and(|age| age >= PENDING_SECONDS);
+        let is_old = view.age_seconds(root.stored).is_some_and(|age| age >= ABANDONED_SECONDS);
         match view.gc_stored.get(&note) {
             None if is_old => match view.store.put_small(&note, &Mark { packs: Vec::new() }.encode()).await {
                 // Taken away before it was read back here: the record has gone meanwhile.
@@ -77,7 +76,7 @@ pub(super) async fn pending(view: &View, roots: &Roots, grace_seconds: u64) -> R
             },
             // Stored again since the note was left.
             Some(_) if !is_old => view.store.backend().delete(&note).await?,
-            Some(noted) if view.age_seconds(*noted).is_some_and(|age| age >= GRACE.as_secs()) => {
+            Some(noted) if view.age_seconds(*noted).is_some_and(|age| age >= ABANDONED_NOTE_SECONDS) => {
                 view.store.backend().delete(&name).await?;
                 view.store.backend().delete(&note).await?;
                 removed += 1;

@@ -13,9 +13,12 @@ use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::format::wire::size;
 use crate::id::ChunkId;
+use crate::id::SnapshotId;
 use crate::index::chunks::ChunkReader;
 use crate::index::table::Copy;
 use crate::job::Control;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -26,6 +29,9 @@ pub(super) struct Trace {
     /// Positions that `live` has been told of.
     known: u32,
     seen: HashSet<ChunkId>,
+    /// Packs that a snapshot needs something of, by number; and those of which only a pending record does.
+    by_snapshots: Bits,
+    by_pending: BTreeMap<SnapshotId, BTreeSet<u32>>,
     /// Something was missed: the next look begins anew, because what counts as seen may not be known below.
     stale: bool,
 }
@@ -49,7 +55,10 @@ impl Trace {
         self.grow(view)?;
         let pages = Arc::new(ChunkReader::new(&view.store, &view.index, Class::Metadata));
         let mut survey = Survey::resume(pages, std::mem::take(&mut self.seen));
-        let mut finder = Finder { view, live: &mut self.live, failed: None, tolerant: false, absent: false };
+        let (live, by_snapshots) = (&mut self.live, &mut self.by_snapshots);
+        by_snapshots.grow(view.index.pack_ids().len());
+        let mut finder =
+            Finder { view, live, by_snapshots, pending: None, failed: None, tolerant: false, absent: false };
         // Snapshots first: what a pending record may lack must not count as seen where a snapshot needs it.
         for root in roots.snapshots.values() {
             control.check()?;
@@ -59,9 +68,11 @@ impl Trace {
             }
         }
         finder.tolerant = true;
-        for root in roots.pending.values() {
+        for (id, root) in &roots.pending {
             control.check()?;
+            finder.pending = Some(self.by_pending.remove(id).unwrap_or_default());
             survey.visit(root.page, &mut finder).await;
+            self.by_pending.extend(finder.pending.take().map(|packs| (*id, packs)));
             if let Some(error) = finder.failed.take() {
                 return Err(error);
             }
@@ -69,6 +80,12 @@ impl Trace {
         self.stale = finder.absent;
         self.seen = survey.into_seen();
         Ok(())
+    }
+
+    /// Packs of which a pending record needs something, and no snapshot does.
+    pub(super) fn kept_by(&self, pending: &SnapshotId) -> impl Iterator<Item = u32> {
+        let packs = self.by_pending.get(pending).into_iter().flatten().copied();
+        packs.filter(|pack| !self.by_snapshots.has(*pack))
     }
 
     /// Makes room for copies that are new in the index: those of live chunks are live.
@@ -94,6 +111,9 @@ impl Trace {
 struct Finder<'a> {
     view: &'a View,
     live: &'a mut Bits,
+    by_snapshots: &'a mut Bits,
+    /// Packs that the pending record needs which is being traced.
+    pending: Option<BTreeSet<u32>>,
     failed: Option<Error>,
     /// Tracing a pending record. One that lacks something because a prune has deleted it cannot be committed as it
     /// is: its writer finds the tomb when it validates, and stores anew or gives up.
@@ -116,7 +136,11 @@ impl Finder<'_> {
         if copies().next().is_some_and(|(position, _)| self.live.has(*position)) {
             return;
         }
-        if copies().any(|(_, record)| self.view.state(record.pack).whole) {
+        if let Some((_, home)) = copies().find(|(_, record)| self.view.state(record.pack).whole) {
+            match &mut self.pending {
+                Some(packs) => _ = packs.insert(home.pack),
+                None => _ = self.by_snapshots.set(home.pack),
+            }
             for (position, _) in copies() {
                 self.live.set(*position);
             }

@@ -212,8 +212,13 @@ impl Repository {
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
         let earlier = self.choose_parent(&mut options, &paths).await?;
-        let load::Stored { mut index, damaged, lost, found, warning } = load::load_what_is_stored(&store).await?;
+        let load::Stored { mut index, damaged, lost, found, bytes, warning } =
+            load::load_what_is_stored(&store).await?;
         index.share(distrust);
+        if !options.dry_run {
+            // A repository from before there was one has none, and grows out of one. What cannot be set aside is no failure.
+            let _ = store.backend().reserve(bytes).await;
+        }
         if let Some(message) = warning {
             remark(&mut options, message);
         }

@@ -1,6 +1,7 @@
 //! Checking: the structure always, the stored data as much as asked for.
 
 use super::Repository;
+use super::key_lists::KeyTrouble;
 use super::snapshots::UnreadableSnapshot;
 use crate::backend::Area;
 use crate::backend::Leftovers;
@@ -21,6 +22,9 @@ use crate::job::Control;
 use crate::job::Job;
 use crate::limits::CHECK_THREADS_MAX;
 use crate::store::Condemned;
+use crate::store::Pending;
+use crate::store::PendingRecord;
+use crate::store::pending_records;
 use crate::time::Timestamp;
 use budget::Ledger;
 use std::collections::HashMap;
@@ -98,6 +102,8 @@ pub struct CheckReport {
     pub problems_total: u64,
     /// How many of them are objects of a newer program, which is no damage.
     pub problems_newer: u64,
+    /// Keys that are there and should not be: nothing is lost, and somebody may have put them there.
+    pub strange_keys: Vec<Problem>,
     /// Snapshots seen.
     pub snapshots: u64,
     /// Packs named by the index.
@@ -112,13 +118,15 @@ pub struct CheckReport {
     pub packs_unreferenced: u64,
     /// Packs that are missing, and all of whose chunks are in other packs: nothing is lost, and a prune forgets them.
     pub packs_replaced: u64,
-    /// Packs that no snapshot needs, in the index or not: they go with a prune. `None` where that cannot be told, because
+    /// Packs that no snapshot and no pending record needs, in the index or not: they go with a prune. `None` where that cannot be told, because
     /// a snapshot cannot be read to its end.
     pub packs_unneeded: Option<u64>,
     /// Bytes of these.
     pub bytes_unneeded: Option<u64>,
     /// Declared intents of backups that run, or that were interrupted: the next prune but one removes what is left over.
     pub pending: u64,
+    /// Those that can be read, and what only they keep, as far as that can be told.
+    pub pending_records: Vec<PendingRecord>,
     /// Marks of prunes that run, wait for their grace to be over, or were interrupted: the next prune goes on.
     pub marks: u64,
     /// Tombs: what prunes have deleted in the last weeks.
@@ -220,7 +228,7 @@ impl CheckBuilder {
         let snapshots = snapshots(repository, &control, &mut report).await?;
         let live = index(repository, &control, &mut report).await?;
         slots(repository, &control, &mut report).await?;
-        intents(repository, &control, &mut report).await?;
+        let intents = intents(repository, &control, &mut report).await?;
         let condemned = prunes(repository, &control, &mut report).await?;
         let packs = packs(repository, &control, &live, &condemned, &mut report).await?;
         let index = live.current();
@@ -230,7 +238,8 @@ impl CheckBuilder {
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
         report.leftovers = repository.store().backend().leftovers().await?;
-        let unneeded = catalogs::catalogs(repository, &control, &live, snapshots, &packs, &mut report).await?;
+        let unneeded =
+            catalogs::catalogs(repository, &control, &live, (snapshots, intents), &packs, &mut report).await?;
         report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);
         report.bytes_unneeded = report.bytes_unneeded.zip(unneeded).map(|(others, (_, bytes))| others + bytes);
         let mut ledger = Ledger::open(repository, self.read_data, &packs)?;
@@ -272,31 +281,30 @@ async fn index(repository: &Repository, control: &Control, report: &mut CheckRep
     Ok(LiveIndex::new(repository.store(), Arc::new(index)))
 }
 
-/// Key slots are ways in: a damaged one locks somebody out later.
+/// Key slots are ways in: one that is damaged or missing locks somebody out later, and one that nobody knows of lets
+/// somebody in.
 async fn slots(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<()> {
-    for (id, error) in repository.unreadable_keys().await? {
-        report.note(control, Name::Slot(id), error)?;
+    for finding in repository.key_findings().await? {
+        if finding.trouble.is_loss() {
+            report.problems_newer += u64::from(finding.trouble == KeyTrouble::Newer);
+            report.problem(control, finding.object, finding.message);
+        } else {
+            let text = format!("{}: {}", finding.object, finding.message);
+            control.tell(Event::Warning(Warning { path: None, message: text, partial: true }));
+            report.strange_keys.push(Problem { object: finding.object, message: finding.message });
+        }
     }
     Ok(())
 }
 
 /// Intents keep packs from being pruned: one that cannot be read protects nothing.
-async fn intents(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<()> {
-    for listed in repository.store().list(Area::Pending).await? {
-        let Name::Pending(id) = listed.name else { continue };
-        report.pending += 1;
-        match repository.store().get_small(&listed.name).await {
-            Ok(body) => match Snapshot::decode(&body) {
-                Ok(intent) if intent.id == id => {}
-                Ok(_) => report.problem(control, listed.name, "it is another snapshot's record"),
-                Err(cause) => report.note(control, listed.name, cause.while_reading(listed.name))?,
-            },
-            // Removed since it was listed: its snapshot is committed.
-            Err(error) if error.kind() == Kind::NotFound => report.pending -= 1,
-            Err(error) => report.note(control, listed.name, error)?,
-        }
+async fn intents(repository: &Repository, control: &Control, report: &mut CheckReport) -> Result<Vec<Pending>> {
+    let (records, unreadable) = pending_records(repository.store()).await?;
+    report.pending = u64::try_from(records.len() + unreadable.len()).unwrap_or(u64::MAX);
+    for (name, error) in unreadable {
+        report.note(control, name, error)?;
     }
-    Ok(())
+    Ok(records)
 }
 
 /// Marks and tombs are the ordinary state of a repository that is pruned; one that cannot be read stops every backup.

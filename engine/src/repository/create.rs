@@ -1,7 +1,8 @@
-//! Creating: slots first, the config last; before the config there is no repository.
+//! Creating: slots first, then the list of them, the config last; before the config there is no repository.
 
 use super::Inner;
 use super::Repository;
+use super::key_lists;
 use super::keys::NewSlot;
 use super::keys::new_slot;
 use super::open::Key;
@@ -20,6 +21,7 @@ use crate::format::config::PrivateConfig;
 use crate::format::config::PublicConfig;
 use crate::format::envelope::Head;
 use crate::format::envelope::ObjectType;
+use crate::format::keylist::KeyList;
 use crate::format::keyslot::SlotCost;
 use crate::id::RepositoryId;
 use crate::random;
@@ -122,17 +124,23 @@ impl Repository {
         let ring = Keyring::new(RootKey::random(rng.as_ref())?, Vec::new());
         let keys = ring.derive(&repository);
         let store = Arc::new(Store::new(backend, repository, keys, rng, clock));
-        let slot = new_slot(&store, &ring, &secret, NewSlot::new(&store, kind, options.kdf, &options.label)?).await?;
+        let first = new_slot(&store, &ring, &secret, NewSlot::new(&store, kind, options.kdf, &options.label)?).await?;
+        let slot = first.id;
+        let mut list = KeyList::default();
+        first.add_to(&mut list);
         let recovery_code = match options.recovery {
             false => None,
             true => {
                 let (code, secret) = recovery::generate(store.rng())?;
                 let secret = Arc::new(secret);
-                new_slot(&store, &ring, &secret, NewSlot::recovery(&store)?).await?;
+                new_slot(&store, &ring, &secret, NewSlot::recovery(&store)?).await?.add_to(&mut list);
                 Some(code)
             }
         };
+        key_lists::replace(&store, &list, Vec::new()).await?;
         let public = put_config(&store, &private).await?;
+        // What cannot be set aside is no failure of a repository that is made.
+        let _ = store.backend().reserve(0).await;
         let inner = Inner { store, ring, slot, public, private, read_only_because: None };
         Ok(Created { repository: Self { inner: Arc::new(inner) }, recovery_code })
     }

@@ -8,8 +8,9 @@ use crate::entry::Entry;
 use crate::entry::FileKind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
-use crate::source::Pattern;
-use crate::source::Patterns;
+use crate::pattern::Pattern;
+use crate::pattern::Patterns;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Patterns, and where the files of one snapshot were: patterns mean absolute paths.
@@ -20,9 +21,8 @@ pub(super) struct Excluded {
 }
 
 /// Understands the patterns; one that makes no sense is `Invalid`.
-pub(super) fn understood(patterns: &[String]) -> Result<Arc<Patterns>> {
-    let patterns: Vec<Pattern> = patterns.iter().cloned().map(Pattern::from).collect();
-    Ok(Arc::new(Patterns::parse(&patterns, false)?))
+pub(super) fn understood(patterns: &[OsString]) -> Result<Arc<Patterns>> {
+    Ok(Arc::new(Patterns::parse(patterns, false)?))
 }
 
 impl Excluded {
@@ -30,9 +30,10 @@ impl Excluded {
     pub(super) async fn of(
         pages: &Arc<dyn PageSource>,
         snapshot: &Snapshot,
-        texts: Vec<String>,
+        texts: &[OsString],
         patterns: Arc<Patterns>,
     ) -> Result<Self> {
+        let texts = texts.iter().cloned().map(|text| Pattern::from(text).shown()).collect();
         Ok(Self { texts, patterns, sources: Sources::of(pages, snapshot).await? })
     }
 
@@ -47,30 +48,35 @@ impl Excluded {
     pub(super) fn why(&self, entry: &Entry) -> Option<(&str, bool)> {
         let bytes = entry.path.as_bytes();
         let mut real = self.sources.real(b"").cloned();
+        // Why the folder above is left out, where it stays only to lead to what was asked for by name.
+        let mut above = None;
         for end in ends(bytes) {
             let path = bytes.get(..end).unwrap_or(bytes);
             let is_directory = end < bytes.len() || entry.metadata.kind == FileKind::Directory;
             let why = match (self.sources.real(path), &mut real) {
+                // What leaves out the folders above says nothing of what was asked for by name.
                 (Some(asked), _) => {
                     real = Some(asked.clone());
-                    self.patterns.why_excluded_within(asked, is_directory)
+                    self.patterns.why(asked, is_directory)
                 }
+                _ if above.is_some() => above,
                 (None, Some(real)) => {
                     real.push(b'/');
                     real.extend_from_slice(name(path));
-                    self.patterns.why_excluded(real, is_directory)
+                    self.patterns.why(real, is_directory)
                 }
                 (None, None) if self.sources.leads(path) => None,
                 // No path tells where it was: then it is taken for where it stands.
                 (None, None) => {
                     let taken = [b"/", path].concat();
-                    let why = self.patterns.why_excluded_within(&taken, is_directory);
+                    let why = self.patterns.why(&taken, is_directory);
                     real = Some(taken);
                     why
                 }
             };
-            if let Some(why) = why {
-                return Some((why, end == bytes.len()));
+            match why {
+                Some(why) if !self.leads(path) => return Some((why, end == bytes.len())),
+                why => above = why,
             }
         }
         None

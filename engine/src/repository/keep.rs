@@ -12,6 +12,7 @@ use crate::id::SnapshotId;
 use crate::retention::Dated;
 use crate::retention::Decision;
 use crate::retention::KeepRules;
+use crate::retention::Reason;
 use crate::retention::decide;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -77,9 +78,22 @@ pub struct ForgetGroup {
 }
 
 impl ForgetGroup {
-    /// Whether nothing of it would be left.
+    /// Whether nothing of it would be left, or nothing but what is dated in the future.
     pub fn loses_all(&self) -> bool {
-        self.decisions.iter().all(|decision| !decision.is_kept())
+        let mut removes = false;
+        for decision in &self.decisions {
+            removes |= !decision.is_kept();
+            if decision.reasons.iter().any(|reason| *reason != Reason::Future) {
+                return false;
+            }
+        }
+        removes
+    }
+
+    /// Snapshots that are dated in the future: they stay, and the rules have judged the others as if they were not there.
+    pub fn of_the_future(&self) -> impl Iterator<Item = &Snapshot> {
+        let decisions = self.decisions.iter().filter(|decision| decision.is_of_the_future());
+        decisions.map(|decision| &decision.snapshot)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::Repository;
 use super::create::KdfChoice;
+use super::key_lists;
+use super::key_lists::StoredSlot;
 use super::open::Key;
-use super::open::open_slot;
-use super::open::slot_key;
+use super::unlock::slot_key;
+use super::unlock::slot_of;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::crypto::keyfile;
@@ -16,6 +18,7 @@ use crate::crypto::secret::Secret;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::keylist::ListedSlot;
 use crate::format::keyslot;
 use crate::format::keyslot::SlotCost;
 use crate::format::keyslot::SlotHead;
@@ -70,8 +73,8 @@ impl NewSlot {
     }
 }
 
-/// Stores a slot that holds `ring`; read back and compared before it counts.
-pub(super) async fn new_slot(store: &Store, ring: &Keyring, secret: &Arc<Secret>, slot: NewSlot) -> Result<SlotId> {
+/// Stores a slot that holds `ring`; read back and compared before it counts, and before a list of slots names it.
+pub(super) async fn new_slot(store: &Store, ring: &Keyring, secret: &Arc<Secret>, slot: NewSlot) -> Result<StoredSlot> {
     let NewSlot { id, kind, kdf, label, created } = slot;
     let name = Name::Slot(id);
     let cost = if kind == SlotKind::Passphrase { kdf.cost() } else { SlotCost::default() };
@@ -95,8 +98,10 @@ pub(super) async fn new_slot(store: &Store, ring: &Keyring, secret: &Arc<Secret>
     let aad = keyslot::aad(&bytes, &name.to_string());
     let sealed = seal::seal_object(&slot_key.sealing_key(), &aad, head.nonce, &body);
     bytes.extend_from_slice(&sealed);
+    bytes.extend_from_slice(&keyslot::sum(&bytes));
+    let stored = StoredSlot::new(id, &head, &bytes);
     store.put_compared(&name, bytes).await?;
-    Ok(id)
+    Ok(stored)
 }
 
 impl Repository {
@@ -135,12 +140,17 @@ impl Repository {
         }
         self.check_slot().await?;
         let secret = Arc::new(key.into_slot_secret()?);
-        if let Some(known) = self.slot_of(kind, &secret).await? {
+        let backend = self.store().backend();
+        if let Some(known) = slot_of(backend.as_ref(), self.id(), kind, &secret).await? {
             return Err(Error::new(Kind::Conflict, "cannot add this key")
                 .because(format!("it opens the repository already, as the key {known}"))
                 .advise("choose another one; 'strongroom key list' shows what there is"));
         }
-        new_slot(self.store(), &self.inner.ring, &secret, NewSlot::new(self.store(), kind, kdf, label)?).await
+        let slot = NewSlot::new(self.store(), kind, kdf, label)?;
+        let stored = new_slot(self.store(), &self.inner.ring, &secret, slot).await?;
+        let id = stored.id;
+        self.relist(|list| stored.add_to(list)).await?;
+        Ok(id)
     }
 
     /// Makes a new recovery code. It is shown once and stored nowhere.
@@ -148,7 +158,10 @@ impl Repository {
         self.check_writable().await?;
         self.check_slot().await?;
         let (code, secret) = recovery::generate(self.store().rng())?;
-        let id = new_slot(self.store(), &self.inner.ring, &Arc::new(secret), NewSlot::recovery(self.store())?).await?;
+        let slot = NewSlot::recovery(self.store())?;
+        let stored = new_slot(self.store(), &self.inner.ring, &Arc::new(secret), slot).await?;
+        let id = stored.id;
+        self.relist(|list| stored.add_to(list)).await?;
         Ok((id, code))
     }
 
@@ -158,6 +171,11 @@ impl Repository {
         self.check_writable().await?;
         let slots = self.read_slots().await?;
         let Some((_, head)) = slots.iter().find(|(slot, _)| *slot == id) else {
+            let listed = key_lists::read(self.store()).await?;
+            if listed.slots.0.get(&id).is_some_and(ListedSlot::is_there) {
+                // It is gone already: now that is what is wanted.
+                return self.relist(|list| list.remove(id)).await;
+            }
             return Err(Error::new(Kind::NotFound, format!("there is no key {id}")));
         };
         let refused = |kind| Error::new(kind, format!("cannot remove key {id}"));
@@ -180,14 +198,18 @@ impl Repository {
         let backend = self.store().backend();
         if !is_readable {
             // Nothing opens through it, so it is never put back.
+            self.relist(|list| list.remove(id)).await?;
             return backend.delete(&name).await;
         }
         let bytes = backend.get(&name).await?;
         // They may have to go back, and then they must be what was stored: a store that misreads is found out before.
-        SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(name))?;
+        let (head, ..) = SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(name))?;
+        let stored = StoredSlot::new(id, &head, &bytes);
         if backend.get(&name).await? != bytes {
             return Err(Error::damaged(name, "it reads differently the second time"));
         }
+        // From here on nobody misses it, and whoever finds it knows that it should be gone.
+        self.relist(|list| list.remove(id)).await?;
         backend.delete(&name).await?;
         // Others may have removed the other keys since they were counted. Whoever deletes last sees here that nothing
         // is left; the same bytes go back under their name, which nobody else can have taken.
@@ -199,6 +221,7 @@ impl Repository {
             return Ok(());
         }
         self.store().put_compared(&name, bytes.to_vec()).await?;
+        self.relist(|list| stored.add_to(list)).await?;
         // A slot that cannot be read is the better reason.
         Err(match left?.into_iter().find_map(|(_, head)| head.err()) {
             Some(damaged) => damaged,
@@ -223,28 +246,13 @@ impl Repository {
         }
     }
 
-    /// The slot that a secret opens.
-    async fn slot_of(&self, kind: SlotKind, secret: &Arc<Secret>) -> Result<Option<SlotId>> {
-        for (id, head) in self.read_slots().await? {
-            if !head.is_ok_and(|head| head.kind == kind) {
-                continue;
-            }
-            let bytes = match self.store().backend().get(&Name::Slot(id)).await {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == Kind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            match open_slot(id, &bytes, secret).await {
-                Ok(None) => {}
-                Ok(Some(_)) => return Ok(Some(id)),
-                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+    async fn read_slots(&self) -> Result<Vec<(SlotId, Result<SlotHead>)>> {
+        let slots = self.read_stored_slots().await?;
+        Ok(slots.into_iter().map(|(id, outcome)| (id, outcome.map(|(head, _)| head))).collect())
     }
 
-    async fn read_slots(&self) -> Result<Vec<(SlotId, Result<SlotHead>)>> {
+    /// Every slot of this repository, with what a list of slots says of such a one.
+    pub(super) async fn read_stored_slots(&self) -> Result<Vec<(SlotId, Result<(SlotHead, StoredSlot)>)>> {
         let mut slots = Vec::new();
         for listed in self.store().list(Area::Slots).await? {
             let Name::Slot(id) = listed.name else { continue };
@@ -257,11 +265,14 @@ impl Repository {
                 }
                 Err(error) => return Err(error),
             };
-            let head =
-                SlotHead::decode(&bytes).map(|(head, _, _)| head).map_err(|cause| cause.while_reading(listed.name));
+            let read = SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(listed.name));
+            let read = read.map(|(head, ..)| {
+                let stored = StoredSlot::new(id, &head, &bytes);
+                (head, stored)
+            });
             // A slot of another repository is what an interrupted creation left behind.
-            if head.as_ref().map_or(true, |head| head.repository == self.id()) {
-                slots.push((id, head));
+            if read.as_ref().map_or(true, |(head, _)| head.repository == self.id()) {
+                slots.push((id, read));
             }
         }
         Ok(slots)

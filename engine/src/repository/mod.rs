@@ -27,6 +27,9 @@ mod healing;
 mod hooked;
 mod inspect;
 mod keep;
+mod key_lists;
+#[cfg(test)]
+mod key_lists_tests;
 mod keys;
 #[cfg(test)]
 mod lost_keys;
@@ -51,6 +54,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod unlock;
+#[cfg(test)]
+mod unlock_tests;
 
 pub use backup::BackupBuilder;
 pub use catalog::ContentReader;
@@ -82,6 +88,8 @@ pub use keep::ForgetGroup;
 pub use keep::ForgetPlan;
 pub use keep::GroupBy;
 pub use keep::GroupKey;
+pub use key_lists::KeyFinding;
+pub use key_lists::KeyTrouble;
 pub use keys::KeySlot;
 pub use keys::generate_key_file;
 pub use open::Key;
@@ -91,6 +99,7 @@ pub use repair::DamagedPack;
 pub use repair::FetchBuilder;
 pub use repair::FetchReport;
 pub use repair::IndexRepaired;
+pub use repair::KeysRepaired;
 pub use repair::PacksRepaired;
 pub use repair::RepairIndexBuilder;
 pub use repair::RepairPacksBuilder;
@@ -109,6 +118,7 @@ pub use snapshots::UnreadableSnapshot;
 pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
+pub use unlock::OpenOptions;
 
 use crate::backend::Area;
 use crate::catalog::PageSource;

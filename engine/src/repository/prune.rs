@@ -1,6 +1,7 @@
 //! Pruning: what to ask, the plan to show, and the job that carries it out.
 
 use super::Repository;
+use crate::backend::Leftovers;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -13,6 +14,7 @@ use crate::prune::Plan;
 use crate::prune::PruneOptions;
 use crate::prune::PruneReport;
 use crate::prune::PruneSummary;
+use crate::store::PendingRecord;
 use std::fmt;
 use std::time::Duration;
 
@@ -111,6 +113,11 @@ impl PrunePlan {
         self.plan.summary()
     }
 
+    /// Pending records that are there: of backups that run, or were cut off. What they need stays.
+    pub fn pending(&self) -> &[PendingRecord] {
+        self.plan.pending()
+    }
+
     /// Does it. Stopping it is safe anywhere; the next prune goes on.
     pub fn apply(self) -> Job<PruneReport> {
         Job::start(|control| self.run(control))
@@ -119,23 +126,27 @@ impl PrunePlan {
     async fn run(self, control: Control) -> Result<PruneReport> {
         let Self { repository, plan } = self;
         repository.check_prunable().await?;
-        let backend = repository.store().backend();
         // First: on a full store it makes room. Where there is none even for asking what time it is there, last.
-        let swept = match backend.sweep().await {
-            Err(full) if full.kind() == Kind::NoSpace => None,
-            swept => Some(swept?),
-        };
+        let swept = repository.swept().await?;
         let mut report =
             if plan.reencrypts() { repository.reencrypt(plan, control).await? } else { plan.apply(control).await? };
         report.leftovers = match swept {
             Some(swept) => swept,
-            None => backend.sweep().await?,
+            None => repository.swept().await?.unwrap_or_default(),
         };
         Ok(report)
     }
 }
 
 impl Repository {
+    /// What killed runs had left and was removed; `None` where a full store kept that from being done.
+    async fn swept(&self) -> Result<Option<Leftovers>> {
+        match self.store().backend().sweep().await {
+            Err(full) if full.kind() == Kind::NoSpace => Ok(None),
+            swept => swept.map(Some),
+        }
+    }
+
     /// Before anything is condemned: this program must know every feature. A full store is no obstacle.
     async fn check_prunable(&self) -> Result<()> {
         if let Some(feature) = self.inner.public.missing_to_prune() {

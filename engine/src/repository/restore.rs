@@ -20,7 +20,6 @@ use crate::format::snapshot::Snapshot;
 use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
-use crate::index::keys;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
@@ -44,6 +43,7 @@ use crate::store::StoredSegment;
 use crate::verdict::Verdict;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -73,25 +73,25 @@ impl RestoreBuilder {
     }
 
     /// Only entries that fit one of these patterns; [`RestoreReport::entries_selected`] tells whether any did.
-    pub fn include(mut self, patterns: Vec<String>) -> Self {
+    pub fn include(mut self, patterns: Vec<OsString>) -> Self {
         self.options.include = patterns;
         self
     }
 
     /// The same in upper or lower case.
-    pub fn include_any_case(mut self, patterns: Vec<String>) -> Self {
+    pub fn include_any_case(mut self, patterns: Vec<OsString>) -> Self {
         self.options.include_any_case = patterns;
         self
     }
 
     /// Not the entries that fit one of these patterns.
-    pub fn exclude(mut self, patterns: Vec<String>) -> Self {
+    pub fn exclude(mut self, patterns: Vec<OsString>) -> Self {
         self.options.exclude = patterns;
         self
     }
 
     /// The same in upper or lower case.
-    pub fn exclude_any_case(mut self, patterns: Vec<String>) -> Self {
+    pub fn exclude_any_case(mut self, patterns: Vec<OsString>) -> Self {
         self.options.exclude_any_case = patterns;
         self
     }
@@ -295,7 +295,7 @@ impl SegmentStore for Segments {
             for id in &pack.data_keys {
                 let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id);
                 if !known {
-                    let key = keys::data_key(&self.store, &index, &pack, id).await?;
+                    let key = self.index.data_key(&index, &pack, id).await?;
                     self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(*id, key);
                 }
             }

@@ -18,7 +18,8 @@ use crate::id::SnapshotId;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
-use crate::source::Patterns;
+use crate::pattern::Patterns;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 /// The tag of a snapshot that was written anew while its origin stays.
@@ -29,7 +30,7 @@ const TAG: &str = "rewrite";
 pub struct RewriteBuilder {
     repository: Repository,
     snapshots: Vec<Snapshot>,
-    excludes: Vec<String>,
+    excludes: Vec<OsString>,
     forget: bool,
     dry_run: bool,
 }
@@ -76,7 +77,7 @@ impl Repository {
     /// new ones keep host, user, time and label. A snapshot that was rewritten so before is not written once more. The
     /// old ones stay, and the new ones have the tag `rewrite`, unless [`RewriteBuilder::forget`] is asked for. What was
     /// left out takes space until a prune.
-    pub fn rewrite(&self, snapshots: Vec<Snapshot>, excludes: Vec<String>) -> RewriteBuilder {
+    pub fn rewrite(&self, snapshots: Vec<Snapshot>, excludes: Vec<OsString>) -> RewriteBuilder {
         RewriteBuilder { repository: self.clone(), snapshots, excludes, forget: false, dry_run: false }
     }
 }
@@ -193,10 +194,10 @@ impl Planned {
         control: &Control,
         pages: Arc<dyn PageSource>,
         snapshot: &Snapshot,
-        excludes: &[String],
+        excludes: &[OsString],
         patterns: &Arc<Patterns>,
     ) -> Result<Self> {
-        let excluded = Excluded::of(&pages, snapshot, excludes.to_vec(), Arc::clone(patterns)).await?;
+        let excluded = Excluded::of(&pages, snapshot, excludes, Arc::clone(patterns)).await?;
         let mut walk = Walk::new(pages, snapshot.root);
         let (mut left_out, mut kept, mut is_emptied) = (0, 0, true);
         while let Some(page) = walk.next_page().await? {

@@ -6,7 +6,7 @@ use super::create::KdfChoice;
 use super::keys::NewSlot;
 use super::keys::new_slot;
 use super::open::Key;
-use super::open::open_slot;
+use super::unlock::open_slot;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::crypto::keyring::Keyring;
@@ -119,19 +119,20 @@ impl Repository {
         let created = after_all(store.clock().now(), old.iter().map(|slot| slot.created));
         let claimed = self.inner.ring.present().next_slot(&self.id());
         let slot = NewSlot { id: claimed, kind, kdf: options.kdf, label: options.label, created };
-        let slot = new_slot(store, &ring, &secret, slot).await.map_err(|error| match error.kind() {
+        let first = new_slot(store, &ring, &secret, slot).await.map_err(|error| match error.kind() {
             Kind::Conflict => refused(Kind::Conflict)
                 .because(format!("an earlier attempt made the key {claimed}: unlock with its secret, or remove it")),
             _ => error,
         })?;
+        let slot = first.id;
         self.check_opens(slot, &secret, &ring).await?;
-        let mut recovery_code = None;
+        let mut recovery = None;
         if options.recovery {
             let (code, secret) = recovery::generate(store.rng())?;
             let secret = Arc::new(secret);
-            let id = new_slot(store, &ring, &secret, NewSlot { created, ..NewSlot::recovery(store)? }).await?;
-            self.check_opens(id, &secret, &ring).await?;
-            recovery_code = Some(code);
+            let stored = new_slot(store, &ring, &secret, NewSlot { created, ..NewSlot::recovery(store)? }).await?;
+            self.check_opens(stored.id, &secret, &ring).await?;
+            recovery = Some((code, stored));
         }
         let Inner { public, private, read_only_because, .. } = &*self.inner;
         let inner = Inner {
@@ -142,8 +143,16 @@ impl Repository {
             private: private.clone(),
             read_only_because: read_only_because.clone(),
         };
+        let repository = Self { inner: Arc::new(inner) };
+        // Under the new root key: whoever holds only the old one cannot say what keys there are.
+        repository
+            .relist(|list| {
+                first.add_to(list);
+                recovery.iter().for_each(|(_, stored)| stored.add_to(list));
+            })
+            .await?;
         let old = old.into_iter().map(|slot| slot.id).collect();
-        Ok(Rotation { repository: Self { inner: Arc::new(inner) }, slot, recovery_code, old })
+        Ok(Rotation { repository, slot, recovery_code: recovery.map(|(code, _)| code), old })
     }
 
     /// The old slots may go only if the new one opens to all their keys.

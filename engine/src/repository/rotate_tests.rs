@@ -91,7 +91,7 @@ async fn under_a_new_root_key_nothing_is_stored_again_and_everything_is_read() {
     assert_holds(&new, &[1, 2]).await;
     let after: BTreeSet<Name> = backend.contents().into_iter().map(|(name, _)| name).collect();
     let touched: Vec<&Name> = before.difference(&after).collect();
-    assert!(matches!(touched.as_slice(), [Name::Slot(_)]), "{touched:?}");
+    assert!(matches!(touched.as_slice(), [Name::Slot(_), Name::KeyList(_)]), "{touched:?}");
     // Whoever has kept the old root key reads what was there, and nothing of what came after it.
     let list = old.list_snapshots().await.expect("a list");
     assert_eq!((list.snapshots.len(), list.unreadable.len()), (1, 2));
@@ -101,6 +101,7 @@ async fn under_a_new_root_key_nothing_is_stored_again_and_everything_is_read() {
             Name::DataKey(id) => old.store().data_key(&id, crate::class::Class::Data).await.err(),
             Name::Pack(id) => old.inspect_pack(id).await.err(),
             Name::Index(id) => old.inspect_index(id).await.err(),
+            Name::KeyList(_) => old.store().get_small(&name).await.err(),
             Name::Snapshot(_) | Name::Slot(_) => continue,
             other => panic!("{other} is new"),
         };
@@ -178,7 +179,7 @@ async fn wherever_a_rotation_is_cut_off_the_key_opens_everything_and_it_can_be_d
     let rotation = repository.rotate_root_key(key(1), options).await.expect("a new root key");
     assert_eq!(rotation.remove_old_slots().await.expect("removed").len(), 3);
     let states: Vec<MemoryBackend> = states.lock().expect("no holder panics").clone();
-    assert_eq!(states.len(), 5, "two slots made, three removed");
+    assert_eq!(states.len(), 13, "two slots made, three removed, and four lists, each in place of another");
     for state in states.into_iter().chain([backend]) {
         let found = opened(&state, 1).await;
         assert_holds(&found, &[1]).await;

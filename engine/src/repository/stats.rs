@@ -13,7 +13,10 @@ use crate::format::page::PageRef;
 use crate::format::segment::SegmentInfo;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
+use crate::id::SnapshotId;
 use crate::index::table::Index;
+use crate::store::PendingRecord;
+use crate::store::pending_records;
 use std::collections::HashSet;
 
 /// What a repository holds.
@@ -40,6 +43,9 @@ pub struct Stats {
     pub bytes_stored: u64,
     /// All objects.
     pub objects: u64,
+    /// Backups that are about to commit, or were cut off then: no snapshots. Of packs those are counted that their run has
+    /// stored, if no snapshot is of that run.
+    pub pending_records: Vec<PendingRecord>,
 }
 
 /// What one snapshot refers to.
@@ -68,6 +74,7 @@ impl Repository {
         let mut stats = Stats::default();
         let list = self.list_snapshots().await?;
         stats.snapshots_unreadable = u64::try_from(list.unreadable.len()).unwrap_or(u64::MAX);
+        let mut pending = self.uncommitted(&list.snapshots).await?;
         for snapshot in list.snapshots {
             stats.snapshots += 1;
             stats.bytes_of_snapshots += snapshot.counts.bytes;
@@ -76,6 +83,11 @@ impl Repository {
         for pack in index.packs() {
             let pack = pack?;
             stats.packs += 1;
+            let run = pending.iter_mut().find(|(run, _)| *run == Some(pack.session));
+            if let Some((_, record)) = run {
+                record.packs += 1;
+                record.bytes += u64::from(pack.length);
+            }
             let plain: u64 = pack.segments.iter().map(|segment| u64::from(segment.plain_length)).sum();
             match pack.class {
                 Class::Data => stats.bytes_unique += plain,
@@ -83,7 +95,8 @@ impl Repository {
             }
         }
         stats.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
-        let areas = [Area::Slots, Area::DataKeys, Area::Packs, Area::Index, Area::Pending, Area::Snapshots];
+        let areas =
+            [Area::Slots, Area::KeyLists, Area::DataKeys, Area::Packs, Area::Index, Area::Pending, Area::Snapshots];
         for area in areas.into_iter().chain([Area::Marks, Area::Tombs]) {
             for listed in self.store().backend().list(area).await? {
                 stats.objects += 1;
@@ -91,7 +104,15 @@ impl Repository {
                 stats.index_objects += u64::from(area == Area::Index);
             }
         }
+        stats.pending_records = pending.into_iter().map(|(_, record)| record).collect();
         Ok(stats)
+    }
+
+    /// Pending records, and the run whose packs each keeps, if no snapshot is of that run.
+    async fn uncommitted(&self, snapshots: &[Snapshot]) -> Result<Vec<(Option<SnapshotId>, PendingRecord)>> {
+        let runs: HashSet<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.session).collect();
+        let records = pending_records(self.store()).await?.0.into_iter().map(|pending| pending.record);
+        Ok(records.map(|record| (Some(record.session).filter(|run| !runs.contains(run)), record)).collect())
     }
 
     /// Counts what one snapshot refers to.

@@ -2,6 +2,7 @@
 
 use super::Repository;
 use crate::error::Result;
+use crate::format::snapshot::each_once;
 use crate::id::SnapshotId;
 
 /// How tags change: replaced first, then added to, then removed from.
@@ -18,11 +19,8 @@ pub struct TagChange {
 impl TagChange {
     fn apply(&self, tags: &[String]) -> Vec<String> {
         let mut new = self.set.clone().unwrap_or_else(|| tags.to_vec());
-        for tag in &self.add {
-            if !new.contains(tag) {
-                new.push(tag.clone());
-            }
-        }
+        new.extend_from_slice(&self.add);
+        let mut new = each_once(&new);
         new.retain(|tag| !self.remove.contains(tag));
         new
     }
@@ -54,7 +52,8 @@ mod tests {
     #[test]
     fn tags_are_set_then_added_then_removed() {
         let strings = |list: &[&str]| list.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
-        let change = TagChange { set: Some(strings(&["a", "b"])), add: strings(&["b", "c"]), remove: strings(&["a"]) };
+        let change =
+            TagChange { set: Some(strings(&["a", "b", "b"])), add: strings(&["b", "c"]), remove: strings(&["a"]) };
         assert_eq!(change.apply(&strings(&["old"])), strings(&["b", "c"]));
     }
 }

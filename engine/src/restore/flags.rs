@@ -27,6 +27,9 @@ const HELD: u32 = IMMUTABLE | APPEND;
 /// Flags that concern bytes as they are written, some of them only while there are none.
 const BEFORE_BYTES: u32 = NOCOW | COMPRESSED | NOT_COMPRESSED;
 
+/// What is said of something that has such a flag.
+const TAKES_ROOT: &str = "is immutable or append-only (chattr -i, -a), which takes root to change";
+
 /// Whoever lifts a flag for the moment of one change keeps others from doing the same.
 static LIFTING: Mutex<()> = Mutex::new(());
 
@@ -100,17 +103,23 @@ pub(crate) fn insist<T>(
     }
 }
 
+/// Why a change of an open file failed: where a flag forbids it, that is said.
+pub(crate) fn explain_held(fd: &OwnedFd, errno: Errno) -> String {
+    let is_held = errno == Errno::PERM && read(fd).is_ok_and(|flags| flags & HELD != 0);
+    if is_held { format!("it {TAKES_ROOT}") } else { explain(errno) }
+}
+
 /// Why a change of what has the name was not permitted, where a flag tells.
-pub(crate) fn why_held(dir: &OwnedFd, name: &[u8]) -> Option<&'static str> {
+pub(crate) fn why_held(dir: &OwnedFd, name: &[u8]) -> Option<String> {
     let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let held = |name: &[u8]| {
         let fd = rustix::fs::openat(dir, name, how, Mode::empty());
         fd.and_then(|fd| read(&fd)).is_ok_and(|flags| flags & HELD != 0)
     };
     if held(name) {
-        Some("it is immutable or append-only (chattr -i, -a), which takes root to change")
+        Some(format!("it {TAKES_ROOT}"))
     } else if held(b".") {
-        Some("its directory is immutable or append-only (chattr -i, -a), which takes root to change")
+        Some(format!("its directory {TAKES_ROOT}"))
     } else {
         None
     }

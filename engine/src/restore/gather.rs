@@ -99,7 +99,7 @@ impl Gather {
                 }
                 continue;
             };
-            let selected = self.select.wants(&entry.path);
+            let selected = self.select.wants(&entry.path, entry.metadata.kind == FileKind::Directory);
             let Some(place) = self.place(&entry) else {
                 if self.below.as_ref() == Some(&entry.path) {
                     return Ok(Some(Step::Target(Box::new(entry), selected)));

@@ -75,11 +75,11 @@ pub(crate) fn apply(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata
     let mode = allowed_mode(want, owner, known);
     if mode != known.mode || (chowned && mode & 0o6000 != 0) {
         let change = || rustix::fs::fchmod(fd, Mode::from_raw_mode(mode));
-        report(site, path, "set its mode", flags::unheld(site, fd, change));
+        report_held(site, path, "set its mode", fd, flags::unheld(site, fd, change));
     }
     if want.modified != known.modified {
         let change = || rustix::fs::futimens(fd, &times(want.modified));
-        report(site, path, "set its time", flags::unheld(site, fd, change));
+        report_held(site, path, "set its time", fd, flags::unheld(site, fd, change));
     }
 }
 
@@ -188,7 +188,7 @@ fn remove_strangers(site: &Site, path: &EntryPath, fd: &OwnedFd, wanted: &[Xattr
             name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || name == b"security.capability";
         if ours && !wanted.iter().any(|xattr| xattr.name == name) {
             let remove = || rustix::fs::fremovexattr(fd, name);
-            report(site, path, "remove an attribute of it", flags::unheld(site, fd, remove));
+            report_held(site, path, "remove an attribute of it", fd, flags::unheld(site, fd, remove));
         }
     }
 }
@@ -215,6 +215,12 @@ fn report_xattr(site: &Site, path: &EntryPath, xattr: &Xattr, result: Result<(),
     };
     let name = String::from_utf8_lossy(&xattr.name);
     site.tally.fail(Some(path), format!("cannot set its attribute {name}: {why}"), false);
+}
+
+fn report_held(site: &Site, path: &EntryPath, doing: &str, fd: &OwnedFd, result: Result<(), Errno>) {
+    if let Err(errno) = result {
+        site.tally.fail(Some(path), format!("cannot {doing}: {}", flags::explain_held(fd, errno)), false);
+    }
 }
 
 fn report(site: &Site, path: &EntryPath, doing: &str, result: Result<(), Errno>) {

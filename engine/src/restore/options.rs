@@ -2,6 +2,7 @@
 
 use crate::entry::EntryPath;
 use crate::event::Warning;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What happens to files that the target has already.
@@ -59,13 +60,13 @@ pub struct RestoreOptions {
     /// That entry is a folder: a target that does not exist becomes it.
     pub is_folder: bool,
     /// Patterns of what to restore; empty: everything.
-    pub include: Vec<String>,
+    pub include: Vec<OsString>,
     /// The same, whatever the case of letters.
-    pub include_any_case: Vec<String>,
+    pub include_any_case: Vec<OsString>,
     /// Patterns of what to leave out.
-    pub exclude: Vec<String>,
+    pub exclude: Vec<OsString>,
     /// The same, whatever the case of letters.
-    pub exclude_any_case: Vec<String>,
+    pub exclude_any_case: Vec<OsString>,
     /// What happens to files that exist.
     pub overwrite: Overwrite,
     /// Removes what the snapshot does not have.

@@ -107,7 +107,7 @@ fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> 
     let name = place.name();
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let wanted = select.wants(&site.in_snapshot(place));
+    let wanted = select.wants(&site.in_snapshot(place), is_dir);
     if let Some(why) = site.spare.why(&Standing::from(stat)) {
         site.tally.keep(Some(place), why);
         return Ok(());

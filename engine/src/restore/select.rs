@@ -1,95 +1,55 @@
 //! Include and exclude patterns: which entries of a snapshot are restored.
 
 use crate::entry::EntryPath;
-use crate::error::Error;
-use crate::error::Kind;
 use crate::error::Result;
+use crate::pattern::Patterns;
 use crate::restore::options::RestoreOptions;
-use globset::GlobBuilder;
-use globset::GlobSet;
-use globset::GlobSetBuilder;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-/// Patterns as they are understood for entries: one without a slash matches any component, one that begins with a
-/// slash stands at the snapshot's root, any other matches whole components anywhere. What matches takes
-/// everything below it along.
+/// Patterns over entries, whose paths begin at the snapshot's root. What matches takes everything below it along.
 pub(crate) struct Select {
-    include: Option<GlobSet>,
-    exclude: Option<GlobSet>,
+    include: [Patterns; 2],
+    exclude: [Patterns; 2],
 }
 
 impl Select {
     /// Parses the patterns; a bad one is `Invalid`.
     pub(crate) fn new(options: &RestoreOptions) -> Result<Self> {
+        let parsed = |exact, any_case| Ok([Patterns::parse(exact, false)?, Patterns::parse(any_case, true)?]);
         Ok(Self {
-            include: globs(&options.include, &options.include_any_case)?,
-            exclude: globs(&options.exclude, &options.exclude_any_case)?,
+            include: parsed(&options.include, &options.include_any_case)?,
+            exclude: parsed(&options.exclude, &options.exclude_any_case)?,
         })
     }
 
     /// True when the entry at `path` (as it stands in the snapshot) is to be restored.
-    pub(crate) fn wants(&self, path: &EntryPath) -> bool {
-        match (&self.include, &self.exclude) {
-            (None, None) => true,
-            (include, exclude) => {
-                include.as_ref().is_none_or(|set| touches(set, path))
-                    && !exclude.as_ref().is_some_and(|set| touches(set, path))
-            }
-        }
+    pub(crate) fn wants(&self, path: &EntryPath, is_directory: bool) -> bool {
+        let takes_all = self.include.iter().all(Patterns::is_empty);
+        (takes_all || touch(&self.include, path, is_directory)) && !touch(&self.exclude, path, is_directory)
     }
 }
 
 /// True when the path or a directory above it matches.
-fn touches(set: &GlobSet, path: &EntryPath) -> bool {
+fn touch(lists: &[Patterns; 2], path: &EntryPath, is_directory: bool) -> bool {
     let bytes = path.as_bytes();
-    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-    ends.chain([bytes.len()]).any(|end| set.is_match(Path::new(OsStr::from_bytes(bytes.get(..end).unwrap_or(bytes)))))
-}
-
-fn globs(exact: &[String], any_case: &[String]) -> Result<Option<GlobSet>> {
-    if exact.is_empty() && any_case.is_empty() {
-        return Ok(None);
-    }
-    let mut set = GlobSetBuilder::new();
-    let marked = exact.iter().map(|text| (text, false)).chain(any_case.iter().map(|text| (text, true)));
-    for (text, any) in marked {
-        let bad = |cause: globset::Error| {
-            Error::new(Kind::Invalid, format!("the pattern '{text}' cannot be understood")).because(cause)
-        };
-        for spelling in spellings(text) {
-            let glob = GlobBuilder::new(&spelling)
-                .literal_separator(true)
-                .case_insensitive(any)
-                .backslash_escape(true)
-                .build()
-                .map_err(bad)?;
-            set.add(glob);
-        }
-    }
-    let set = set.build().map_err(|cause| Error::new(Kind::Invalid, "the patterns cannot be used").because(cause))?;
-    Ok(Some(set))
-}
-
-/// The globs over whole paths that a pattern stands for.
-fn spellings(pattern: &str) -> Vec<String> {
-    let pattern = pattern.trim_end_matches('/');
-    match pattern.strip_prefix('/') {
-        Some(anchored) => vec![anchored.trim_start_matches('/').to_owned()],
-        None => vec![pattern.to_owned(), format!("**/{pattern}")],
-    }
+    let above = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| (at, true));
+    let fits = |(end, is_directory)| {
+        let part = bytes.get(..end).unwrap_or(bytes);
+        lists.iter().any(|list| list.matches(part, is_directory))
+    };
+    lists.iter().any(|list| !list.is_empty()) && above.chain([(bytes.len(), is_directory)]).any(fits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn wants(include: &[&str], exclude: &[&str], path: &str) -> bool {
-        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let list = |texts: &[&str]| texts.iter().map(Into::into).collect();
         let options = RestoreOptions { include: list(include), exclude: list(exclude), ..Default::default() };
-        let path = EntryPath::parse(path.as_bytes()).expect("a valid path");
-        Select::new(&options).expect("valid patterns").wants(&path)
+        let is_directory = path.ends_with('/');
+        let path = EntryPath::parse(path.trim_end_matches('/').as_bytes()).expect("a valid path");
+        Select::new(&options).expect("valid patterns").wants(&path, is_directory)
     }
 
     #[test]
@@ -109,8 +69,16 @@ mod tests {
     }
 
     #[test]
+    fn a_slash_at_the_end_asks_for_a_folder() {
+        assert!(wants(&["ann/"], &[], "home/ann/"));
+        assert!(wants(&["ann/"], &[], "home/ann/x"));
+        assert!(!wants(&["ann/"], &[], "home/ann"));
+    }
+
+    #[test]
     fn excludes_win_over_includes() {
         assert!(!wants(&["home"], &["*.tmp"], "home/a.tmp"));
+        assert!(wants(&["home"], &["*.tmp", "!kept.tmp"], "home/kept.tmp"));
         assert!(wants(&["home"], &["*.tmp"], "home/a"));
         assert!(!wants(&[], &["/home/**/cache"], "home/a/b/cache/file"));
     }
@@ -119,7 +87,7 @@ mod tests {
     fn case_is_ignored_only_when_asked() {
         let options = RestoreOptions { include_any_case: vec!["*.JPG".into()], ..Default::default() };
         let path = EntryPath::parse(b"a/b.jpg").expect("a valid path");
-        assert!(Select::new(&options).expect("valid").wants(&path));
+        assert!(Select::new(&options).expect("valid").wants(&path, false));
         assert!(!wants(&["*.JPG"], &[], "a/b.jpg"));
     }
 

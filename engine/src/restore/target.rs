@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::job::open_files;
 use crate::random::Rng;
 use crate::random::SystemRng;
 use crate::restore::judge::Standing;
@@ -163,7 +164,7 @@ impl Target {
         *dir.fd.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(fd));
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.push_back(Arc::downgrade(dir));
-        let oldest = if shelf.len() > OPEN_DIRECTORIES_MAX { shelf.pop_front() } else { None };
+        let oldest = if shelf.len() > open_files(OPEN_DIRECTORIES_MAX) { shelf.pop_front() } else { None };
         drop(shelf);
         if let Some(oldest) = oldest.and_then(|weak| weak.upgrade()) {
             oldest.close();

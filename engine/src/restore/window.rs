@@ -6,6 +6,7 @@ use crate::entry::Entry;
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
 use crate::id::ChunkId;
+use crate::job::open_files;
 use crate::restore::file::FileJob;
 use crate::restore::judge::Standing;
 use crate::restore::names::Original;
@@ -29,9 +30,18 @@ pub(crate) struct Limits {
     pub(crate) range_bytes: u64,
 }
 
+/// Files of several chunks that are open in one window.
+const OPEN_FILES_MAX: usize = 448;
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 16_384, pieces: 65_536, open_files: 448, entry_bytes: 32 << 20, range_bytes: 8 << 20 }
+        Self {
+            entries: 16_384,
+            pieces: 65_536,
+            open_files: open_files(OPEN_FILES_MAX),
+            entry_bytes: 32 << 20,
+            range_bytes: 8 << 20,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A length of time on the calendar. At least one part is not zero.
+/// A length of time: years to days on the calendar, and hours, each of 3,600 seconds. At least one part is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Age {
     years: u16,
@@ -19,9 +19,12 @@ pub struct Age {
 pub struct AgeError;
 
 impl Age {
-    /// The same as a span of jiff, to subtract from a date.
-    pub(super) fn span(self) -> jiff::Span {
-        jiff::Span::new().years(self.years).months(self.months).weeks(self.weeks).days(self.days).hours(self.hours)
+    /// What is to be counted on a calendar, as a span of jiff to subtract from a date, if there is any; and hours.
+    pub(super) fn parts_apart(self) -> (Option<jiff::Span>, u16) {
+        let Self { years, months, weeks, days, hours } = self;
+        let is_none = (years, months, weeks, days) == (0, 0, 0, 0);
+        let span = || jiff::Span::new().years(years).months(months).weeks(weeks).days(days);
+        ((!is_none).then(span), hours)
     }
 
     fn parts(&mut self) -> [(char, &mut u16); 5] {

@@ -13,6 +13,13 @@
 //! of a later time counts as that time. And where a claim and the store differ by more than a day, the rules are
 //! applied once more with the store's time in place of those claims, and what either round keeps is kept: forged
 //! snapshots can add to what is kept and take nothing away.
+//!
+//! Where that time, too, lies in the future, a clock was wrong that nothing corrects: such a snapshot stays, uses up no
+//! count, is the measure of no age, and the others are judged as if it were not there.
+//!
+//! Ages count back from the newest snapshot of the group that is not of the future, and not from now: what is no longer
+//! backed up does not melt away. Years, months, weeks and days are those of the calendar; hours are as long as ever, also
+//! in the nights in which clocks change.
 
 mod age;
 mod calendar;
@@ -53,7 +60,8 @@ pub struct KeepRules {
     pub monthly: Keep,
     /// By year.
     pub yearly: Keep,
-    /// Everything not older than the newest by this age; one from the future is no measure.
+    /// Everything not older than the newest by this age. Hours are elapsed time, days and what is longer are the
+    /// calendar's.
     pub within: Option<Age>,
     /// The newest of each hour within this age, and so on.
     pub within_hourly: Option<Age>,
@@ -94,6 +102,8 @@ pub enum Reason {
     ByStore(String),
     /// Another one that is the same but for its tags is kept.
     Twin,
+    /// Its time lies more than a day ahead of this machine's clock: no rule counts it, and none may remove it.
+    Future,
 }
 
 impl fmt::Display for Reason {
@@ -105,6 +115,7 @@ impl fmt::Display for Reason {
             Self::Tags(tags) => write!(out, "tags {}", tags.join(",")),
             Self::Rule(rule) => out.write_str(rule),
             Self::Twin => out.write_str("same as one that is kept"),
+            Self::Future => out.write_str("dated in the future"),
             Self::ByStore(rule) => write!(out, "{rule} by the time it was stored"),
         }
     }
@@ -132,10 +143,15 @@ impl Decision {
     pub fn is_kept(&self) -> bool {
         !self.reasons.is_empty()
     }
+
+    /// Whether it is dated in the future, so that no rule has looked at it.
+    pub fn is_of_the_future(&self) -> bool {
+        self.reasons.contains(&Reason::Future)
+    }
 }
 
 /// Applies the rules to the snapshots of one group, in any order; gives them newest first. Ages count from the newest
-/// that is not later than `now`. `offset_at` is how many seconds east of UTC the place is whose calendar counts, at a
+/// that is not later than `now`; what is later by more than clocks differ is kept beside them. `offset_at` is how many seconds east of UTC the place is whose calendar counts, at a
 /// time.
 pub(crate) fn decide(
     rules: &KeepRules,
@@ -162,6 +178,9 @@ pub(crate) fn decide(
         }
         if reasons.is_empty() && named.get(*first) == Some(&true) {
             reasons.push(Reason::Twin);
+        }
+        if claims.get(*first).is_some_and(|time| rounds::is_ahead(*time, now)) {
+            reasons.push(Reason::Future);
         }
         decided.push((*claimed, Decision { snapshot: dated.snapshot, reasons }));
     }

@@ -30,6 +30,11 @@ pub(super) fn believed(dated: &Dated) -> Timestamp {
     }
 }
 
+/// Whether a time lies further ahead of the present than clocks differ: whose it was, it was wrong.
+pub(super) fn is_ahead(time: Timestamp, now: Timestamp) -> bool {
+    time.seconds > now.seconds.saturating_add(CLAIM_SECONDS_MAX)
+}
+
 /// A rule at work: what it counts, how far it goes, and the last unit it kept something of.
 struct Counter {
     name: &'static str,
@@ -42,11 +47,12 @@ struct Counter {
 enum Left {
     Count(u32),
     All,
-    Within(Age),
+    /// Only what is later than this.
+    Within(Age, i64),
 }
 
 /// Which of the group (by position) the rules keep at these times, and the words of the rule. Of twins only the `firsts`
-/// are looked at.
+/// are looked at, and what lies in the future not at all: it uses up no count and is the measure of no age.
 pub(super) fn apply(
     rules: &KeepRules,
     times: &[Timestamp],
@@ -56,28 +62,29 @@ pub(super) fn apply(
     offset_at: &dyn Fn(Timestamp) -> i32,
 ) -> Vec<(usize, String)> {
     let mut order: Vec<(usize, Timestamp)> = times.iter().copied().enumerate().collect();
-    order.retain(|(number, _)| firsts.get(*number) == Some(number));
+    order.retain(|(number, time)| firsts.get(*number) == Some(number) && !is_ahead(*time, now));
     // What is made from a snapshot has its time and is finished later: of the two the original is the newer one. Last the
     // id decides, so that every run decides alike.
     let made = |number: usize| group.get(number).map(|dated| (Reverse(dated.snapshot.finished), dated.snapshot.id));
     order.sort_by_key(|(number, time)| Reverse((*time, made(*number))));
     let local = |time| Local::new(time, offset_at(time));
-    // A clock that was wrong once must not make everything else too old.
+    // A clock that is a little ahead must not make everything else too old.
     let present = order.iter().find(|(_, time)| *time <= now).or(order.first());
     let Some(newest) = present.map(|(_, time)| local(*time)) else { return Vec::new() };
-    let mut counters = counters(rules);
+    let mut counters = counters(rules, &|age| newest.before(age, offset_at));
     let mut kept = Vec::new();
     let oldest = order.len().saturating_sub(1);
     for (place, (number, time)) in order.into_iter().enumerate() {
         let time = local(time);
         for counter in &mut counters {
-            kept.extend(counter.keeps(&time, &newest, place == oldest).map(|why| (number, why)));
+            kept.extend(counter.keeps(&time, place == oldest).map(|why| (number, why)));
         }
     }
     kept
 }
 
-fn counters(rules: &KeepRules) -> Vec<Counter> {
+/// `before` tells the time from which on something is within an age.
+fn counters(rules: &KeepRules, before: &dyn Fn(Age) -> i64) -> Vec<Counter> {
     let counted = [
         ("last", None, rules.last),
         ("hourly", Some(Unit::Hour), rules.hourly),
@@ -102,19 +109,20 @@ fn counters(rules: &KeepRules) -> Vec<Counter> {
         };
         Some(Counter { name, unit, left, last: None })
     });
-    let within = within
-        .into_iter()
-        .filter_map(|(name, unit, age)| Some(Counter { name, unit, left: Left::Within(age?), last: None }));
+    let within = within.into_iter().filter_map(|(name, unit, age)| {
+        let age = age?;
+        Some(Counter { name, unit, left: Left::Within(age, before(age)), last: None })
+    });
     counted.chain(within).collect()
 }
 
 impl Counter {
     /// The rule's words, if it keeps a snapshot of this time. They come newest first.
-    fn keeps(&mut self, time: &Local, newest: &Local, is_oldest: bool) -> Option<String> {
+    fn keeps(&mut self, time: &Local, is_oldest: bool) -> Option<String> {
         let goes_on = match self.left {
             Left::Count(left) => left > 0,
             Left::All => true,
-            Left::Within(age) => time.is_within(age, newest),
+            Left::Within(_, begins) => time.is_after(begins),
         };
         let bucket = self.unit.map(|unit| time.bucket(unit));
         let is_new = bucket.is_none() || bucket != self.last;
@@ -127,7 +135,7 @@ impl Counter {
         }
         let oldest = if is_new { "" } else { "oldest " };
         Some(match self.left {
-            Left::Within(age) => format!("{oldest}{}within {age}", self.name),
+            Left::Within(age, _) => format!("{oldest}{}within {age}", self.name),
             _ => format!("{oldest}{}", self.name),
         })
     }

@@ -174,10 +174,78 @@ fn ages_count_from_no_snapshot_of_the_future() {
     group.push(at(500, NOON + 4000 * DAY, Some(NOON + 4000 * DAY)));
     let rules = KeepRules { within: "2d".parse().ok(), ..KeepRules::default() };
     assert_eq!(kept(&rules, group.clone()), [500, 0, 1]);
-    // A clock that has stopped is no reason to forget anything.
+    // A clock that has stopped is no reason to forget anything: to it everything is of the future.
     group.iter_mut().for_each(|dated| dated.snapshot.started.seconds += 8000 * DAY);
     group.iter_mut().for_each(|dated| dated.stored = None);
-    assert_eq!(kept(&rules, group), [500]);
+    assert_eq!(kept(&rules, group), [500, 0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_dated_in_the_future_uses_up_no_count_of_any_rule() {
+    let text = |age: &str| age.parse().ok();
+    let one = Keep::Newest(1);
+    let all = [
+        KeepRules { last: one, ..KeepRules::default() },
+        KeepRules { hourly: one, ..KeepRules::default() },
+        KeepRules { daily: one, weekly: one, monthly: one, yearly: one, ..KeepRules::default() },
+        KeepRules { within: text("1h"), ..KeepRules::default() },
+        KeepRules { within_hourly: text("3h"), within_daily: text("3d"), ..KeepRules::default() },
+        KeepRules { within_weekly: text("3w"), within_monthly: text("3m"), ..KeepRules::default() },
+        KeepRules { within_yearly: text("3y"), ..KeepRules::default() },
+        KeepRules { ids: vec!["0002".into()], ..KeepRules::default() },
+    ];
+    for rules in all {
+        let without = kept(&rules, days(40));
+        // By the host alone, by a store that agrees, and by one whose clock was wrong in another way.
+        for stored in [None, Some(3300), Some(5000)] {
+            let mut group = days(40);
+            for forged in 0..3u16 {
+                let ahead = 3300 * DAY + i64::from(forged) * 40 * DAY;
+                group.push(at(500 + forged, NOON + ahead, stored.map(|days| NOON + days * DAY + ahead % DAY)));
+            }
+            let mut expected = vec![502, 501, 500];
+            expected.extend(&without);
+            let mut found = kept(&rules, group.clone());
+            found[..3].sort_by_key(|number| std::cmp::Reverse(*number));
+            assert_eq!(found, expected, "{rules:?} {stored:?}");
+            let decided = decide(&rules, group, NOW, &utc);
+            for decision in decided.iter().filter(|decision| number(decision) >= 500) {
+                assert_eq!(decision.reasons, [Reason::Future], "{rules:?} {stored:?}");
+                assert!(decision.is_of_the_future());
+            }
+        }
+    }
+}
+
+#[test]
+fn clocks_that_differ_by_less_than_a_day_make_no_future() {
+    let last = KeepRules { last: Keep::Newest(1), ..KeepRules::default() };
+    let mut group = days(3);
+    group.push(at(500, NOW.seconds + DAY, Some(NOW.seconds + DAY)));
+    assert_eq!(kept(&last, group.clone()), [500]);
+    group[3].snapshot.started.seconds += 1;
+    assert_eq!(kept(&last, group), [500, 0]);
+}
+
+#[test]
+fn a_store_whose_clock_was_ahead_leaves_the_claims() {
+    let rules = KeepRules { last: Keep::Newest(2), daily: Keep::Newest(3), ..KeepRules::default() };
+    let mut group = days(10);
+    let without = kept(&rules, group.clone());
+    // Copied while the store's clock was wrong.
+    group.iter_mut().for_each(|dated| dated.stored = Some(Timestamp { seconds: NOON + 4000 * DAY, nanoseconds: 0 }));
+    assert_eq!(kept(&rules, group), without);
+}
+
+#[test]
+fn twins_of_the_future_share_their_fate() {
+    let mut group = days(3);
+    for number in [500, 501] {
+        group.push(at(number, NOON + 4000 * DAY, Some(NOON + 4000 * DAY)));
+    }
+    group[4].snapshot.tags.push("changed".to_owned());
+    let last = KeepRules { last: Keep::Newest(1), ..KeepRules::default() };
+    assert_eq!(kept(&last, group), [501, 500, 0]);
 }
 
 #[test]

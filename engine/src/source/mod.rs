@@ -20,8 +20,6 @@ pub use folder::FolderSource;
 pub(crate) use folder::Handle;
 pub(crate) use folder::Listing;
 pub(crate) use folder::Owners;
-pub(crate) use folder::Pattern;
-pub(crate) use folder::Patterns;
 pub(crate) use folder::open_at;
 pub(crate) use folder::stat_at;
 pub use reader::AsyncReaderSource;
@@ -107,6 +105,12 @@ pub enum Want {
 pub trait Sink {
     /// Announces the next entry. Paths must ascend.
     fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop>;
+
+    /// Says what is looked at or read from now on, as people know it. Should that not come back for long, it is what they
+    /// are told; a source that never says it has the entry named that it began last.
+    fn looks_at(&mut self, what: &[u8]) {
+        let _ = what;
+    }
 
     /// Room for the next bytes of the entry; never empty. Asking again without `filled` in between is
     /// allowed and changes nothing: a source that waits for input asks to learn whether to stop.

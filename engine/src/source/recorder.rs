@@ -27,6 +27,7 @@ pub(super) struct Recorder {
     /// Path, message, whether content is missing.
     pub(super) warned: Vec<(String, String, bool)>,
     pub(super) skipped: Vec<(String, String)>,
+    pub(super) looked_at: Vec<Vec<u8>>,
     pub(super) retracted: usize,
     pub(super) totals: (u64, u64),
     /// What every `begin` answers.
@@ -46,6 +47,7 @@ impl Recorder {
             entries: Vec::new(),
             warned: Vec::new(),
             skipped: Vec::new(),
+            looked_at: Vec::new(),
             retracted: 0,
             totals: (0, 0),
             want: Want::Bytes,
@@ -87,6 +89,10 @@ impl Sink for Recorder {
         let want = if metadata.has_content() { self.want } else { Want::Nothing };
         self.open = Some((path.clone(), want, Vec::new()));
         Ok(want)
+    }
+
+    fn looks_at(&mut self, what: &[u8]) {
+        self.looked_at.push(what.to_vec());
     }
 
     fn buffer(&mut self) -> Result<&mut [u8], Stop> {

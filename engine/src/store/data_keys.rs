@@ -39,7 +39,7 @@ impl Store {
         let name = Name::DataKey(id);
         let wrapped = self.seal_small(&name, wrapping_door(class), &key.wrapped_body())?;
         if keep {
-            self.put_compared(&name, wrapped.clone()).await?;
+            self.put_key(&name, &wrapped).await?;
         }
         self.remember(&key, wrapped);
         Ok(key)
@@ -78,7 +78,19 @@ impl Store {
 
     /// Stores a lost key's object again, to the byte as it was. What stands under its name is left alone: `Conflict`.
     pub(crate) async fn put_key_back(&self, copy: &KeyCopy) -> Result<()> {
-        self.put_compared(&Name::DataKey(copy.key.id), copy.wrapped.clone()).await
+        self.put_key(&Name::DataKey(copy.key.id), &copy.wrapped).await
+    }
+
+    /// Stores a key's object. Who sleeps for a day before it is read back may find that a prune has taken it: then it is
+    /// stored once more, and if that goes likewise the packs to come are what holds it.
+    async fn put_key(&self, name: &Name, wrapped: &[u8]) -> Result<()> {
+        for _ in 0..2 {
+            match self.put_compared(name, wrapped.to_vec()).await {
+                Err(error) if error.kind() == Kind::NotFound => {}
+                other => return other,
+            }
+        }
+        Ok(())
     }
 
     /// A table of a pack to be written, with the stored form of its keys, which this run has made or read.

@@ -13,6 +13,7 @@ mod index_object;
 mod local;
 mod new_pack;
 mod pack_object;
+mod pending;
 mod segment;
 mod small;
 
@@ -20,6 +21,9 @@ pub(crate) use condemned::Condemned;
 pub(crate) use data_keys::KeyCopy;
 pub(crate) use local::LocalFiles;
 pub(crate) use new_pack::NewPack;
+pub(crate) use pending::Pending;
+pub use pending::PendingRecord;
+pub(crate) use pending::pending_records;
 pub(crate) use segment::SegmentDecoder;
 pub(crate) use segment::StoredSegment;
 

@@ -96,6 +96,24 @@ impl Store {
         self.open_table(id, &front, length)
     }
 
+    /// The same of a pack of which only its length is known.
+    pub(crate) async fn find_table(&self, id: PackId, length: u64) -> Result<OwnTable> {
+        let damaged = |why: &str| Error::damaged(format!("pack {id}"), why);
+        let length = u32::try_from(length).ok().filter(|length| wire::size(*length) <= PACK_BYTES_MAX);
+        let length = length.ok_or_else(|| damaged("it is larger than any pack"))?;
+        let head_bytes = length_u32(pack::HEAD_BYTES);
+        if length < head_bytes {
+            return Err(damaged("it is shorter than any pack"));
+        }
+        let head = self.fetch(id, 0, u64::from(head_bytes)).await?;
+        let head = pack::head_decode(&head).map_err(|cause| cause.while_reading(format!("pack {id}")))?;
+        let start = head.segments_start();
+        if start > length {
+            return Err(damaged("it ends inside its table"));
+        }
+        self.get_table(id, start, length).await
+    }
+
     /// Fetches a whole pack.
     pub(crate) async fn get_pack(&self, id: PackId) -> Result<Bytes> {
         self.backend.get(&Name::Pack(id)).await

@@ -35,6 +35,15 @@ impl Store {
         self.open_small(name, door(name)?, &bytes)
     }
 
+    /// The same, unless another repository's stands there: what an interrupted creation has left behind.
+    pub(crate) async fn get_small_of_ours(&self, name: &Name) -> Result<Option<Opened>> {
+        let bytes = self.backend.get(name).await?;
+        match Head::decode(&bytes) {
+            Ok((head, _)) if head.repository != self.repository => Ok(None),
+            _ => self.open_small(name, door(name)?, &bytes).map(Some),
+        }
+    }
+
     /// Stores a small object and reads it back: a store that alters it is found out at once.
     pub(crate) async fn put_compared(&self, name: &Name, bytes: Vec<u8>) -> Result<()> {
         let taken = match self.backend.put(name, Payload::from(bytes.clone())).await {
@@ -86,6 +95,7 @@ fn door(name: &Name) -> Result<Door> {
         Name::Snapshot(_) => ObjectType::Snapshot,
         Name::Mark(_) => ObjectType::Mark,
         Name::Tomb(_) => ObjectType::Tomb,
+        Name::KeyList(_) => return Ok(Door { object_type: ObjectType::KeyList, purpose: Purpose::KeyLists }),
         other => return Err(Error::new(Kind::Bug, format!("{other} is no small sealed object"))),
     };
     Ok(Door { object_type, purpose: Purpose::Roots })

@@ -13,15 +13,21 @@ use crate::commands::context::backend;
 use crate::commands::context::exists;
 use crate::commands::init;
 use crate::exit::Exit;
+use crate::location::OwnPlace;
 use crate::location::Place;
 use crate::show::Failure;
 use crate::show::drive;
 use std::sync::Arc;
+use std::time::Duration;
 use strongroom::Backend;
 use strongroom::BackupBuilder;
 use strongroom::Cipher;
 use strongroom::Parent;
 use strongroom::Repository;
+use tokio::task::AbortHandle;
+
+/// How long paths may be looked up before that is told.
+const LOOKED_FOR: Duration = Duration::from_secs(60);
 
 /// Takes a snapshot. Whatever is wrong with the request is found before anything is made or asked.
 pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
@@ -36,26 +42,51 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
         let builder = source::stream(&repository, &args, name)?;
         return finish(context, &repository, args, builder).await;
     }
-    let source = source::folders(context, &place, &args)?;
-    source.check().map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
+    let slow = tell_if_slow(context);
+    let source = source::folders(context, &place, &args).and_then(|source| Ok(source.check().map(|()| source)?));
+    slow.abort();
+    let source = source?;
     let repository = open(context, &place, &args).await?;
     let builder = repository.backup(source);
     finish(context, &repository, args, builder).await
 }
 
+/// After a minute it is told that the paths named are still being looked up: a file server may leave us hanging there.
+fn tell_if_slow(context: &Context) -> AbortHandle {
+    let show = context.show.clone();
+    let told = async move {
+        tokio::time::sleep(LOOKED_FOR).await;
+        show.warn("still looking for what is to be backed up: the file system of one of the paths does not answer");
+    };
+    tokio::spawn(told).abort_handle()
+}
+
 /// Opens the repository; the user's own is made on first use.
 async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Repository, Failure> {
     let backend: Arc<dyn Backend> = backend(place)?;
-    let first = place.own.is_some() && !args.dry_run && !exists(backend.as_ref()).await?;
-    let repository = if first {
-        init::make(context, place, backend, InitArgs::default()).await?
-    } else {
-        context.open_at(place, backend).await?
+    let repository = match &place.own {
+        Some(own) if !exists(backend.as_ref()).await? => {
+            if own.key_file.exists() {
+                return Err(vanished(own));
+            }
+            if args.dry_run {
+                return context.open_at(place, backend).await;
+            }
+            init::make(context, place, backend, InitArgs::default(), init::CodeTo::FileUnlessTerminal).await?
+        }
+        _ => context.open_at(place, backend).await?,
     };
     if !args.dry_run {
         context.warn_of_owner(&repository);
     }
     Ok(repository)
+}
+
+/// Where there is a key there was a repository: an empty new one in its place would look as if all was well.
+fn vanished(own: &OwnPlace) -> Failure {
+    Failure::new(Exit::NoRepository, format!("the repository at {} is gone", own.folder.display()))
+        .because(format!("its key is still there, in {}", own.key_file.display()))
+        .hint("bring the folder back, or see whether its disk is mounted; 'strongroom init' makes a new one with that key")
 }
 
 /// Everything asked for, then the job itself and what came of it.
@@ -103,5 +134,5 @@ async fn finish(
     {
         context.warn_of_future(&parent);
     }
-    report::tell(context, &report, args.dry_run)
+    report::tell(context, &report, &repository.describe(), args.dry_run)
 }

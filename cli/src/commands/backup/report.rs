@@ -15,10 +15,11 @@ use strongroom::BackupReport;
 use strongroom::Verdict;
 
 /// Shows the report; a partial snapshot is a warning and an exit code of its own.
-pub fn tell(context: &Context, report: &BackupReport, dry_run: bool) -> Result<Exit, Failure> {
+pub fn tell(context: &Context, report: &BackupReport, place: &str, dry_run: bool) -> Result<Exit, Failure> {
     let show = &context.show;
     show.warnings("archival", &report.warnings, report.warnings_total);
-    let shown = if show.json { show.json(&json(report, dry_run)) } else { lines(context, report, dry_run) };
+    let shown =
+        if show.json { show.json(&json(report, place, dry_run)) } else { lines(context, report, place, dry_run) };
     let exit = judge(context, report);
     match &report.snapshot {
         Some(snapshot) => told(shown, || format!("snapshot {} is stored", short(&snapshot.id)))?,
@@ -47,7 +48,7 @@ fn judge(context: &Context, report: &BackupReport) -> Exit {
     }
 }
 
-fn lines(context: &Context, report: &BackupReport, dry_run: bool) -> Result<(), Failure> {
+fn lines(context: &Context, report: &BackupReport, place: &str, dry_run: bool) -> Result<(), Failure> {
     let show = &context.show;
     match report.parent {
         Some(parent) => show.say(&format!("compared with snapshot {}", short(&parent)))?,
@@ -73,9 +74,9 @@ fn lines(context: &Context, report: &BackupReport, dry_run: bool) -> Result<(), 
         elapsed(report.seconds)
     ))?;
     match &report.snapshot {
-        Some(snapshot) => show.say(&format!("snapshot {} saved", short(&snapshot.id))),
-        None if dry_run => show.say("dry run: nothing was stored"),
-        None => show.say("nothing changed: no snapshot was stored"),
+        Some(snapshot) => show.say(&format!("snapshot {} saved in {place}", short(&snapshot.id))),
+        None if dry_run => show.say(&format!("dry run: nothing was stored in {place}")),
+        None => show.say(&format!("nothing changed: no snapshot was stored in {place}")),
     }
 }
 
@@ -85,8 +86,9 @@ fn files(report: &BackupReport) -> u64 {
 }
 
 /// restic's `summary` message; what is counted differently here has its own name.
-fn json(report: &BackupReport, dry_run: bool) -> Value {
+fn json(report: &BackupReport, place: &str, dry_run: bool) -> Value {
     let mut value = message("summary");
+    value.insert("repository".into(), place.into());
     value.insert("dry_run".into(), dry_run.into());
     value.insert("files_new".into(), report.files_new.into());
     value.insert("files_changed".into(), report.files_changed.into());

@@ -37,8 +37,12 @@ pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Re
 pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<FolderSource, Failure> {
     let mut paths = args.paths.clone();
     paths.extend(files_from::paths(args)?);
-    let here =
-        std::env::current_dir().map_err(|cause| Failure::usage(format!("cannot tell the current folder: {cause}")))?;
+    let here = match std::env::current_dir() {
+        Ok(here) => here,
+        // It may be deleted: then nobody needs it who names what to back up by absolute paths.
+        Err(_) if paths.iter().all(|path| path.is_absolute()) => PathBuf::from("/"),
+        Err(cause) => return Err(Failure::usage("cannot tell the current folder").because(cause)),
+    };
     let mut paths: Vec<_> = paths.into_iter().map(|path| FolderSource::meant(&path, &here)).collect();
     if paths.is_empty() {
         return Err(
@@ -46,7 +50,7 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
         );
     }
     // A repository inside what is backed up would grow by itself with every snapshot.
-    let own = match Location::parse(&place.location) {
+    let own = match Location::parse_os(&place.location) {
         Ok(Location::Local(folder)) => Some(folder),
         _ => None,
     };
@@ -76,7 +80,8 @@ pub fn folders(context: &Context, place: &Place, args: &BackupArgs) -> Result<Fo
         .exclude_if_present(args.exclude_if_present.clone())
         .exclude_caches(args.exclude_caches)
         .gitignore(args.gitignore)
-        .one_file_system(args.one_file_system);
+        .one_file_system(args.one_file_system)
+        .require_all(args.require_all_sources);
     Ok(args.exclude_larger_than.into_iter().fold(source, FolderSource::exclude_larger_than))
 }
 
@@ -108,20 +113,20 @@ fn warn_of_links(context: &Context, paths: &[PathBuf]) {
 /// The source without what patterns leave out; each pattern is told by the option it came with.
 fn excluding(mut source: FolderSource, args: &BackupArgs) -> Result<FolderSource, Failure> {
     for pattern in &args.exclude {
-        source = source.exclude_because(pattern.clone(), format!("by --exclude '{pattern}'"));
+        source = source.exclude_because(pattern.clone(), format!("by --exclude '{}'", pattern.display()));
     }
     for file in &args.exclude_file {
         for pattern in files_from::patterns(std::slice::from_ref(file))? {
-            let reason = format!("by --exclude-file {}, '{pattern}'", file.display());
+            let reason = format!("by --exclude-file {}, '{}'", file.display(), pattern.display());
             source = source.exclude_because(pattern, reason);
         }
     }
     for pattern in &args.iexclude {
-        source = source.iexclude_because(pattern.clone(), format!("by --iexclude '{pattern}'"));
+        source = source.iexclude_because(pattern.clone(), format!("by --iexclude '{}'", pattern.display()));
     }
     for file in &args.iexclude_file {
         for pattern in files_from::patterns(std::slice::from_ref(file))? {
-            let reason = format!("by --iexclude-file {}, '{pattern}'", file.display());
+            let reason = format!("by --iexclude-file {}, '{}'", file.display(), pattern.display());
             source = source.iexclude_because(pattern, reason);
         }
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use std::fmt::Display;
 use strongroom::FetchReport;
 use strongroom::IndexRepaired;
+use strongroom::KeysRepaired;
 use strongroom::Name;
 use strongroom::PacksRepaired;
 use strongroom::SnapshotRepaired;
@@ -39,6 +40,30 @@ fn summary(context: &Context, dry_run: bool, what: Value) -> Result<(), Failure>
         value.extend(what);
     }
     context.show.json(&Value::Object(value))
+}
+
+pub fn keys(context: &Context, report: &KeysRepaired, dry_run: bool) -> Result<(), Failure> {
+    for id in &report.damaged {
+        context.show.warn(&format!("{}: it is damaged; 'strongroom key remove' takes it away", Name::Slot(*id)));
+    }
+    if context.show.json {
+        let of = |keys: &[(strongroom::SlotId, String)]| ids(keys.iter().map(|(id, _)| id));
+        let what = json!({
+            "keys_named_ids": of(&report.named),
+            "keys_given_up_ids": of(&report.given_up),
+            "lists_replaced": report.replaced,
+            "keys_damaged_ids": ids(&report.damaged),
+        });
+        return summary(context, dry_run, what);
+    }
+    let would = if dry_run { "would be " } else { "" };
+    for (id, key) in &report.named {
+        context.show.line(&format!("key {id}: {would}named in the list: {key}"))?;
+    }
+    for (id, key) in &report.given_up {
+        context.show.line(&format!("key {id}: {would}missed no longer: {key}"))?;
+    }
+    context.show.say(&format!("damaged lists of keys {would}replaced: {}", report.replaced))
 }
 
 pub fn index(context: &Context, report: &IndexRepaired, dry_run: bool) -> Result<(), Failure> {

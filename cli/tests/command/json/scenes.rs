@@ -166,6 +166,7 @@ pub fn keys(record: &mut Record) {
     house.backup(&["in"]);
     house.write("password", b"correct horse");
     record.run(&house, "key list", NOTHING).done();
+    record.run(&house, "repair keys", NOTHING).done();
     record.run(&house, "key add", &["--new-recovery-code"]).done();
     let added = record.run(&house, "key add", &["--new-key-file", "more"]).done().message("added");
     record.run(&house, "key remove", &[added["id"].as_str().expect("an ID")]).done();

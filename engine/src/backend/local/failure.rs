@@ -14,6 +14,10 @@ const AGAIN_MAX: u32 = 200;
 pub(super) const ABOUT_THE_DISK: &str = "the disk may be failing: look at what the system says of it (dmesg, smartctl) and \
     copy the repository to another one; 'strongroom check --read-data' then lists what is damaged";
 
+/// What helps when no more files may be opened.
+const ABOUT_OPEN_FILES: &str =
+    "raise the limit of open files ('ulimit -n', or LimitNOFILE= in a service), or do less at a time";
+
 /// What helps where a folder of the repository was moved to another disk.
 const ABOUT_LINKS: &str = "put the folder itself in the place of the link; if it is on another disk on purpose, mount it there \
     ('mount --bind')";
@@ -27,6 +31,7 @@ pub(super) fn failed(doing: String, cause: io::Error) -> Error {
     let advice = match () {
         () if is_of_the_medium(&cause) => Some(ABOUT_THE_DISK),
         () if is_link_on_the_way(&cause) => Some(ABOUT_LINKS),
+        () if kind_of(&cause) == Kind::TooManyFiles => Some(ABOUT_OPEN_FILES),
         () => None,
     };
     let error = Error::new(kind_of(&cause), doing).because(cause);
@@ -46,6 +51,7 @@ pub(super) fn is_of_the_medium(cause: &io::Error) -> bool {
 pub(super) fn kind_of(cause: &io::Error) -> Kind {
     match Errno::from_io_error(cause) {
         Some(Errno::NOSPC | Errno::DQUOT) => Kind::NoSpace,
+        Some(Errno::MFILE | Errno::NFILE) => Kind::TooManyFiles,
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Kind::BackendDenied,
         Some(Errno::EXIST) => Kind::Conflict,
         Some(Errno::NOENT) => Kind::NotFound,
@@ -102,6 +108,8 @@ mod tests {
         for (errno, kind) in [
             (Errno::NOSPC, Kind::NoSpace),
             (Errno::DQUOT, Kind::NoSpace),
+            (Errno::MFILE, Kind::TooManyFiles),
+            (Errno::NFILE, Kind::TooManyFiles),
             (Errno::ACCESS, Kind::BackendDenied),
             (Errno::PERM, Kind::BackendDenied),
             (Errno::ROFS, Kind::BackendDenied),

@@ -84,10 +84,11 @@ impl LocalBackend {
         &self.0.root
     }
 
-    /// Sets 128 MiB aside, so that a full disk can still be
-    /// pruned. `false` where there is too little room or the file system cannot; that is no failure.
-    pub async fn make_reserve(&self) -> Result<bool> {
-        self.off_thread(Folder::make_reserve).await
+    /// Sets room aside, so that a full disk can still be pruned: a sixteenth of the bytes that are `stored` in packs,
+    /// between 1 and 128 MiB, and less on a small disk or one that is nearly full. One that is far too small grows.
+    /// `false` where there is too little room or the file system cannot; that is no failure.
+    pub async fn make_reserve(&self, stored: u64) -> Result<bool> {
+        self.off_thread(move |folder| folder.make_reserve(stored)).await
     }
 
     /// Gives the reserve back; `false` when there was none.
@@ -185,8 +186,8 @@ impl Backend for LocalBackend {
         self.0.is_of_this_machine()
     }
 
-    fn reserve(&self) -> BackendFuture<'_, bool> {
-        self.off_thread(Folder::make_reserve)
+    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
+        self.off_thread(move |folder| folder.make_reserve(stored))
     }
 
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {

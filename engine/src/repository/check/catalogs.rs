@@ -22,16 +22,18 @@ use crate::index::live::LiveIndex;
 use crate::index::table::Index;
 use crate::job::Control;
 use crate::repository::Repository;
+use crate::store::Pending;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Goes through all catalogs. Gives how many of the `packs` no snapshot needs, and their bytes; `None` when a page cannot
-/// be read.
+/// Goes through all catalogs. Gives how many of the `packs` neither a snapshot nor an intent needs, and their bytes; `None`
+/// when a page cannot be read.
 pub(super) async fn catalogs(
     repository: &Repository,
     control: &Control,
     live: &Arc<LiveIndex>,
-    snapshots: Vec<Snapshot>,
+    (snapshots, intents): (Vec<Snapshot>, Vec<Pending>),
     packs: &[StoredPack],
     report: &mut CheckReport,
 ) -> Result<Option<(u64, u64)>> {
@@ -73,10 +75,44 @@ pub(super) async fn catalogs(
             needed = None;
         }
     }
-    let Some(needed) = needed else { return Ok(None) };
+    let Some(mut needed) = needed else {
+        report.pending_records.extend(intents.into_iter().map(|intent| intent.record));
+        return Ok(None);
+    };
+    kept_by_intents(control, index, &mut survey, intents, (packs, &mut needed), report).await?;
     let is_needed = |pack: &PackId| index.pack_number(pack).is_some_and(|number| needed.contains(&number));
     let unneeded = packs.iter().filter(|pack| !is_needed(&pack.id));
     Ok(Some(unneeded.fold((0, 0), |(packs, bytes), pack| (packs + 1, pack.length.saturating_add(bytes)))))
+}
+
+/// What only intents keep, told of each: packs that are not `needed` so far, and are from here on.
+async fn kept_by_intents(
+    control: &Control,
+    index: &Index,
+    survey: &mut Survey,
+    intents: Vec<Pending>,
+    (packs, needed): (&[StoredPack], &mut HashSet<u32>),
+    report: &mut CheckReport,
+) -> Result<()> {
+    let lengths: HashMap<u32, u64> =
+        packs.iter().filter_map(|pack| index.pack_number(&pack.id).zip(Some(pack.length))).collect();
+    for Pending { mut record, root } in intents {
+        control.check()?;
+        let mut kept = HashSet::new();
+        let mut findings = Findings::of(index, Some(&mut kept));
+        // What it may lack is no finding: nobody has committed on it.
+        survey.visit(root, &mut findings).await;
+        if let Some(error) = findings.fatal.take() {
+            return Err(error);
+        }
+        for length in kept.difference(needed).filter_map(|pack| lengths.get(pack)) {
+            record.packs += 1;
+            record.bytes = record.bytes.saturating_add(*length);
+        }
+        needed.extend(kept);
+        report.pending_records.push(record);
+    }
+    Ok(())
 }
 
 /// What was found in one snapshot, held back until it is known to be there still.

@@ -11,6 +11,7 @@ use crate::entry::Metadata;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::job::open_files;
 use crate::source::Attributes;
 use crate::source::Dirents;
 use crate::source::Handle;
@@ -273,7 +274,7 @@ impl Disk {
             Err(why) => (Listing::default(), Err(why)),
         };
         self.open.push(Folder { path: Some(path.clone()), handle: Some(handle), names });
-        if let Some(upper) = self.open.len().checked_sub(FOLDERS_OPEN).filter(|upper| *upper > 0)
+        if let Some(upper) = self.open.len().checked_sub(open_files(FOLDERS_OPEN)).filter(|upper| *upper > 0)
             && let Some(upper) = self.open.get_mut(upper)
         {
             upper.handle = None;

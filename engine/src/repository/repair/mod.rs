@@ -16,6 +16,7 @@ mod fetch;
 mod fetch_tests;
 mod index;
 mod judge;
+mod keys;
 mod look;
 mod packs;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use index::IndexRepaired;
 pub use index::RepairIndexBuilder;
 pub(super) use judge::Judge;
 pub(super) use judge::told;
+pub use keys::KeysRepaired;
 pub use packs::DamagedPack;
 pub use packs::PacksRepaired;
 pub use packs::RepairPacksBuilder;

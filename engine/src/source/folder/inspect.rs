@@ -67,6 +67,19 @@ pub(super) fn stat_open(file: BorrowedFd<'_>) -> io::Result<Statx> {
     rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
 }
 
+/// True when something is mounted on what is called `name`, links not followed. Where the kernel does not number mounts
+/// (before Linux 5.8) nothing is known to be.
+pub(super) fn is_mount_point(directory: BorrowedFd<'_>, name: &CStr) -> bool {
+    let mount = |name: &CStr, flags: AtFlags| {
+        let stat = rustix::fs::statx(directory, name, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
+        (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
+    };
+    match (mount(name, AtFlags::SYMLINK_NOFOLLOW), mount(c"", AtFlags::EMPTY_PATH)) {
+        (Some(own), Some(above)) => own != above,
+        _ => false,
+    }
+}
+
 /// Opens for reading without following a link and, where allowed, without touching the access time.
 pub(crate) fn open_at(directory: BorrowedFd<'_>, name: &CStr, extra: OFlags) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | extra;

@@ -4,8 +4,8 @@
 //! one getdents64 per 64 KiB of names, one statx per file, and nothing else for a file the parent snapshot
 //! has. Everything is opened relative to its directory's descriptor and no link is followed, so that
 //! nobody who moves things about during a backup can lead it elsewhere. The parts: `place` says where
-//! each path asked for stands in the snapshot, `meant` what the kernel takes it for, `rules` and `patterns` what is left out, `listing` holds
-//! a directory's names, `inspect` and `attributes` read metadata, `content` reads bytes, `walk`
+//! each path asked for stands in the snapshot, `present` which of them are there, `meant` what the kernel takes
+//! each for, `rules` what is left out, `listing` holds a directory's names, `inspect` and `attributes` read metadata, `content` reads bytes, `walk`
 //! goes through directories and `visit` through the files in them, and `ahead` has the kernel read what
 //! comes next when the disk is waited for.
 
@@ -15,8 +15,8 @@ mod content;
 mod inspect;
 mod listing;
 mod meant;
-mod patterns;
 mod place;
+mod present;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -30,22 +30,26 @@ pub(crate) use inspect::open_at;
 pub(crate) use inspect::stat_at;
 pub(crate) use listing::Dirents;
 pub(crate) use listing::Listing;
-pub(crate) use patterns::Pattern;
-pub(crate) use patterns::Patterns;
 
 use crate::entry::EntryPath;
 use crate::error::Result;
+use crate::pattern::Pattern;
+use crate::pattern::Patterns;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::verdict::Verdict;
 use ahead::Ahead;
 use place::Places;
+use present::Present;
 use rules::Marker;
 use rules::Rules;
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use walk::Walker;
 
 /// Files and folders of this machine.
@@ -59,11 +63,14 @@ pub struct FolderSource {
     current: Option<PathBuf>,
     exclude: Vec<Pattern>,
     iexclude: Vec<Pattern>,
-    markers: Vec<String>,
+    markers: Vec<OsString>,
     caches: bool,
     larger_than: Option<u64>,
     gitignore: bool,
     one_file_system: bool,
+    all_required: bool,
+    /// Which paths were there when they were first looked for: the record and the walk speak of the same ones.
+    present: OnceLock<Present>,
     /// Reads ahead whether or not the disk is waited for.
     read_ahead: bool,
 }
@@ -81,6 +88,8 @@ impl FolderSource {
             larger_than: None,
             gitignore: false,
             one_file_system: false,
+            all_required: false,
+            present: OnceLock::new(),
             read_ahead: false,
         }
     }
@@ -98,38 +107,40 @@ impl FolderSource {
         self
     }
 
-    /// Leaves out what matches these patterns (restic's syntax; `!` takes back; the last match decides).
+    /// Leaves out what matches these [`Patterns`] (`!` takes back; the last match decides). They are matched
+    /// below the paths given: what leaves out a folder above one of them leaves it alone. A path given that a pattern means
+    /// itself is left out, and the snapshot is partial.
     #[must_use]
-    pub fn exclude(mut self, patterns: Vec<String>) -> Self {
+    pub fn exclude(mut self, patterns: Vec<OsString>) -> Self {
         self.exclude.extend(patterns.into_iter().map(Pattern::from));
         self
     }
 
     /// The same, upper and lower case not told apart.
     #[must_use]
-    pub fn iexclude(mut self, patterns: Vec<String>) -> Self {
+    pub fn iexclude(mut self, patterns: Vec<OsString>) -> Self {
         self.iexclude.extend(patterns.into_iter().map(Pattern::from));
         self
     }
 
     /// One more exclude pattern, and what to tell of the things it leaves out: who asked for it, and why.
     #[must_use]
-    pub fn exclude_because(mut self, pattern: String, reason: String) -> Self {
-        self.exclude.push(Pattern { text: pattern, reason });
+    pub fn exclude_because(mut self, pattern: OsString, reason: String) -> Self {
+        self.exclude.push(Pattern::because(pattern, reason));
         self
     }
 
     /// The same, upper and lower case not told apart.
     #[must_use]
-    pub fn iexclude_because(mut self, pattern: String, reason: String) -> Self {
-        self.iexclude.push(Pattern { text: pattern, reason });
+    pub fn iexclude_because(mut self, pattern: OsString, reason: String) -> Self {
+        self.iexclude.push(Pattern::because(pattern, reason));
         self
     }
 
     /// Leaves out the content of folders that have one of these files, `NAME` or `NAME:HEADER` (how the
     /// file must begin). The folder and the marker itself are kept.
     #[must_use]
-    pub fn exclude_if_present(mut self, markers: Vec<String>) -> Self {
+    pub fn exclude_if_present(mut self, markers: Vec<OsString>) -> Self {
         self.markers.extend(markers);
         self
     }
@@ -162,6 +173,13 @@ impl FolderSource {
         self
     }
 
+    /// Fails when one of the paths is not there; else that one is reported and the snapshot is partial.
+    #[must_use]
+    pub fn require_all(mut self, yes: bool) -> Self {
+        self.all_required = yes;
+        self
+    }
+
     /// Reads ahead of the walk from the first name on, which cold disks alone would do otherwise.
     #[cfg(test)]
     fn read_ahead(mut self) -> Self {
@@ -169,24 +187,37 @@ impl FolderSource {
         self
     }
 
-    /// Whether this can be backed up at all. Fails with `Invalid` when a path does not exist, two paths
-    /// would be stored as one, or a pattern makes no sense; nothing is read beyond that.
+    /// Whether this can be backed up at all. Fails with `SourceFailed` when none of the paths exists (or not all, where
+    /// that was asked for), with `Invalid` when two paths would be stored as one or a pattern makes no sense; nothing is
+    /// read beyond that.
     pub fn check(&self) -> Result<()> {
         self.plan().map(|_| ())
     }
 
+    fn present(&self) -> &Present {
+        self.present.get_or_init(|| Present::find(&self.paths, self.current.as_deref()))
+    }
+
+    fn places(&self) -> Result<Places> {
+        let there = &self.present().there;
+        // Where nothing is there that is said for itself.
+        let paths = if there.is_empty() { &self.paths } else { there };
+        Places::plan(paths, self.current.as_deref())
+    }
+
     fn plan(&self) -> Result<(Places, Rules)> {
-        let places = Places::plan(&self.paths, self.current.as_deref())?;
-        let cache_marker = self.caches.then_some(rules::CACHE_MARKER);
-        let markers = self.markers.iter().map(String::as_str).chain(cache_marker);
+        let places = self.places()?;
+        let cache_marker = self.caches.then_some(OsStr::new(rules::CACHE_MARKER));
+        let markers = self.markers.iter().map(OsString::as_os_str).chain(cache_marker);
         let rules = Rules {
-            exclude: Patterns::parse(&self.exclude, false)?,
-            iexclude: Patterns::parse(&self.iexclude, true)?,
+            exclude: Patterns::with_reasons(&self.exclude, false)?,
+            iexclude: Patterns::with_reasons(&self.iexclude, true)?,
             markers: markers.map(Marker::parse).collect::<Result<_>>()?,
             gitignore: self.gitignore,
             larger_than: self.larger_than,
             one_file_system: self.one_file_system,
         };
+        self.present().check(self.all_required)?;
         places.check()?;
         Ok((places, rules))
     }
@@ -198,16 +229,17 @@ impl Source for FolderSource {
     }
 
     fn paths(&self) -> Vec<Vec<u8>> {
-        let mut paths: Vec<_> = self.paths.iter().map(|path| place::absolute(path, self.current.as_deref())).collect();
+        let there = &self.present().there;
+        let mut paths: Vec<_> = there.iter().map(|path| place::absolute(path, self.current.as_deref())).collect();
         paths.sort();
         paths.dedup();
         paths
     }
 
     fn excludes(&self) -> Vec<String> {
-        let patterns = self.exclude.iter().chain(&self.iexclude).map(|pattern| pattern.text.clone());
+        let patterns = self.exclude.iter().chain(&self.iexclude).map(Pattern::shown);
         // What leaves things out without a pattern is told by the option of the command that asks for it.
-        let markers = self.markers.iter().map(|marker| format!("--exclude-if-present={marker}"));
+        let markers = self.markers.iter().map(|marker| format!("--exclude-if-present={}", marker.to_string_lossy()));
         let options = [
             self.caches.then(|| "--exclude-caches".to_owned()),
             self.larger_than.map(|bytes| format!("--exclude-larger-than={bytes}")),
@@ -219,11 +251,11 @@ impl Source for FolderSource {
 
     fn leading(&self) -> Vec<EntryPath> {
         // Paths that cannot be placed end the run by themselves.
-        Places::plan(&self.paths, self.current.as_deref()).map_or_else(|_| Vec::new(), |places| places.leading())
+        self.places().map_or_else(|_| Vec::new(), |places| places.leading())
     }
 
     fn again(&self) -> Option<Box<dyn Source>> {
-        Some(Box::new(self.clone()))
+        Some(Box::new(Self { present: OnceLock::new(), ..self.clone() }))
     }
 
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
@@ -232,6 +264,8 @@ impl Source for FolderSource {
             .map_err(|error| SourceError::Failed { message: error.to_string(), cause: Some(Box::new(error)) })?;
         let rules = Arc::new(rules);
         let ahead = Ahead::new(Arc::clone(&rules), self.read_ahead);
-        Walker::new(&places, &rules, ahead, sink).run()
+        let mut walker = Walker::new(&places, &rules, ahead, sink);
+        self.present().complaints().for_each(|message| walker.absent(message));
+        walker.run()
     }
 }

@@ -12,9 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// What helps where a path does not exist.
-const MISSING: &str = "check the spelling and whether its disk is mounted; a relative path is looked for in the current \
-    folder";
 /// The number of the root in [`Places`].
 pub(super) const ROOT: usize = 0;
 
@@ -58,6 +55,16 @@ impl Places {
         self.0.get(place)
     }
 
+    /// How many paths were asked for at or below a place.
+    pub(super) fn targets(&self, place: usize) -> usize {
+        let (mut found, mut todo) = (0, vec![place]);
+        while let Some(place) = todo.pop().and_then(|number| self.get(number)) {
+            found += usize::from(place.target);
+            todo.extend(place.children.values());
+        }
+        found
+    }
+
     /// Folders that only lead to what was asked for.
     pub(super) fn leading(&self) -> Vec<EntryPath> {
         let mut found = Vec::new();
@@ -74,8 +81,7 @@ impl Places {
         found
     }
 
-    /// Fails with `Invalid` when a path asked for does not exist, or when two different real places
-    /// would be stored under one snapshot path.
+    /// Fails with `Invalid` when two different real places would be stored under one snapshot path.
     pub(super) fn check(&self) -> Result<()> {
         self.check_below(ROOT, false)
     }
@@ -114,15 +120,6 @@ impl Places {
     fn check_below(&self, at: usize, covered: bool) -> Result<()> {
         let Some(place) = self.get(at) else { return Ok(()) };
         let covered = covered || place.target;
-        let real = Path::new(OsStr::from_bytes(&place.real));
-        if place.target {
-            let shown = if place.real.is_empty() { Path::new("/") } else { real };
-            fs::symlink_metadata(shown).map_err(|why| {
-                let is_missing = why.kind() == std::io::ErrorKind::NotFound;
-                let error = Error::new(Kind::Invalid, format!("cannot back up {}", shown.display())).because(why);
-                if is_missing { error.advise(MISSING) } else { error }
-            })?;
-        }
         for (name, number) in &place.children {
             let Some(child) = self.get(*number) else { continue };
             let same = is_child(&place.real, name, &child.real);
@@ -194,6 +191,11 @@ pub(super) fn absolute(path: &Path, current: Option<&Path>) -> Vec<u8> {
         Ok(cleaned) => joined(cleaned.real.iter()),
         Err(_) => path.as_os_str().as_bytes().to_vec(),
     }
+}
+
+/// The same where it can be told, with nothing for `/`.
+pub(super) fn real_of(path: &Path, current: Option<&Path>) -> Option<Vec<u8>> {
+    Cleaned::new(path, current).ok().map(|cleaned| joined(cleaned.real.iter()))
 }
 
 /// The path to give to the system for `real`, where `/` is kept as nothing.

@@ -1,9 +1,9 @@
 //! What is left out on purpose: patterns, marker files, `.gitignore` files, size.
 
-use super::patterns::Patterns;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::pattern::Patterns;
 use ignore::gitignore::Gitignore;
 use ignore::gitignore::GitignoreBuilder;
 use rustix::fs::OFlags;
@@ -38,14 +38,16 @@ pub(super) struct Marker {
 
 impl Marker {
     /// Parses `NAME` or `NAME:HEADER`.
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        let (name, header) = text.split_once(':').unwrap_or((text, ""));
+    pub(super) fn parse(text: &OsStr) -> Result<Self> {
+        let bytes = text.as_bytes();
+        let colon = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+        let (name, header) = (bytes.get(..colon).unwrap_or(bytes), bytes.get(colon + 1..).unwrap_or_default());
         let invalid = || Error::new(Kind::Invalid, format!("cannot understand the marker file {text:?}"));
-        if name.is_empty() || name.contains('/') {
+        if name.is_empty() || name.contains(&b'/') {
             return Err(invalid().because("it must be NAME or NAME:HEADER, the name without a slash"));
         }
         let name = CString::new(name).map_err(|why| invalid().because(why))?;
-        Ok(Self { name, header: header.as_bytes().to_vec() })
+        Ok(Self { name, header: header.to_vec() })
     }
 
     pub(super) fn name(&self) -> &[u8] {
@@ -64,14 +66,7 @@ impl Marker {
 impl Rules {
     /// Why a pattern excludes the absolute path, if one does; its ancestors are not considered.
     pub(super) fn why_excluded(&self, real: &[u8], is_directory: bool) -> Option<&str> {
-        self.exclude.why_excluded(real, is_directory).or_else(|| self.iexclude.why_excluded(real, is_directory))
-    }
-
-    /// Why a pattern excludes the absolute path or what it stands in, if one does.
-    pub(super) fn why_excluded_within(&self, real: &[u8], is_directory: bool) -> Option<&str> {
-        self.exclude
-            .why_excluded_within(real, is_directory)
-            .or_else(|| self.iexclude.why_excluded_within(real, is_directory))
+        self.exclude.why(real, is_directory).or_else(|| self.iexclude.why(real, is_directory))
     }
 
     /// Why a file of `size` bytes is left out, if it is too large.
@@ -137,13 +132,13 @@ mod tests {
 
     #[test]
     fn markers_are_a_name_and_maybe_a_header() {
-        let marker = Marker::parse(".nobackup").expect("a name");
+        let marker = Marker::parse(".nobackup".as_ref()).expect("a name");
         assert_eq!((marker.name(), marker.header.as_slice()), (&b".nobackup"[..], &b""[..]));
-        let marker = Marker::parse(CACHE_MARKER).expect("a name and a header");
+        let marker = Marker::parse(CACHE_MARKER.as_ref()).expect("a name and a header");
         assert_eq!(marker.name(), b"CACHEDIR.TAG");
         assert!(marker.header.starts_with(b"Signature: 8a47"));
         for text in ["", ":x", "a/b", "a\0"] {
-            assert!(Marker::parse(text).is_err(), "{text:?}");
+            assert!(Marker::parse(text.as_ref()).is_err(), "{text:?}");
         }
     }
 

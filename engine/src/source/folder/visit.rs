@@ -103,6 +103,7 @@ impl<'a> Walker<'a> {
 
     /// A path that was asked for, reached from the top: only the last name of it is not followed.
     fn target(&mut self, origin: Origin) -> Result<(), SourceError> {
+        self.sink.looks_at(&self.real);
         let at = self.real.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let (above, name) = self.real.split_at(at);
         let Ok(name) = CString::new(name.get(1..).unwrap_or_default()) else { return Ok(()) };
@@ -110,6 +111,7 @@ impl<'a> Walker<'a> {
         match rustix::fs::open(place::real_path(above), flags, Mode::empty()) {
             Ok(directory) => self.item(directory.as_fd(), &name, FileType::Unknown, origin),
             Err(why) => {
+                self.missed += 1;
                 self.lost(format!("cannot be reached: {why}"));
                 Ok(())
             }
@@ -118,6 +120,7 @@ impl<'a> Walker<'a> {
 
     /// A directory that only leads to what was asked for; links on the way there are followed.
     fn leading(&mut self, number: usize) -> Result<(), SourceError> {
+        self.sink.looks_at(&self.real);
         let open = |how| rustix::fs::open(place::real_path(&self.real), how | OFlags::CLOEXEC, Mode::empty());
         let opened = open(OFlags::RDONLY | OFlags::DIRECTORY)
             .or_else(|_| open(OFlags::PATH | OFlags::DIRECTORY))
@@ -128,7 +131,10 @@ impl<'a> Walker<'a> {
                     self.descend(None, Frame::of(Some(number), false, None, (0, 0)));
                 }
             }
-            Err(why) => self.lost(format!("cannot be reached: {why}")),
+            Err(why) => {
+                self.missed += self.places.targets(number);
+                self.lost(format!("cannot be reached: {why}"));
+            }
         }
         Ok(())
     }
@@ -141,6 +147,8 @@ impl<'a> Walker<'a> {
         kind: FileType,
         origin: Origin,
     ) -> Result<(), SourceError> {
+        self.is_named = origin.target;
+        self.sink.looks_at(&self.real);
         let mut stat = None;
         let mut is_directory = kind == FileType::Directory;
         if kind == FileType::Unknown {
@@ -148,35 +156,53 @@ impl<'a> Walker<'a> {
             is_directory = inspect::is_directory(&found);
             stat = Some(found);
         }
+        let mut takes_all = true;
         if let Some(reason) = self.left_out(name, is_directory, origin) {
-            self.skip(&reason);
-            return Ok(());
+            if !self.leads(origin) {
+                self.leave_out(&reason);
+                return Ok(());
+            }
+            self.leave_out(&format!("{reason}, but for what was asked for by name in it"));
+            takes_all = false;
         }
         if is_directory {
-            return self.directory(directory, name, origin);
+            return self.directory(directory, name, origin, takes_all);
         }
         let Some(stat) = stat.or_else(|| self.stat(directory, name)) else { return Ok(()) };
         if inspect::is_directory(&stat) {
-            return self.directory(directory, name, origin);
+            return self.directory(directory, name, origin, takes_all);
         }
         self.leaf(directory, name, &stat, origin)
     }
 
-    /// Why a rule leaves the item out, if one does.
+    /// Whether something below the item was asked for as well.
+    fn leads(&self, origin: Origin) -> bool {
+        let place = origin.place.and_then(|number| self.places.get(number));
+        place.is_some_and(|place| !place.children.is_empty())
+    }
+
+    /// Why a rule leaves the item out, if one does. Of what was asked for by name nothing is asked but whether a pattern
+    /// means that very path: what leaves out the folders above it, or stands in them, says nothing of it.
     fn left_out(&self, name: &CStr, is_directory: bool, origin: Origin) -> Option<Cow<'a, str>> {
+        if origin.target {
+            return self.rules.why_excluded(&self.real, is_directory).map(Cow::Borrowed);
+        }
         let frame = self.frames.last()?;
         if let Some(marker) = frame.marker.as_deref().filter(|marker| *marker != name.to_bytes()) {
             return Some(format!("beside {}", String::from_utf8_lossy(marker)).into());
         }
-        let by_pattern = if origin.target {
-            self.rules.why_excluded_within(&self.real, is_directory)
-        } else {
-            self.rules.why_excluded(&self.real, is_directory)
-        };
+        let by_pattern = self.rules.why_excluded(&self.real, is_directory);
         by_pattern.map(Cow::Borrowed).or_else(|| self.gitignored(is_directory).map(Cow::Owned))
     }
 
-    fn directory(&mut self, above: BorrowedFd<'_>, name: &CStr, origin: Origin) -> Result<(), SourceError> {
+    /// A folder, and all that is in it or only what was asked for there.
+    fn directory(
+        &mut self,
+        above: BorrowedFd<'_>,
+        name: &CStr,
+        origin: Origin,
+        takes_all: bool,
+    ) -> Result<(), SourceError> {
         let begin = Instant::now();
         let opened = inspect::open_at(above, name, OFlags::DIRECTORY)
             .and_then(|directory| Ok((inspect::stat_open(directory.as_fd())?, directory)));
@@ -184,7 +210,7 @@ impl<'a> Walker<'a> {
         let (stat, directory) = match opened {
             Ok(opened) => opened,
             Err(io::Errno::NOENT) => {
-                self.note("vanished before it was read".to_string());
+                self.vanished();
                 return Ok(());
             }
             Err(why) => return self.closed_directory(above, name, why, origin),
@@ -196,8 +222,9 @@ impl<'a> Walker<'a> {
         let only = self.only_device(origin, here);
         // A mount point is kept as an empty folder, to mount something on after a restore.
         if only.is_none_or(|only| only == here) || origin.place.is_some() {
-            let covered = only.is_none_or(|only| only == here);
+            let covered = takes_all && only.is_none_or(|only| only == here);
             self.descend(Some(directory), Frame::of(origin.place, covered, only, (here, stat.stx_ino)));
+            self.tell_of_marker();
         }
         Ok(())
     }
@@ -252,14 +279,15 @@ impl<'a> Walker<'a> {
         origin: Origin,
     ) -> Result<(), SourceError> {
         let here = inspect::device(stat);
-        if self.only_device(origin, here).is_some_and(|only| only != here) {
+        // On an overlay file system a file may have another device than its folder has: the mounts tell.
+        if self.only_device(origin, here).is_some_and(|only| only != here) && inspect::is_mount_point(directory, name) {
             self.skip("on another file system");
             return Ok(());
         }
         let mut metadata = self.owners.metadata(stat);
         if metadata.kind == FileKind::File {
             if let Some(reason) = self.rules.too_large(metadata.size) {
-                self.skip(&reason);
+                self.leave_out(&reason);
                 return Ok(());
             }
             return self.file(directory, name, metadata, stat.stx_blocks);
@@ -269,7 +297,7 @@ impl<'a> Walker<'a> {
             match rustix::fs::readlinkat(directory, name, Vec::new()) {
                 Ok(text) => *target = text.into_bytes(),
                 Err(io::Errno::NOENT | io::Errno::INVAL) => {
-                    self.note("vanished before it was read".to_string());
+                    self.vanished();
                     return Ok(());
                 }
                 Err(why) => {
@@ -328,7 +356,7 @@ impl<'a> Walker<'a> {
             other => {
                 self.sink.retract()?;
                 match other {
-                    Attempt::Vanished => self.note("vanished before it was read".to_string()),
+                    Attempt::Vanished => self.vanished(),
                     Attempt::Unreadable(why) => self.lost(format!("cannot be read: {why}")),
                     Attempt::Read(..) | Attempt::Replaced => return Ok(Next::Again),
                 }
@@ -400,13 +428,13 @@ impl<'a> Walker<'a> {
                     return None;
                 }
                 if self.rules.larger_than.is_some_and(|limit| metadata.size > limit) {
-                    self.skip("larger than the limit");
+                    self.leave_out("larger than the limit");
                     return None;
                 }
                 Some(Looked { metadata, blocks: stat.stx_blocks, opened: Some(file) })
             }
             Err(io::Errno::NOENT) => {
-                self.note("vanished before it was read".to_string());
+                self.vanished();
                 None
             }
             Err(io::Errno::LOOP | io::Errno::NXIO) => {
@@ -435,7 +463,7 @@ impl<'a> Walker<'a> {
         match found {
             Ok(stat) => Some(stat),
             Err(io::Errno::NOENT) => {
-                self.note("vanished before it was read".to_string());
+                self.vanished();
                 None
             }
             Err(why) => {

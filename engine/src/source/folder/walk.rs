@@ -15,6 +15,7 @@ use super::place::Places;
 use super::rules;
 use super::rules::Rules;
 use crate::entry::EntryPath;
+use crate::job::open_files;
 use crate::source::Sink;
 use crate::source::SourceError;
 use crate::verdict::Verdict;
@@ -29,10 +30,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Directories kept open at once.
+/// Directories kept open at once, where so many files may be opened.
 const OPEN_MAX: usize = 100;
 /// Reasons that are told in the verdict; all are told to the sink.
 const REASONS_MAX: usize = 100;
+/// What is said when nothing at all is left of what was asked for.
+const NOTHING_LEFT: &str = "nothing of what was named to be backed up can be taken";
 /// Names of one directory given to those who read ahead.
 const AHEAD_MAX: usize = 1024;
 
@@ -51,6 +54,12 @@ pub(super) struct Walker<'a> {
     pub(super) frames: Vec<Frame>,
     /// Content bytes of the files seen.
     pub(super) bytes: u64,
+    /// The item being visited was asked for by name.
+    pub(super) is_named: bool,
+    /// Paths asked for of which nothing at all is taken.
+    pub(super) missed: usize,
+    /// Directories kept open at once.
+    open_max: usize,
     entries: u64,
     spare: Vec<Listing>,
     dirents: Dirents,
@@ -93,6 +102,9 @@ impl<'a> Walker<'a> {
             real: Vec::new(),
             frames: Vec::new(),
             bytes: 0,
+            is_named: false,
+            missed: 0,
+            open_max: open_files(OPEN_MAX),
             entries: 0,
             spare: Vec::new(),
             dirents: Dirents::new(),
@@ -125,6 +137,10 @@ impl<'a> Walker<'a> {
             }
             self.visit(next, kind)?;
         }
+        if self.missed > 0 && self.missed == self.places.targets(place::ROOT) {
+            let cause = self.reasons.into_iter().next().map(Into::into);
+            return Err(SourceError::Failed { message: NOTHING_LEFT.to_owned(), cause });
+        }
         Ok(if self.reasons.is_empty() { Verdict::Whole } else { Verdict::Partial(self.reasons) })
     }
 
@@ -147,6 +163,8 @@ impl<'a> Walker<'a> {
         let identity = (inspect::device(&stat), stat.stx_ino);
         let frame = Frame { place: Some(place::ROOT), covered: true, device, identity, ..Frame::default() };
         self.descend(Some(directory), frame);
+        self.is_named = true;
+        self.tell_of_marker();
         Ok(())
     }
 
@@ -196,6 +214,10 @@ impl<'a> Walker<'a> {
 
     /// Tells those who read ahead what comes next in the last `depth` directories.
     fn look_ahead(&mut self, depth: usize, surprised: bool) {
+        if self.open_max < OPEN_MAX {
+            // Those who read ahead would open more than may be.
+            return;
+        }
         let mut found = Vec::new();
         for frame in self.frames.iter().rev().take(depth) {
             if let Some(directory) = frame.directory.as_ref().filter(|_| frame.covered && frame.marker.is_none()) {
@@ -214,7 +236,7 @@ impl<'a> Walker<'a> {
 
     /// Frees the descriptor of the directory that is now too far above.
     fn close_far_above(&mut self) {
-        let far = self.frames.len().checked_sub(OPEN_MAX + 1);
+        let far = self.frames.len().checked_sub(self.open_max + 1);
         if let Some(frame) = far.and_then(|far| self.frames.get_mut(far))
             && frame.place.is_none()
         {
@@ -295,6 +317,42 @@ impl<'a> Walker<'a> {
     pub(super) fn note(&mut self, message: String) {
         let path = EntryPath::parse(&self.path).ok();
         self.sink.warn(path.as_ref(), message, false);
+    }
+
+    /// Reports that the present item is gone: a loss only where it was asked for by name.
+    pub(super) fn vanished(&mut self) {
+        let gone = "vanished before it was read".to_owned();
+        if self.is_named {
+            self.missed += 1;
+            self.lost(gone);
+        } else {
+            self.note(gone);
+        }
+    }
+
+    /// Reports that a rule leaves the present item out: a loss where it was asked for by name.
+    pub(super) fn leave_out(&mut self, reason: &str) {
+        if self.is_named {
+            self.missed += 1;
+            self.lost(format!("was named to be backed up, and is left out: {reason}"));
+        } else {
+            self.skip(reason);
+        }
+    }
+
+    /// Reports that a marker leaves out what is in the folder just entered, where that was asked for by name.
+    pub(super) fn tell_of_marker(&mut self) {
+        let marker = self.frames.last().filter(|frame| self.is_named && frame.covered);
+        if let Some(marker) = marker.and_then(|frame| frame.marker.as_deref()) {
+            let marker = String::from_utf8_lossy(marker).into_owned();
+            self.lost(format!("was named to be backed up, and what is in it is left out: beside {marker}"));
+        }
+    }
+
+    /// Reports a path asked for that was not there from the beginning.
+    pub(super) fn absent(&mut self, message: String) {
+        self.reason(message.clone());
+        self.sink.warn(None, message, true);
     }
 
     /// Reports that the present path is left out on purpose.

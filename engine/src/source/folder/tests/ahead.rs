@@ -72,8 +72,8 @@ fn rules_leave_out_the_same() {
     fs::write(folder.path().join("b/c/.nobackup"), "").expect("a marker");
     fs::write(folder.path().join("y/.gitignore"), "f2*\n").expect("rules");
     let run = |source: FolderSource| {
-        let patterns = ["f3*", "b.c", "!f31"].map(String::from).to_vec();
-        let source = source.exclude(patterns).exclude_if_present(vec![".nobackup".to_string()]);
+        let patterns = ["f3*", "b.c", "!f31"].map(std::ffi::OsString::from).to_vec();
+        let source = source.exclude(patterns).exclude_if_present(vec![".nobackup".into()]);
         let recorder = whole(source.exclude_larger_than(60_000).one_file_system(true));
         (given(&recorder), recorder.skipped)
     };

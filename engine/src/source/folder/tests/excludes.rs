@@ -5,6 +5,8 @@ use super::content_of;
 use super::tree;
 use super::whole;
 use crate::error::Kind;
+use crate::source::recorder::Recorder;
+use crate::verdict::Verdict;
 use std::fs;
 
 const HEADER: &str = "Signature: 8a477f597d28d172789f06886806bc55";
@@ -22,16 +24,65 @@ fn what_is_excluded_is_not_walked_and_is_reported() {
 fn patterns_are_matched_against_absolute_paths() {
     let folder = tree(&["a/x", "b/x"]);
     let pattern = format!("{}/a/*", folder.path().display());
-    let given = whole(content_of(folder.path()).exclude(vec![pattern]));
+    let given = whole(content_of(folder.path()).exclude(vec![pattern.into()]));
     assert_eq!(given.paths(), ["a", "b", "b/x"]);
 }
 
+/// These paths of `folder`, by name.
+fn named(folder: &tempfile::TempDir, paths: &[&str]) -> FolderSource {
+    FolderSource::new(paths.iter().map(Into::into).collect()).relative_to(folder.path().to_path_buf())
+}
+
 #[test]
-fn a_path_asked_for_inside_an_excluded_folder_is_left_out() {
-    let folder = tree(&["drop/x", "keep"]);
-    let source = FolderSource::new(vec!["drop/x".into(), "keep".into()]).relative_to(folder.path().to_path_buf());
-    let given = whole(source.iexclude(vec!["DROP".into()]));
-    assert_eq!(given.paths(), ["drop", "keep"]);
+fn what_leaves_out_a_folder_above_a_path_asked_for_leaves_that_path_alone() {
+    let folder = tree(&["drop/x", "drop/y", "drop/in/z", "drop/in/drop/w", "keep"]);
+    let above = folder.path().to_str().expect("UTF-8").to_owned();
+    let name = folder.path().file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+    for pattern in ["drop", "drop/", "/tmp", &above, &name, "DROP"] {
+        let given = whole(named(&folder, &["drop/x", "keep"]).iexclude(vec![pattern.into()]));
+        assert_eq!(given.paths(), ["drop", "drop/x", "keep"], "{pattern}");
+    }
+    // Below it the same pattern counts.
+    let given = whole(named(&folder, &["drop/in"]).exclude(vec!["drop".into()]));
+    assert_eq!(given.paths(), ["drop", "drop/in", "drop/in/z"]);
+}
+
+#[test]
+fn a_path_asked_for_in_a_folder_that_is_walked_and_left_out_is_taken_alone() {
+    let folder = tree(&["drop/x", "drop/in/z", "keep"]);
+    fs::write(folder.path().join(".gitignore"), "drop\n").expect("a file");
+    let paths = [".", "drop/in"];
+    let expected = [".gitignore", "drop", "drop/in", "drop/in/z", "keep"];
+    assert_eq!(whole(named(&folder, &paths).exclude(vec!["drop".into()])).paths(), expected);
+    assert_eq!(whole(named(&folder, &paths).gitignore(true)).paths(), expected);
+    fs::write(folder.path().join("drop/.stop"), "").expect("a marker");
+    let given = whole(named(&folder, &paths).exclude_if_present(vec![".stop".into()]));
+    assert_eq!(given.paths(), [".gitignore", "drop", "drop/.stop", "drop/in", "drop/in/z", "keep"]);
+}
+
+#[test]
+fn a_path_asked_for_that_a_rule_means_itself_is_left_out_and_the_snapshot_is_partial() {
+    let folder = tree(&["work/x", "keep", "large"]);
+    fs::write(folder.path().join("large"), vec![1; 100]).expect("a file");
+    fs::write(folder.path().join("work/CACHEDIR.TAG"), HEADER).expect("a tag");
+    let work = folder.path().join("work").to_str().expect("UTF-8").to_owned();
+    let by_name = |pattern: &str| named(&folder, &["work", "keep"]).exclude(vec![pattern.into()]);
+    for (source, given) in [
+        (by_name("work"), vec!["keep"]),
+        (by_name(&work), vec!["keep"]),
+        (by_name("w*"), vec!["keep"]),
+        (named(&folder, &["large", "keep"]).exclude_larger_than(10), vec!["keep"]),
+        (named(&folder, &["work", "keep"]).exclude_caches(true), vec!["keep", "work", "work/CACHEDIR.TAG"]),
+        (content_of(&folder.path().join("work")).exclude_caches(true), vec!["CACHEDIR.TAG"]),
+    ] {
+        let mut recorder = Recorder::new();
+        let Verdict::Partial(reasons) = recorder.run(source).expect("a verdict") else { panic!("{given:?}") };
+        assert!(reasons[0].contains("was named to be backed up"), "{reasons:?}");
+        assert_eq!(recorder.paths(), given);
+        assert!(recorder.warned.iter().any(|(_, _, partial)| *partial));
+    }
+    let error = Recorder::new().run(named(&folder, &["work"]).exclude(vec!["work".into()])).expect_err("nothing left");
+    assert!(error.to_string().contains("nothing of what was named"), "{error}");
 }
 
 #[test]
@@ -52,7 +103,7 @@ fn cache_folders_are_kept_empty_but_for_their_tag() {
 fn marker_files_may_ask_for_a_header() {
     let folder = tree(&["a/.nobackup", "a/x", "b/.stop", "b/x", "c/.stop", "c/x"]);
     fs::write(folder.path().join("b/.stop"), "yes please").expect("a marker");
-    let markers = vec![".nobackup".to_string(), ".stop:yes".to_string()];
+    let markers = vec![".nobackup".into(), ".stop:yes".into()];
     let given = whole(content_of(folder.path()).exclude_if_present(markers));
     assert_eq!(given.paths(), ["a", "a/.nobackup", "b", "b/.stop", "c", "c/.stop", "c/x"]);
 }

@@ -23,6 +23,15 @@ fn a_folder_is_followed_by_what_is_in_it() {
 }
 
 #[test]
+fn what_is_looked_at_is_said_before() {
+    let folder = tree(&["a/b", "c"]);
+    let given = whole(content_of(folder.path()));
+    let said: Vec<_> =
+        ["a", "a/b", "c"].map(|name| folder.path().join(name).into_os_string().into_encoded_bytes()).into();
+    assert_eq!(given.looked_at, said);
+}
+
+#[test]
 fn names_that_are_not_text_are_kept() {
     let folder = tree(&[]);
     let longest = vec![b'x'; 255];

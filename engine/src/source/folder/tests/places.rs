@@ -6,6 +6,8 @@ use super::whole;
 use crate::entry::FileKind;
 use crate::error::Kind;
 use crate::source::Source;
+use crate::source::recorder::Recorder;
+use crate::verdict::Verdict;
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -77,19 +79,61 @@ fn a_link_on_the_way_is_followed_but_not_the_path_itself() {
 
 #[test]
 fn paths_are_recorded_absolute_and_clean() {
-    let source = FolderSource::new(["x/../y", "/b//c/", ".", "/", "/b/c"].map(Into::into).to_vec());
-    let source = source.relative_to("/home/ann".into());
-    assert_eq!(source.paths(), [&b"/"[..], b"/b/c", b"/home/ann", b"/home/ann/y"]);
+    let folder = tree(&["b/c/x", "y", "x/z"]);
+    let top = folder.path().to_str().expect("UTF-8");
+    let source = below(&folder, &["x/../y", &format!("{top}/b//c/"), ".", "/", &format!("{top}/b/c")]);
+    let expected = ["/".to_owned(), top.to_owned(), format!("{top}/b/c"), format!("{top}/y")];
+    assert_eq!(source.paths(), expected.map(String::into_bytes));
 }
 
 #[test]
-fn what_does_not_exist_is_named_before_anything_is_written() {
+fn what_does_not_exist_is_named_and_the_rest_is_taken() {
+    let folder = tree(&["a", "in/b"]);
+    let source = below(&folder, &["a", "missing", "gone/far/away", "in/b"]);
+    source.check().expect("something is there");
+    let there = ["a", "in/b"].map(|name| folder.path().join(name).as_os_str().as_encoded_bytes().to_vec());
+    assert_eq!(source.paths(), there, "the record names what is there");
+    let mut recorder = Recorder::new();
+    let Verdict::Partial(reasons) = recorder.run(source).expect("a verdict") else { panic!("not all is there") };
+    assert_eq!(recorder.paths(), ["a", "in", "in/b"]);
+    for name in ["missing", "gone/far/away"] {
+        let path = folder.path().join(name);
+        assert!(reasons.iter().any(|reason| reason.contains(path.to_str().expect("UTF-8"))), "{reasons:?}");
+    }
+    assert_eq!(recorder.warned.iter().filter(|(_, _, partial)| *partial).count(), 2);
+}
+
+#[test]
+fn nothing_is_taken_where_nothing_is_there_or_not_all_that_must_be() {
     let folder = tree(&["a"]);
-    let error = below(&folder, &["a", "missing"]).check().expect_err("missing");
-    assert_eq!(error.kind(), Kind::Invalid);
-    assert!(error.to_string().ends_with("/missing"), "{error}");
-    assert!(below(&folder, &[]).check().is_err());
-    below(&folder, &["a"]).check().expect("it exists");
+    assert_eq!(below(&folder, &[]).check().expect_err("no path").kind(), Kind::Invalid);
+    below(&folder, &["a"]).require_all(true).check().expect("it exists");
+    for (source, others) in [
+        (below(&folder, &["missing"]), ""),
+        (below(&folder, &["missing", "gone"]), " and another path"),
+        (below(&folder, &["a", "missing"]).require_all(true), ""),
+        (below(&folder, &["missing", "gone", "a", "far"]).require_all(true), " and 2 other paths"),
+    ] {
+        let error = source.check().expect_err("missing");
+        assert_eq!(error.kind(), Kind::SourceFailed);
+        assert!(error.to_string().ends_with(&format!("/missing{others}")) && error.advice().is_some(), "{error}");
+        let mut recorder = Recorder::new();
+        recorder.run(source).expect_err("no verdict");
+        assert!(recorder.entries.is_empty());
+    }
+}
+
+#[test]
+fn a_path_that_vanishes_after_it_was_found_makes_the_snapshot_partial() {
+    let folder = tree(&["a", "b/x"]);
+    let source = below(&folder, &["a", "b"]);
+    source.check().expect("both are there");
+    fs::remove_file(folder.path().join("a")).expect("it was there");
+    let mut recorder = Recorder::new();
+    assert!(matches!(recorder.run(source.clone()), Ok(Verdict::Partial(_))));
+    assert_eq!(recorder.paths(), ["b", "b/x"]);
+    fs::remove_dir_all(folder.path().join("b")).expect("it was there");
+    Recorder::new().run(source).expect_err("nothing is left");
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! Promises about unlocking: no slot of a stranger keeps an owner out, and what is refused says why.
+
+use super::CreateOptions;
+use super::KdfChoice;
+use super::Key;
+use super::OpenOptions;
+use super::Repository;
+use crate::backend::Backend;
+use crate::backend::MemoryBackend;
+use crate::backend::Name;
+use crate::crypto::secret::Secret;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::format::keyslot;
+use crate::format::keyslot::SlotCost;
+use crate::format::keyslot::SlotHead;
+use crate::format::keyslot::SlotKind;
+use crate::id::SlotId;
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+fn password(word: &str) -> Key {
+    Key::Passphrase(Secret::new(word))
+}
+
+/// A repository that the password "word" opens, at the standard cost.
+async fn made(recovery: bool) -> (MemoryBackend, Repository) {
+    let backend = MemoryBackend::new();
+    let options = CreateOptions { kdf: KdfChoice::Minimal, recovery, ..CreateOptions::default() };
+    let created = Repository::create(Arc::new(backend.clone()), password("word"), options).await.expect("created");
+    (backend, created.repository)
+}
+
+async fn open(backend: &MemoryBackend, word: &str) -> Result<Repository, Error> {
+    Repository::open(Arc::new(backend.clone()), password(word)).await
+}
+
+/// A slot that nobody's password opens, dated later than all others.
+fn hostile(repository: &Repository, number: u16, cost: SlotCost) -> (Name, Vec<u8>) {
+    let [high, low] = number.to_be_bytes();
+    let head = SlotHead {
+        kind: SlotKind::Passphrase,
+        repository: repository.id(),
+        cost,
+        salt: [high; 16],
+        commitment: [low; 32],
+        nonce: [0; 24],
+        created: Timestamp { seconds: 9_000_000_000, nanoseconds: 0 },
+        label: String::new(),
+    };
+    let mut bytes = head.encode(54).expect("a short label");
+    bytes.extend_from_slice(&[0; 54]);
+    bytes.extend_from_slice(&keyslot::sum(&bytes));
+    (Name::Slot(SlotId::from_bytes([0, 0, 0, 0, 0, 0, high, low])), bytes)
+}
+
+/// All that a reason says.
+fn reason(error: &Error) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+const HUGE: SlotCost = SlotCost { memory_kib: 4 * 1024 * 1024, passes: 64, lanes: 1 };
+const MANY_PASSES: SlotCost = SlotCost { memory_kib: 512 * 1024, passes: 64, lanes: 1 };
+
+#[tokio::test]
+async fn a_slot_that_asks_for_everything_keeps_nobody_out() {
+    let (backend, repository) = made(false).await;
+    for number in 0..200 {
+        let (name, bytes) = hostile(&repository, number, if number % 2 == 0 { HUGE } else { MANY_PASSES });
+        backend.replace(name, bytes);
+    }
+    // They would take hours, and four GiB.
+    open(&backend, "word").await.expect("the cheap one is tried first");
+    let refused = open(&backend, "other").await.expect_err("it is no password of it");
+    assert_eq!(refused.kind(), Kind::WrongKey);
+    let why = reason(&refused);
+    for said in ["none of its 201 passwords", "not tried: the key 00000000", "MiB of memory", "and 197 more"] {
+        assert!(why.contains(said), "{said:?} is missing from {why:?}");
+    }
+    assert!(refused.advice().is_some_and(|advice| advice.contains("--kdf-limit")));
+    // Nor does it keep anybody from adding a key.
+    repository.add_key(password("third"), KdfChoice::Minimal, "").await.expect("added");
+}
+
+#[tokio::test]
+async fn the_work_of_all_slots_together_is_bounded() {
+    let (backend, repository) = made(false).await;
+    // Each is within the bounds of one, and stands before the owner's by its cost.
+    let cost = SlotCost { memory_kib: 8, passes: 1, lanes: 1 };
+    for number in 0..300 {
+        let (name, bytes) = hostile(&repository, number, cost);
+        backend.replace(name, bytes);
+    }
+    let mut options = OpenOptions::default();
+    options.kdf_limit = 8 * 1024;
+    let open = |word, options| Repository::open_within(Arc::new(backend.clone()), password(word), options);
+    let refused = open("word", options).await.expect_err("the strangers' are newer, and use it up");
+    assert!(refused.kind() == Kind::WrongKey && reason(&refused).contains("not tried"), "{refused:?}");
+    options.kdf_limit = 1024 * 1024;
+    open("word", options).await.expect("all of them may be tried");
+    options.kdf_limit = 4 * 1024;
+    let refused = open("word", options).await.expect_err("no slot is within this");
+    assert!(reason(&refused).contains("which asks for"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_does_not_open_a_repository_names_it_and_says_what_would() {
+    let (backend, repository) = made(true).await;
+    let refused = open(&backend, "other").await.expect_err("another password");
+    assert_eq!(refused.to_string(), "the password does not open the repository at memory");
+    assert_eq!(reason(&refused), "its password is another one; it also has 1 recovery code");
+    let key_file = Key::KeyFile(Secret::new(super::generate_key_file(&crate::random::SystemRng).expect("a key file")));
+    let shared: Arc<dyn Backend> = Arc::new(backend.clone());
+    let refused = Repository::open(shared, key_file.copied()).await.expect_err("no such slot");
+    assert_eq!(refused.to_string(), "the key file does not open the repository at memory");
+    assert_eq!(reason(&refused), "it has no key file, but 1 password and 1 recovery code");
+    repository.add_key(key_file, KdfChoice::Minimal, "").await.expect("added");
+    repository.add_key(password("second"), KdfChoice::Minimal, "").await.expect("added");
+    let refused = open(&backend, "other").await.expect_err("another password");
+    assert_eq!(reason(&refused), "it is none of its 2 passwords; it also has 1 key file and 1 recovery code");
+}
+
+#[tokio::test]
+async fn a_damaged_config_is_brought_back_from_a_copy_and_nothing_else_is_advised() {
+    let (whole, _) = made(false).await;
+    let config = whole.get(&Name::Config).await.expect("the config");
+    let mut hurts: Vec<Vec<u8>> = (0..config.len()).map(|length| config[..length].to_vec()).collect();
+    hurts.extend((0..config.len()).map(|at| {
+        let mut altered = config.to_vec();
+        altered[at] ^= 0xff;
+        altered
+    }));
+    hurts.push(vec![0; 17 << 20]);
+    let mut damaged = 0;
+    for hurt in hurts {
+        let backend = whole.fork();
+        backend.replace(Name::Config, hurt);
+        let error = open(&backend, "word").await.expect_err("a damaged config");
+        if error.kind() == Kind::Damaged {
+            damaged += 1;
+            let advice = error.advice().unwrap_or_default();
+            assert!(advice.contains("from a copy of the repository"), "{error:?}");
+        }
+    }
+    assert!(damaged > config.len(), "{damaged}");
+    let backend = whole.fork();
+    backend.spoil(&Name::Config, 0..10);
+    let error = open(&backend, "word").await.expect_err("an unreadable config");
+    assert!(error.advice().is_some_and(|advice| advice.contains("from a copy of the repository")), "{error:?}");
+}
