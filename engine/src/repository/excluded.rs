@@ -75,7 +75,7 @@ impl Excluded {
                 }
             };
             match why {
-                Some(why) if !self.leads(path) => return Some((why, end == bytes.len())),
+                Some(why) if !self.sources.leads(path) => return Some((why, end == bytes.len())),
                 why => above = why,
             }
         }

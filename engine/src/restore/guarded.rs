@@ -208,7 +208,7 @@ async fn folders_that_are_not_asked_for_keep_their_modes() {
     let above = scene.target().join("above");
     std::fs::create_dir_all(&above).expect("a folder");
     set_mode(&above, 0o755);
-    let include = vec!["file".to_owned()];
+    let include = vec!["file".into()];
     let only = RestoreOptions { include, ..scene.options() };
     let never = RestoreOptions { overwrite: Overwrite::Never, ..scene.options() };
     for options in [only, never] {
