@@ -66,18 +66,20 @@ async fn list(context: &Context, repository: &Repository) -> Result<Exit, Failur
 /// What helps where keys are not as they should be.
 pub fn help(findings: &[KeyFinding]) -> Option<String> {
     let has = |troubles: &[KeyTrouble]| findings.iter().any(|finding| troubles.contains(&finding.trouble));
+    let slots: Vec<SlotId> = findings.iter().filter_map(|finding| finding.slot).collect();
+    let id = if let [only] = slots.as_slice() { only.to_string() } else { "ID".to_owned() };
     let mut verbs = Vec::new();
     if has(&[KeyTrouble::Missing, KeyTrouble::Damaged, KeyTrouble::Changed]) {
-        verbs.push(
+        verbs.push(format!(
             "'strongroom key add' (with --new-recovery-code for a recovery code) makes a new key in place of the lost one, \
-             and 'strongroom key remove ID' has the old one missed no more",
-        );
+             and 'strongroom key remove {id}' has the old one missed no more"
+        ));
     }
     if has(&[KeyTrouble::NotRemoved, KeyTrouble::Unlisted]) {
-        verbs.push("'strongroom key remove ID' takes away what should not be there");
+        verbs.push(format!("'strongroom key remove {id}' takes away what should not be there"));
     }
     if has(&[KeyTrouble::List, KeyTrouble::Unlisted]) {
-        verbs.push("'strongroom repair keys' lists the keys that are there, if all of them are yours");
+        verbs.push("'strongroom repair keys' lists the keys that are there, if all of them are yours".to_owned());
     }
     (!verbs.is_empty()).then(|| verbs.join("; "))
 }

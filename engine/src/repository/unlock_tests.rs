@@ -91,8 +91,7 @@ async fn the_work_of_all_slots_together_is_bounded() {
         let (name, bytes) = hostile(&repository, number, cost);
         backend.replace(name, bytes);
     }
-    let mut options = OpenOptions::default();
-    options.kdf_limit = 8 * 1024;
+    let mut options = OpenOptions { kdf_limit: 8 * 1024 };
     let open = |word, options| Repository::open_within(Arc::new(backend.clone()), password(word), options);
     let refused = open("word", options).await.expect_err("the strangers' are newer, and use it up");
     assert!(refused.kind() == Kind::WrongKey && reason(&refused).contains("not tried"), "{refused:?}");
