@@ -46,8 +46,8 @@ pub struct RestoreArgs {
     /// What to do with files that are there
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub overwrite: RestoreOverwrite,
-    /// Delete from restored folders what the snapshot does not have, also what the backup excluded; delete nothing if
-    /// part of the snapshot cannot be read
+    /// Delete from folders that were backed up what the snapshot does not have, also what the backup excluded; delete
+    /// nothing if part of the snapshot cannot be read
     #[arg(long)]
     pub delete: bool,
     /// Read back what was restored and compare

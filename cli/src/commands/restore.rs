@@ -146,6 +146,7 @@ fn owner(args: &RestoreArgs) -> OwnerMap {
 fn tell(context: &Context, report: &RestoreReport, dry_run: bool) -> Result<Exit, Failure> {
     let show = &context.show;
     show.warnings("restore", &report.failures, report.failures_total);
+    show.warnings("restore", &report.warnings, u64::try_from(report.warnings.len()).unwrap_or(u64::MAX));
     for one in &report.kept {
         let place = one.path.as_ref().map_or_else(|| "the target".to_owned(), crate::show::path);
         show.note(&format!("{place} was left alone: {}", one.message));

@@ -50,6 +50,7 @@ mod rotate_tests;
 #[cfg(test)]
 mod sharded;
 mod snapshots;
+mod sources;
 mod stats;
 #[cfg(test)]
 mod swapped;

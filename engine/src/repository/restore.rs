@@ -1,6 +1,7 @@
 //! Restoring: what to ask, and the store as the restore room sees it.
 
 use super::Repository;
+use super::sources::Sources;
 use crate::catalog::ChunkWalk;
 use crate::catalog::PageSource;
 use crate::catalog::Walk;
@@ -9,6 +10,7 @@ use crate::crypto::seal::DataKey;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::EntryPath;
+use crate::entry::FileKind;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -102,8 +104,8 @@ impl RestoreBuilder {
         self
     }
 
-    /// Removes what the snapshot does not have, inside restored directories; nothing where part of the snapshot cannot
-    /// be read.
+    /// Removes what the snapshot does not have, in the directories that were backed up: not in those that only lead to
+    /// one, and nothing where part of the snapshot cannot be read.
     pub fn delete(mut self, delete: bool) -> Self {
         self.options.delete = delete;
         self
@@ -169,7 +171,7 @@ impl RestoreBuilder {
         let pages = repository.pages(&index);
         if let Some(path) = &options.path {
             match crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await {
-                Ok(Some(_)) => {}
+                Ok(Some(entry)) => options.is_folder = entry.metadata.kind == FileKind::Directory,
                 Ok(None) => {
                     return Err(Error::new(Kind::NotFound, format!("there is no {path} in snapshot {}", snapshot.id)));
                 }
@@ -190,6 +192,9 @@ impl RestoreBuilder {
         let refused = if options.delete { whole(walk()).await? } else { None };
         let walk = walk();
         options.delete &= refused.is_none();
+        if options.delete {
+            options.listed = Sources::listed(&pages, &snapshot).await?;
+        }
         let (store, keys) = (Arc::clone(repository.store()), Arc::new(RwLock::new(HashMap::new())));
         let segments = Segments { store, index, keys, pack: Mutex::default() };
         let job =

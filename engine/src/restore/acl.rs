@@ -4,7 +4,7 @@ use crate::entry::Metadata;
 use crate::entry::Xattr;
 
 /// Who may use what is there.
-const ACCESS: &[u8] = b"system.posix_acl_access";
+pub(super) const ACCESS: &[u8] = b"system.posix_acl_access";
 /// What is made in a directory gets this.
 const DEFAULT: &[u8] = b"system.posix_acl_default";
 /// The one form there is.

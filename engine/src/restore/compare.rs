@@ -1,6 +1,6 @@
 //! Compares files that stand in the target with the snapshot chunk by chunk, so that only what differs is fetched.
 
-use crate::restore::file;
+use crate::entry::ChunkRef;
 use crate::restore::file::FileJob;
 use crate::restore::file::How;
 use crate::restore::site::Site;
@@ -65,11 +65,12 @@ fn reuse(site: &Site, window: &Window, share: &Share, buffer: &mut Vec<u8>) -> V
         return Vec::new();
     };
     let pieces = share.pieces.clone().zip(window.pieces_of(share));
-    let mut equal: Vec<(usize, &Piece)> = pieces.filter(|(_, piece)| stands(site, &old, piece, buffer)).collect();
+    let mut equal: Vec<(usize, &Piece)> = pieces.filter(|(_, piece)| stands(site, file, &old, piece, buffer)).collect();
     let whole = share.first && share.last;
     let same_length = file.plan.standing.is_some_and(|old| old.size == file.length());
     let all = equal.len() == share.pieces.len();
-    if !(all && same_length && (whole || file.plan.how == How::Patch)) {
+    let holes = !share.first || file.has_holes(&old);
+    if !(all && holes && same_length && (whole || file.plan.how == How::Patch)) {
         file.touch();
     }
     if file.plan.how == How::Replace && file.is_touched() && !site.options.dry_run {
@@ -84,14 +85,26 @@ fn reuse(site: &Site, window: &Window, share: &Share, buffer: &mut Vec<u8>) -> V
     equal.into_iter().map(|(at, _)| at).collect()
 }
 
+/// True when the file that stands there has all of its content, which is `chunks`.
+pub(crate) fn has_all(site: &Site, file: &FileJob, chunks: &[ChunkRef]) -> bool {
+    let Ok(old) = file.open_standing(site, OFlags::RDONLY) else { return false };
+    let (mut buffer, mut at) = (Vec::new(), 0);
+    let is_there = |chunk: &ChunkRef| {
+        let piece = Piece { id: chunk.id, length: chunk.length, share: 0, at, wanted: true };
+        at += u64::from(chunk.length);
+        stands(site, file, &old, &piece, &mut buffer)
+    };
+    chunks.iter().all(is_there) && file.has_holes(&old)
+}
+
 /// True when the file that stands there has this chunk in its place; `buffer` holds it then.
-fn stands(site: &Site, old: &OwnedFd, piece: &Piece, buffer: &mut Vec<u8>) -> bool {
+fn stands(site: &Site, file: &FileJob, old: &OwnedFd, piece: &Piece, buffer: &mut Vec<u8>) -> bool {
     let Ok(length) = usize::try_from(piece.length) else { return false };
     buffer.resize(length, 0);
-    matches!(file::read_all(old, piece.at, buffer), Ok(true)) && site.store.verify(&piece.id, buffer)
+    matches!(file.read(old, piece.at, buffer), Ok(true)) && site.store.verify(&piece.id, buffer)
 }
 
 /// Copies a chunk from the old file to the new one; checked again, since the old one may be changing.
 fn copy(site: &Site, file: &Arc<FileJob>, old: &OwnedFd, piece: &Piece, buffer: &mut Vec<u8>) -> bool {
-    stands(site, old, piece, buffer) && file.write_raw(site, piece.at, buffer).is_ok()
+    stands(site, file, old, piece, buffer) && file.write_raw(site, piece.at, buffer).is_ok()
 }

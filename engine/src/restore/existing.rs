@@ -1,5 +1,6 @@
 //! Promises about what stands in the target already: files patched in place, shut directories, inherited groups.
 
+use crate::entry::Extent;
 use crate::entry::FileKind;
 use crate::error::Kind;
 use crate::job::Control;
@@ -14,8 +15,10 @@ use crate::restore::scene::trees;
 use crate::restore::target::Dir;
 use crate::restore::target::Target;
 use crate::restore::window::Limits;
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -121,7 +124,7 @@ fn shut_directories_are_shut_again_from_the_inside_out() {
     let modes = || [&outer, &inner].map(|path| path.metadata().expect("a folder").mode() & 0o7777);
     set_mode(&inner, 0o510);
     set_mode(&outer, 0o077);
-    let (target, root) = Target::open(folder.path(), false).expect("a target");
+    let (target, root) = Target::open(folder.path(), false, false).expect("a target");
     let opened = Opened::default();
     let above = Dir::below(&root, b"outer", false, true);
     let below = Dir::below(&above, b"inner", false, true);
@@ -172,4 +175,92 @@ async fn in_a_folder_that_gives_its_group_away_nothing_runs_as_that_group() {
             assert_eq!((stat.gid(), stat.mode() & 0o7777), (group, bits), "{tool} {mode:?}");
         }
     }
+}
+
+/// A sparse file of which the target has another version: bytes where the snapshot has a hole, and a hole where it has
+/// bytes.
+fn sparse(scene: &mut Scene, size: u64) -> Vec<u8> {
+    let stretch = size / 65;
+    let bytes = trees::Dice::new(9).bytes(2 * usize::try_from(stretch).expect("small"));
+    scene.add("sparse", FileKind::File, &bytes);
+    let last = size - stretch;
+    let extents = [0, last].map(|offset| Extent { offset, length: stretch });
+    let metadata = &mut scene.entries[0].metadata;
+    (metadata.extents, metadata.size) = (Some(extents.to_vec()), size);
+    let mut whole = vec![0; usize::try_from(size).expect("small")];
+    let (head, tail) = bytes.split_at(bytes.len() / 2);
+    whole[..head.len()].copy_from_slice(head);
+    whole[usize::try_from(last).expect("small")..].copy_from_slice(tail);
+    whole
+}
+
+#[tokio::test]
+async fn a_huge_sparse_file_is_patched_in_place_and_its_holes_are_made() {
+    for size in [65 << 20, 65 * 100_000] {
+        let mut scene = Scene::empty();
+        let whole = sparse(&mut scene, size);
+        let mut old = whole.clone();
+        old[5] ^= 1;
+        old[3 << 20..4 << 20].fill(7);
+        scene.write("sparse", &old);
+        let file = scene.target().join("sparse");
+        let inode = file.metadata().expect("a file").ino();
+        let report = scene.restore().await;
+        assert_eq!((messages(&report), report.bytes_written), (vec![], 60_000), "only what differs was fetched");
+        let after = file.metadata().expect("a file");
+        assert_eq!((after.ino() == inode, after.len()), (size > 64 << 20, size));
+        assert!(scene.read("sparse") == whole && !is_marked(&file));
+        assert!(after.blocks() * 512 < 3 << 20, "{} blocks", after.blocks());
+        let report = scene.restore().await;
+        assert_eq!((report.entries_unchanged, report.bytes_written), (1, 0));
+        // A hole that was filled is a change like any other.
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .and_then(|file| file.write_all_at(b"x", 2 << 20))
+            .expect("written");
+        assert_eq!(scene.restore().await.entries_restored, 1);
+        assert!(scene.read("sparse") == whole);
+    }
+}
+
+#[tokio::test]
+async fn a_huge_sparse_file_grows_and_shrinks() {
+    for length in [64 << 20, 70 << 20] {
+        let mut scene = Scene::empty();
+        let whole = sparse(&mut scene, 66 << 20);
+        scene.write("sparse", &vec![3; length]);
+        let inode = scene.target().join("sparse").metadata().expect("a file").ino();
+        let options = RestoreOptions { verify: true, ..scene.options() };
+        let report = scene.run(Limits::default(), options).await.expect("a restore");
+        assert_eq!(messages(&report), Vec::<String>::new());
+        assert!(scene.read("sparse") == whole);
+        assert_eq!(scene.target().join("sparse").metadata().expect("a file").ino(), inode);
+    }
+}
+
+#[tokio::test]
+async fn a_running_program_is_replaced_and_not_written_to() {
+    let mut scene = Scene::empty();
+    let program = std::fs::read("/bin/cat").expect("a program that waits for its input");
+    let bytes = [program, vec![1; 65 << 20]].concat();
+    scene.add("program", FileKind::File, &bytes);
+    scene.entries[0].metadata.mode = 0o755;
+    let mut old = bytes.clone();
+    *old.last_mut().expect("not empty") = 2;
+    scene.write("program", &old);
+    let file = scene.target().join("program");
+    set_mode(&file, 0o755);
+    let piped = std::process::Stdio::piped;
+    let mut command = std::process::Command::new(&file);
+    let mut running = command.arg0("cat").stdin(piped()).spawn().expect("it starts");
+    let inode = file.metadata().expect("a file").ino();
+    let report = scene.restore().await;
+    let was_running = running.try_wait().expect("a child").is_none();
+    running.kill().expect("a child");
+    running.wait().expect("a child");
+    assert!(was_running);
+    assert_eq!(messages(&report), Vec::<String>::new());
+    assert!(scene.read("program") == bytes);
+    assert_ne!(file.metadata().expect("a file").ino(), inode);
 }

@@ -1,6 +1,9 @@
 //! Maps content bytes, which lie back to back, to their places in a sparse file.
 
 use crate::entry::Extent;
+use crate::restore::io;
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
 
 /// The data stretches of one sparse file, checked.
 #[derive(Debug)]
@@ -59,6 +62,31 @@ impl ExtentMap {
         }
         Ok(())
     }
+
+    /// Fills `into` with the content from content offset `at` on; false when the file ends before.
+    pub(crate) fn read(&self, fd: &OwnedFd, at: u64, into: &mut [u8]) -> Result<bool, Errno> {
+        let mut places = Vec::new();
+        self.for_each::<Errno>(at, into, |offset, bytes| {
+            places.push((offset, bytes.len()));
+            Ok(())
+        })?;
+        let mut rest = into;
+        for (offset, length) in places {
+            let (now, later) = rest.split_at_mut(length);
+            if !io::read_all(fd, offset, now)? {
+                return Ok(false);
+            }
+            rest = later;
+        }
+        Ok(rest.is_empty())
+    }
+
+    /// The holes of a file of `size` bytes: where each begins and ends.
+    pub(crate) fn holes(&self, size: u64) -> impl Iterator<Item = (u64, u64)> {
+        let ends = [0].into_iter().chain(self.0.iter().map(|stretch| stretch.file + stretch.length));
+        let starts = self.0.iter().map(|stretch| stretch.file).chain([size]);
+        ends.zip(starts).filter(|(from, to)| from < to)
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +107,17 @@ mod tests {
         })
         .expect("no error");
         assert_eq!(seen, [(12, b"ab".to_vec()), (100, b"cdef".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_in_no_stretch_is_a_hole() {
+        let holes = |pairs: &[(u64, u64)], size| {
+            let bytes = pairs.iter().map(|(_, length)| length).sum();
+            ExtentMap::new(&extents(pairs), size, bytes).expect("valid").holes(size).collect::<Vec<_>>()
+        };
+        assert_eq!(holes(&[(10, 4), (20, 0), (100, 6)], 200), [(0, 10), (14, 20), (20, 100), (106, 200)]);
+        assert_eq!(holes(&[(0, 7)], 7), []);
+        assert_eq!(holes(&[], 9), [(0, 9)]);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(super) struct FakeStore {
     pub(super) fetched: AtomicUsize,
     pub(super) decoded: Arc<AtomicUsize>,
     pub(super) refuses: bool,
+    /// Called at every fetch.
+    pub(super) at_fetch: Option<Box<dyn Fn() + Send + Sync>>,
     /// Cancels the job at this fetch.
     pub(super) cancel_at: Option<(usize, Canceller)>,
 }
@@ -138,6 +140,9 @@ impl SegmentStore for FakeStore {
     fn fetch<'a>(&'a self, pack: u32, offset: u64, length: u64) -> Later<'a, Bytes> {
         Box::pin(async move {
             let number = self.fetched.fetch_add(1, Ordering::Relaxed);
+            if let Some(at_fetch) = &self.at_fetch {
+                at_fetch();
+            }
             if let Some((at, canceller)) = &self.cancel_at
                 && *at == number
             {

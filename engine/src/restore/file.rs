@@ -5,6 +5,7 @@ use crate::entry::Metadata;
 use crate::event::Action;
 use crate::restore::extents::ExtentMap;
 use crate::restore::flags;
+use crate::restore::io;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
 use crate::restore::owner::Owner;
@@ -23,9 +24,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-
-/// The unit in which zeros become holes.
-const HOLE_BYTES: usize = 4096;
 
 /// What is told of a file that was changed in place and not finished.
 const MIXED: &str = "; it is a mix of old and new bytes until it is restored again";
@@ -58,6 +56,8 @@ pub(crate) struct FilePlan {
     pub(crate) single: bool,
     /// The bytes that stand there may be reused.
     pub(crate) reuse: bool,
+    /// It stands there with other names, of which it is not known yet whether all are the snapshot's.
+    pub(crate) shared: bool,
 }
 
 /// One regular file on its way.
@@ -168,10 +168,17 @@ impl FileJob {
         self.opened(site).and_then(|open| self.write_at(site, &open, at, data))
     }
 
+    /// True when blocks of zeros are left out: where that was asked for, and in a copy of a sparse file.
+    fn makes_holes(&self, site: &Site) -> bool {
+        let is_copy = self.plan.map.is_none() && self.plan.metadata.extents.is_some();
+        (site.options.sparse || is_copy) && self.plan.how != How::Patch
+    }
+
     fn write_at(&self, site: &Site, open: &Open, at: u64, data: &[u8]) -> Result<(), Errno> {
         let fd = &open.fd;
-        let holes = site.options.sparse && self.plan.how != How::Patch;
-        let put = |at: u64, data: &[u8]| if holes { put_around_zeros(fd, at, data) } else { put_all(fd, at, data) };
+        let holes = self.makes_holes(site);
+        let put =
+            |at: u64, data: &[u8]| if holes { io::put_around_zeros(fd, at, data) } else { io::put_all(fd, at, data) };
         match &self.plan.map {
             Some(map) => map.for_each(at, data, put)?,
             None => put(at, data)?,
@@ -226,7 +233,10 @@ impl FileJob {
             && let Some(temp) = &open.made
         {
             let dir = site.target.handle(&self.plan.dir)?;
-            let rename = || rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.plan.name);
+            let rename = || match self.plan.standing {
+                Some(_) => rustix::fs::renameat(&dir, temp.as_slice(), &dir, &*self.plan.name),
+                None => site.target.name_new(&dir, temp, &self.plan.name),
+            };
             flags::insist(site, &[(&dir, &self.plan.name), (&dir, temp)], rename)?;
         }
         self.set_flags(site, &open.fd, bare);
@@ -237,29 +247,42 @@ impl FileJob {
         Ok(())
     }
 
-    /// The content is right as it is: only the metadata is set.
+    /// The content is right as it is: only the metadata is set, once it is known whose all the names are.
     fn finish_equal(self: &Arc<Self>, site: &Site) -> Result<(), Errno> {
+        if !self.plan.shared {
+            self.set_metadata(site)?;
+            site.tally.done(&self.plan.path, Action::Unchanged, self.plan.bytes);
+        }
+        self.finished.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn set_metadata(self: &Arc<Self>, site: &Site) -> Result<(), Errno> {
         match self.open_standing(site, OFlags::RDONLY) {
             Ok(fd) => {
                 metadata::apply(site, &self.plan.path, &fd, &self.plan.metadata, self.plan.owner, false);
                 self.set_flags(site, &fd, false);
             }
             Err(Errno::ACCESS) => {
-                let dir = site.target.handle(&self.plan.dir)?;
-                metadata::apply_named(
-                    site,
-                    &self.plan.path,
-                    &dir,
-                    &self.plan.name,
-                    &self.plan.metadata,
-                    self.plan.owner,
-                );
+                let fd = self.open_standing(site, OFlags::PATH)?;
+                metadata::apply_named(site, &self.plan.path, &fd, &self.plan.metadata, self.plan.owner);
             }
             Err(errno) => return Err(errno),
         }
-        self.finished.store(true, Ordering::Release);
-        site.tally.done(&self.plan.path, Action::Unchanged, self.plan.bytes);
         Ok(())
+    }
+
+    /// True when it stands there as it was, because not all of its names were seen.
+    pub(crate) fn is_left_for_its_names(&self) -> bool {
+        self.plan.shared && self.is_finished() && !self.is_touched()
+    }
+
+    /// All names of a file that was left for them are the snapshot's.
+    pub(crate) fn finish_kept(self: &Arc<Self>, site: &Site) {
+        match self.set_metadata(site) {
+            Ok(()) => site.tally.done(&self.plan.path, Action::Unchanged, self.plan.bytes),
+            Err(errno) => self.fail_io(site, "finish", errno),
+        }
     }
 
     /// Names of the same inode may still be coming, which an immutable one would not take.
@@ -284,6 +307,20 @@ impl FileJob {
     pub(crate) fn open_by_name(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         rustix::fs::openat(site.target.handle(&self.plan.dir)?, &*self.plan.name, flags, Mode::empty())
+    }
+
+    /// Fills `into` with the content from content offset `at` on; false when the file ends before.
+    pub(crate) fn read(&self, fd: &OwnedFd, at: u64, into: &mut [u8]) -> Result<bool, Errno> {
+        match &self.plan.map {
+            None => io::read_all(fd, at, into),
+            Some(map) => map.read(fd, at, into),
+        }
+    }
+
+    /// True when there are only zeros in `fd` where the file is to have holes.
+    pub(crate) fn has_holes(&self, fd: &OwnedFd) -> bool {
+        let holes = self.plan.map.iter().flat_map(|map| map.holes(self.length()));
+        holes.into_iter().all(|(from, to)| io::is_zero(fd, from, to).unwrap_or(false))
     }
 
     /// Opens the file that was judged, and no other.
@@ -333,35 +370,42 @@ impl FileJob {
         }
     }
 
+    /// Marks the file that stands there, and makes the holes that it is to have.
+    fn begin_patch(&self, fd: &OwnedFd) -> Result<Patch, Errno> {
+        let patch = Patch::begin(fd, self.plan.metadata.modified)?;
+        for (from, to) in self.plan.map.iter().flat_map(|map| map.holes(self.length())) {
+            io::clear(fd, from, to)?;
+        }
+        patch.wrote(fd)?;
+        Ok(patch)
+    }
+
     fn open_new(&self, site: &Site) -> Result<Open, Errno> {
         let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = site.target.handle(&self.plan.dir)?;
         let (fd, made) = match self.plan.how {
             How::Patch => {
                 let (fd, lifted) = self.open_to_patch(site)?;
-                let patch = Patch::begin(&fd, self.plan.metadata.modified);
+                let patch = self.begin_patch(&fd);
                 if let (Err(_), Some(flags)) = (&patch, lifted) {
                     flags::put_back(&fd, flags);
                 }
                 return Ok(Open { fd, made: None, patch: Some(patch?), lifted });
             }
+            // For nobody but us: its owner, its access list and its mode come last, in this order.
             How::Create => {
-                let mode =
-                    self.plan.metadata.mode & 0o777 | if self.plan.metadata.xattrs.is_empty() { 0 } else { 0o200 };
-                let mode = Mode::from_raw_mode(mode);
-                let make = || rustix::fs::openat(&dir, &*self.plan.name, create | OFlags::WRONLY, mode);
+                let make =
+                    || rustix::fs::openat(&dir, &*self.plan.name, create | OFlags::WRONLY, Mode::RUSR | Mode::WUSR);
                 (flags::insist(site, &[(&dir, b".")], make)?, self.plan.name.to_vec())
             }
             How::Replace => {
-                let temp = site.target.temp_name();
-                let mode = Mode::RUSR | Mode::WUSR;
-                let make = || rustix::fs::openat(&dir, temp.as_slice(), create | OFlags::RDWR, mode);
-                (flags::insist(site, &[(&dir, b".")], make)?, temp)
+                let open = |temp: &[u8]| rustix::fs::openat(&dir, temp, create | OFlags::RDWR, Mode::RUSR | Mode::WUSR);
+                site.target.make_temp(|temp| flags::insist(site, &[(&dir, b".")], || open(temp)))?
             }
         };
         flags::set_early(&fd, self.plan.metadata.flags);
         let open = Open { fd, made: Some(made), patch: None, lifted: None };
-        let ready = if self.plan.map.is_some() || (site.options.sparse && self.length() > 0) {
+        let ready = if self.plan.map.is_some() || (self.makes_holes(site) && self.length() > 0) {
             rustix::fs::ftruncate(&open.fd, self.length())
         } else {
             Ok(())
@@ -387,52 +431,4 @@ impl ReadBack {
             Self::Shared(open) => &open.fd,
         }
     }
-}
-
-/// Fills `into` from `at`; false when the file ends before.
-pub(crate) fn read_all(fd: &OwnedFd, mut at: u64, mut into: &mut [u8]) -> Result<bool, Errno> {
-    while !into.is_empty() {
-        match rustix::io::pread(fd, &mut *into, at) {
-            Ok(0) => return Ok(false),
-            Ok(count) => {
-                into = into.get_mut(count..).unwrap_or_default();
-                at += count as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(true)
-}
-
-fn put_all(fd: &OwnedFd, mut at: u64, mut data: &[u8]) -> Result<(), Errno> {
-    while !data.is_empty() {
-        match rustix::io::pwrite(fd, data, at) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(count) => {
-                data = data.get(count..).unwrap_or_default();
-                at += count as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-/// Writes everything but blocks of zeros (or the parts of them at both ends), into a file that is all hole.
-fn put_around_zeros(fd: &OwnedFd, at: u64, data: &[u8]) -> Result<(), Errno> {
-    let mut start = 0usize;
-    let mut end = 0usize;
-    while end < data.len() {
-        let phase = usize::try_from((at + end as u64) % HOLE_BYTES as u64).unwrap_or(0);
-        let next = (end + HOLE_BYTES - phase).min(data.len());
-        let block = data.get(end..next).unwrap_or_default();
-        if block.iter().all(|byte| *byte == 0) {
-            put_all(fd, at + start as u64, data.get(start..end).unwrap_or_default())?;
-            start = next;
-        }
-        end = next;
-    }
-    put_all(fd, at + start as u64, data.get(start..).unwrap_or_default())
 }

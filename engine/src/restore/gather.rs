@@ -99,8 +99,13 @@ impl Gather {
                 }
                 continue;
             };
-            let Some(place) = self.place(&entry) else { continue };
             let selected = self.select.wants(&entry.path, entry.metadata.kind == FileKind::Directory);
+            let Some(place) = self.place(&entry) else {
+                if self.below.as_ref() == Some(&entry.path) {
+                    return Ok(Some(Step::Target(Box::new(entry), selected)));
+                }
+                continue;
+            };
             let chunks = match &mut entry.content {
                 Content::Tree { .. } if selected => {
                     let mut list = self.lists.list(&entry.content);

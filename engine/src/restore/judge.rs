@@ -11,8 +11,8 @@ pub(crate) struct Standing {
     pub(crate) kind: FileType,
     pub(crate) size: u64,
     pub(crate) modified: Timestamp,
-    /// It has further names, which a change in place would change as well.
-    pub(crate) has_other_names: bool,
+    /// Its names, here and elsewhere: a change in place is seen under all of them.
+    pub(crate) links: u64,
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -27,7 +27,7 @@ impl From<Stat> for Standing {
             kind: FileType::from_raw_mode(stat.st_mode),
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified: Timestamp { seconds: stat.st_mtime, nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) },
-            has_other_names: stat.st_nlink > 1,
+            links: stat.st_nlink,
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
@@ -86,7 +86,7 @@ mod tests {
             kind: FileType::RegularFile,
             size,
             modified: Timestamp { seconds, nanoseconds: 5 },
-            has_other_names: false,
+            links: 1,
             mode: 0o644,
             uid: 0,
             gid: 0,

@@ -7,11 +7,15 @@ use crate::restore::flags;
 use crate::restore::judge::Judgement;
 use crate::restore::judge::Standing;
 use crate::restore::judge::judge;
+use crate::restore::metadata;
+use crate::restore::opened;
 use crate::restore::options::Overwrite;
 use crate::restore::owner::Owner;
+use crate::restore::patch;
 use crate::restore::site::Site;
 use crate::restore::target;
 use crate::restore::target::Dir;
+use crate::restore::target::Found;
 use crate::restore::window::LeftDir;
 use crate::restore::window::Window;
 use rustix::fs::AtFlags;
@@ -92,6 +96,37 @@ impl Levels {
         self.0.push(Level::new(place, Some((metadata, owner)), selected));
     }
 
+    /// The entry asked for is a folder, and the target becomes it when the job has made it or found it empty. One that held
+    /// something before may be anybody's, so that it keeps its own owner, mode and attributes, unless it is to be made
+    /// equal by deleting, or an earlier restore was stopped before it had them.
+    pub(crate) fn become_target(&mut self, site: &Site, metadata: Metadata, owner: Owner, selected: bool) {
+        let Some(Level { state: State::Made { dir, existed }, metadata: of_target, .. }) = self.0.first_mut() else {
+            return;
+        };
+        let Ok(fd) = site.target.handle(dir) else { return };
+        let Ok(old) = rustix::fs::fstat(&fd).map(Standing::from) else { return };
+        let is_asked = selected && site.options.overwrite != Overwrite::Never;
+        if *existed && !(is_asked && (site.options.delete || patch::is_folder_marked(&fd))) {
+            let is_owned = owner.uid.is_none_or(|uid| uid == old.uid) && owner.gid.is_none_or(|gid| gid == old.gid);
+            if !is_owned || old.mode != metadata::recorded_mode(&metadata) {
+                site.tally.keep(None, "it held something before, and keeps its own owner and mode");
+            }
+            return;
+        }
+        if !site.options.dry_run {
+            patch::mark_folder(&fd);
+            let mode = opened::narrow(site, &fd, &old, &metadata, owner);
+            if mode & 0o700 != 0o700
+                && !site.target.is_root()
+                && let Err(errno) = site.opened.widen(dir, &fd, mode)
+                && let Some(path) = &site.options.path
+            {
+                site.tally.io(path, "open", errno);
+            }
+        }
+        *of_target = Some((metadata, owner));
+    }
+
     /// The innermost directory, made together with those above it; `None` when it cannot be.
     pub(crate) fn make(&mut self, site: &Site) -> Option<Arc<Dir>> {
         let first = self.0.iter().rposition(|level| !matches!(level.state, State::Unmade)).unwrap_or(0);
@@ -124,12 +159,14 @@ impl Levels {
     /// Leaves the innermost directory: its times and mode are set with the window.
     pub(crate) fn leave(&mut self, site: &Site, window: &mut Window) {
         let Some(level) = self.0.pop() else { return };
+        // The target has metadata only when it is to get it.
+        let keeps_its_own = level.place.is_some() && level.keeps_its_own(site);
         let State::Made { dir, existed } = level.state else { return };
-        let keep = existed && (!level.selected || site.options.overwrite == Overwrite::Never);
+        let keep = existed && keeps_its_own;
         let mut names = level.names;
         names.sort_unstable();
         window.left.push(LeftDir {
-            names: (site.deletes() && !dir.fresh).then_some(names),
+            names: (!dir.fresh && site.deletes_in(level.place.as_ref())).then_some(names),
             dir,
             place: level.place,
             metadata: if keep { None } else { level.metadata },
@@ -152,6 +189,11 @@ impl Level {
         Self { place: Some(place), metadata, selected, state: State::Unmade, names: Vec::new() }
     }
 
+    /// True when a directory that stands there already does not get the snapshot's owner and mode.
+    fn keeps_its_own(&self, site: &Site) -> bool {
+        !self.selected || self.metadata.is_none() || site.options.overwrite == Overwrite::Never
+    }
+
     fn make(&self, site: &Site, parent: &Arc<Dir>) -> State {
         let Some(place) = &self.place else { return State::Blocked };
         match self.make_at(site, parent, place) {
@@ -165,7 +207,11 @@ impl Level {
 
     fn make_at(&self, site: &Site, parent: &Arc<Dir>, place: &EntryPath) -> Result<State, Errno> {
         let name = place.name();
-        let standing = site.target.look(parent, name)?.map(Standing::from);
+        let standing = match site.target.look(parent, name)? {
+            Found::This(stat) => Some(Standing::from(stat)),
+            Found::Nothing => None,
+            Found::Another => return Err(Errno::EXIST),
+        };
         let dry = site.options.dry_run;
         if let Some(why) = standing.as_ref().and_then(|old| site.spare.why(old)) {
             site.tally.keep(Some(place), why);
@@ -184,6 +230,7 @@ impl Level {
                     let dir = site.target.handle(parent)?;
                     flags::insist(site, &[(&dir, name)], || rustix::fs::unlinkat(&dir, name, AtFlags::empty()))?;
                 }
+                site.tally.warn(place, format!("{} stood in its place, and had to go", describe(old.kind)));
             }
             None => {}
         }
@@ -210,10 +257,23 @@ impl Level {
         }
         let fd = site.target.handle(&Dir::below(parent, name, false, false))?;
         let dir = Dir::below(parent, name, false, target::is_plain(&fd));
-        let shut = old.mode & 0o700 != 0o700 && !site.target.is_root() && old.uid == site.target.me;
+        let mode = match &self.metadata {
+            Some((metadata, owner)) if !self.keeps_its_own(site) => opened::narrow(site, &fd, old, metadata, *owner),
+            _ => old.mode,
+        };
+        let shut = mode & 0o700 != 0o700 && !site.target.is_root() && old.uid == site.target.me;
         if shut && self.metadata.is_some() && site.options.overwrite != Overwrite::Never {
-            site.opened.widen(&dir, &fd, old.mode)?;
+            site.opened.widen(&dir, &fd, mode)?;
         }
+        dir.list(&fd);
         Ok(State::Made { dir, existed: true })
+    }
+}
+
+fn describe(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Symlink => "a symbolic link",
+        FileType::RegularFile => "a file",
+        _ => "something that is no folder",
     }
 }

@@ -4,6 +4,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::entry::Xattr;
+use crate::restore::acl;
 use crate::restore::flags;
 use crate::restore::judge::Standing;
 use crate::restore::owner::Owner;
@@ -12,9 +13,9 @@ use crate::restore::site::Site;
 use crate::restore::tally::explain;
 use crate::time::Timestamp;
 use rustix::fs::AtFlags;
+use rustix::fs::CWD;
 use rustix::fs::Gid;
 use rustix::fs::Mode;
-use rustix::fs::OFlags;
 use rustix::fs::Stat;
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
@@ -89,33 +90,36 @@ fn has(fd: &OwnedFd, xattr: &Xattr) -> bool {
     read.is_ok_and(|length| value.get(..length) == Some(xattr.value.as_slice()))
 }
 
-/// Everything but flags for what cannot be opened: symbolic links, devices, pipes and sockets.
-pub(crate) fn apply_named(site: &Site, path: &EntryPath, dir: &OwnedFd, name: &[u8], want: &Metadata, owner: Owner) {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let stat =
-        rustix::fs::openat(dir, name, flags, Mode::empty()).and_then(|fd| rustix::fs::fstat(&fd).map(|s| (fd, s)));
-    let (fd, stat) = match stat {
-        Ok(found) => found,
+/// Everything but flags for what cannot be opened: symbolic links, devices, pipes and sockets; `fd` is a handle of it, so
+/// that whoever may change the directory cannot pass something else off for it.
+pub(crate) fn apply_named(site: &Site, path: &EntryPath, fd: &OwnedFd, want: &Metadata, owner: Owner) {
+    let known = match rustix::fs::fstat(fd) {
+        Ok(stat) => Known::from(stat),
         Err(errno) => return warn(site, path, "read its state", errno),
     };
-    let known = Known::from(stat);
     let (known, _) = own(site, path, owner, known, |uid, gid| {
-        rustix::fs::chownat(&fd, "", uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::EMPTY_PATH)
+        rustix::fs::chownat(fd, "", uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::EMPTY_PATH)
     });
-    if !matches!(want.kind, FileKind::Symlink { .. }) {
-        let mode = allowed_mode(want, owner, known);
-        if mode != known.mode {
-            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            report(site, path, "set its mode", rustix::fs::chmod(link, Mode::from_raw_mode(mode)));
-        }
+    let place = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let is_link = matches!(want.kind, FileKind::Symlink { .. });
+    let has_list = |place: &str| !matches!(rustix::fs::getxattr(place, acl::ACCESS, &mut [0u8; 1]), Err(errno) if errno != Errno::RANGE);
+    if !is_link && !want.xattrs.iter().any(|xattr| xattr.name == acl::ACCESS) && has_list(&place) {
+        // Inherited from the directory.
+        report(site, path, "remove an attribute of it", rustix::fs::removexattr(&place, acl::ACCESS));
     }
     for xattr in &want.xattrs {
-        let mut place = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-        place.extend_from_slice(name);
-        let result = rustix::fs::lsetxattr(place, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
+        let result = rustix::fs::setxattr(&place, xattr.name.as_slice(), &xattr.value, XattrFlags::empty());
         report_xattr(site, path, xattr, result);
     }
-    let result = rustix::fs::utimensat(dir, name, &times(want.modified), AtFlags::SYMLINK_NOFOLLOW);
+    if !is_link {
+        // After the attributes: an access list changes it.
+        let mode = allowed_mode(want, owner, known);
+        let now = rustix::fs::fstat(fd).map_or(known.mode, |stat| Known::from(stat).mode);
+        if mode != now {
+            report(site, path, "set its mode", rustix::fs::chmod(&place, Mode::from_raw_mode(mode)));
+        }
+    }
+    let result = rustix::fs::utimensat(CWD, &place, &times(want.modified), AtFlags::empty());
     report(site, path, "set its time", result);
 }
 
@@ -148,12 +152,17 @@ fn own(
     (after, true)
 }
 
+/// The mode that the snapshot gives; a stream may have none.
+pub(super) fn recorded_mode(want: &Metadata) -> u32 {
+    match want.mode & 0o7777 {
+        0 if want.kind == FileKind::Stream => 0o600,
+        mode => mode,
+    }
+}
+
 /// The mode to set: what runs as its owner or group keeps that right only when they are the recorded ones.
 fn allowed_mode(want: &Metadata, owner: Owner, known: Known) -> u32 {
-    let mut mode = want.mode & 0o7777;
-    if want.kind == FileKind::Stream && mode == 0 {
-        mode = 0o600;
-    }
+    let mut mode = recorded_mode(want);
     if known.uid != owner.uid.unwrap_or(want.uid) {
         mode &= !0o4000;
     }
@@ -254,7 +263,7 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let (target, _) = Target::open(folder.path(), false).expect("a target");
+        let (target, _) = Target::open(folder.path(), false, false).expect("a target");
         let site = Site::new(
             RestoreOptions::default(),
             target,

@@ -27,10 +27,13 @@ mod file;
 mod finish;
 mod flags;
 mod gather;
+mod groups;
+mod io;
 mod judge;
 mod levels;
 mod metadata;
 mod mounted;
+mod names;
 mod opened;
 mod options;
 mod owner;
@@ -43,6 +46,7 @@ mod spare;
 mod special;
 mod tally;
 mod target;
+mod trust;
 mod verify;
 mod window;
 mod write;
@@ -52,11 +56,17 @@ mod existing;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod guarded;
+#[cfg(test)]
+mod linked;
+#[cfg(test)]
 mod lost;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod spared;
+#[cfg(test)]
+mod spelling;
 #[cfg(test)]
 mod tests;
 
@@ -118,7 +128,7 @@ async fn run_within(
     let select = Arc::new(Select::new(&options)?);
     let spare = Spare::find(&options)?;
     spare.refuse(&options.target)?;
-    let (target, root) = Target::open(&options.target, options.dry_run)?;
+    let (target, root) = Target::open(&options.target, options.dry_run, options.is_folder)?;
     // Once more, now that all of the path exists.
     spare.refuse(&options.target)?;
     if options.delete && target.is_file_system_root() {
@@ -134,7 +144,7 @@ async fn run_within(
     job.pool.stop().await;
     let done = selected.and_then(|selected| site.tally.check().map(|()| selected));
     let (at_end, failed) = (Arc::clone(&site), done.is_err());
-    blocking(move || if failed { at_end.abandon() } else { at_end.set_late_flags() }).await?;
+    blocking(move || if failed { at_end.abandon() } else { at_end.complete() }).await?;
     let selected = done?;
     if selected == 0
         && let Some(lost) = site.lost()

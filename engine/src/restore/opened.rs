@@ -1,8 +1,18 @@
-//! Directories that their owner had shut for himself and that are open while something in them is restored.
+//! Modes of directories while something in them is restored: those that their owner had shut for himself are opened, and
+//! those that are open to more than they will be are shut first.
 
+use crate::entry::Metadata;
+use crate::restore::judge::Standing;
+use crate::restore::metadata;
+use crate::restore::owner::Owner;
+use crate::restore::site::Site;
 use crate::restore::target::Dir;
 use crate::restore::target::Target;
+use crate::restore::trust;
+use rustix::fs::AtFlags;
+use rustix::fs::Gid;
 use rustix::fs::Mode;
+use rustix::fs::Uid;
 use rustix::io::Errno;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
@@ -38,6 +48,20 @@ impl Opened {
             let _ = target.handle(&dir).and_then(|fd| set_mode(&fd, mode));
         }
     }
+}
+
+/// Takes an existing directory out of the hands that it will not be in, before anything in it is written; its mode then.
+/// What does not work is told when its owner and mode are set for good.
+pub(crate) fn narrow(site: &Site, fd: &OwnedFd, old: &Standing, want: &Metadata, owner: Owner) -> u32 {
+    let uid = owner.uid.filter(|uid| *uid != old.uid && *uid != u32::MAX).map(Uid::from_raw);
+    let gid = owner.gid.filter(|gid| *gid != old.gid && *gid != u32::MAX).map(Gid::from_raw);
+    if (uid.is_some() || gid.is_some()) && site.target.is_root() {
+        let _ = rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH);
+    }
+    let place = format!("/proc/self/fd/{}/.", fd.as_raw_fd()).into_bytes();
+    let list = if trust::gives_no_more(place, old, want) { 0 } else { 0o070 };
+    let mode = old.mode & (metadata::recorded_mode(want) | 0o7000) & !list;
+    if mode != old.mode && set_mode(fd, mode).is_err() { old.mode } else { mode }
 }
 
 fn set_mode(fd: &OwnedFd, mode: u32) -> Result<(), Errno> {

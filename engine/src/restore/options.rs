@@ -57,6 +57,8 @@ pub struct RestoreOptions {
     pub spare: Vec<PathBuf>,
     /// Only this entry and what is below it; its own path is stripped.
     pub path: Option<EntryPath>,
+    /// That entry is a folder: a target that does not exist becomes it.
+    pub is_folder: bool,
     /// Patterns of what to restore; empty: everything.
     pub include: Vec<OsString>,
     /// The same, whatever the case of letters.
@@ -69,6 +71,9 @@ pub struct RestoreOptions {
     pub overwrite: Overwrite,
     /// Removes what the snapshot does not have.
     pub delete: bool,
+    /// The entries of the snapshot that were listed with all below them: only there what the snapshot does not have can be
+    /// told and removed. Nothing: all of it.
+    pub listed: Option<Vec<EntryPath>>,
     /// Reads everything back after writing.
     pub verify: bool,
     /// Changes nothing, only reports.
@@ -105,6 +110,8 @@ pub struct RestoreReport {
     pub failures_total: u64,
     /// What was left alone although the snapshot has something else or nothing there, and why: the first 1000.
     pub kept: Vec<Warning>,
+    /// What was done that nobody may have expected, with nothing lacking: the first 1000.
+    pub warnings: Vec<Warning>,
     /// Entries whose owner or group could not be set, because only root may: no failure, they are whole.
     pub owners_refused: u64,
     /// Attributes (`security.*`, `trusted.*`) that could not be set, because only root may: likewise.

@@ -59,6 +59,21 @@ pub(super) fn is_unfinished(site: &Site, dir: &Arc<Dir>, name: &[u8]) -> bool {
     rustix::fs::lgetxattr(place, MARK, &mut [0u8; 1]).is_ok()
 }
 
+/// Marks the folder that the target is: what it gets at the end it has not yet. Without attributes that is not remembered.
+pub(super) fn mark_folder(fd: &OwnedFd) {
+    let _ = rustix::fs::setxattr(format!("/proc/self/fd/{}", fd.as_raw_fd()), MARK, &[], XattrFlags::empty());
+}
+
+/// True when an earlier restore was stopped before the folder that the target is got what is its own.
+pub(super) fn is_folder_marked(fd: &OwnedFd) -> bool {
+    rustix::fs::getxattr(format!("/proc/self/fd/{}", fd.as_raw_fd()), MARK, &mut [0u8; 1]).is_ok()
+}
+
+/// The folder gets what is its own now.
+pub(super) fn unmark_folder(fd: &OwnedFd) {
+    let _ = rustix::fs::fremovexattr(fd, MARK);
+}
+
 /// True for the mark itself, which a backup of such a file has kept.
 pub(super) fn is_mark(xattr: &Xattr) -> bool {
     xattr.name == MARK

@@ -11,11 +11,14 @@ use crate::restore::extents::ExtentMap;
 use crate::restore::file::FileJob;
 use crate::restore::file::FilePlan;
 use crate::restore::file::How;
+use crate::restore::groups::Groups;
+use crate::restore::groups::Key;
 use crate::restore::judge::Judgement;
 use crate::restore::judge::Standing;
 use crate::restore::judge::judge;
 use crate::restore::judge::judge_file;
 use crate::restore::levels::Levels;
+use crate::restore::metadata;
 use crate::restore::owner::Owner;
 use crate::restore::owner::Owners;
 use crate::restore::patch;
@@ -23,16 +26,19 @@ use crate::restore::remove;
 use crate::restore::select::Select;
 use crate::restore::site::Site;
 use crate::restore::special;
+use crate::restore::special::Special;
 use crate::restore::target::Dir;
+use crate::restore::target::Found;
+use crate::restore::trust;
 use crate::restore::window::Item;
-use crate::restore::window::Link;
-use crate::restore::window::Original;
 use crate::restore::window::Piece;
 use crate::restore::window::Share;
 use crate::restore::window::Step;
 use crate::restore::window::Window;
 use rustix::fs::FileType;
-use std::collections::HashMap;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::sync::Arc;
 
 /// Files from this size on are patched in place rather than written anew.
@@ -44,8 +50,7 @@ pub(crate) struct Planner {
     select: Arc<Select>,
     levels: Levels,
     owners: Owners,
-    /// First restored names of inodes with several, and how many names are still to come.
-    originals: HashMap<(u64, u64), (Arc<Original>, u64)>,
+    groups: Groups,
     /// The file whose content goes on in the next item, and how far it got.
     current: Option<(Arc<FileJob>, u64)>,
     selected: u64,
@@ -54,12 +59,12 @@ pub(crate) struct Planner {
 }
 
 /// An entry in its place.
-struct Placed {
-    place: EntryPath,
-    dir: Arc<Dir>,
-    metadata: Metadata,
-    owner: Owner,
-    standing: Option<Standing>,
+pub(crate) struct Placed {
+    pub(crate) place: EntryPath,
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) metadata: Metadata,
+    pub(crate) owner: Owner,
+    pub(crate) standing: Option<Standing>,
 }
 
 /// The content of an entry as far as its first item has it.
@@ -74,8 +79,8 @@ struct Beginning<'a> {
 impl Planner {
     pub(crate) fn new(site: Arc<Site>, select: Arc<Select>, root: Arc<Dir>) -> Self {
         let owners = Owners::new(site.options.owner.clone());
-        let (levels, originals) = (Levels::new(root), HashMap::new());
-        Self { site, select, levels, owners, originals, current: None, selected: 0, single_file: false }
+        let (levels, groups) = (Levels::new(root), Groups::default());
+        Self { site, select, levels, owners, groups, current: None, selected: 0, single_file: false }
     }
 
     /// Plans the steps of one window; `end` when nothing follows.
@@ -87,6 +92,10 @@ impl Planner {
             }
             match step {
                 Step::Item(item) => self.take(*item, &mut window),
+                Step::Target(mut entry, selected) => {
+                    let owner = self.owners.adopt(&mut entry.metadata);
+                    self.levels.become_target(&self.site, entry.metadata, owner, selected);
+                }
                 Step::Lost(gap, why) => self.site.lose(&gap, &why),
             }
         }
@@ -133,9 +142,14 @@ impl Planner {
             self.site.tally.fail(Some(&item.place), "its parent directory could not be made", true);
             return;
         };
-        match self.site.target.look(&dir, item.place.name()) {
+        let standing = match self.site.target.look(&dir, item.place.name()) {
+            Ok(Found::Nothing) => Ok(None),
+            Ok(Found::This(stat)) => Ok(Some(Standing::from(stat))),
+            Ok(Found::Another) => Err(Errno::EXIST),
+            Err(errno) => Err(errno),
+        };
+        match standing {
             Ok(standing) => {
-                let standing = standing.map(Standing::from);
                 let bytes = entry.content.bytes().max(total(&item.chunks));
                 let Entry { metadata, .. } = entry;
                 let placed = Placed { place: item.place, dir, metadata, owner, standing };
@@ -169,8 +183,14 @@ impl Planner {
         if judgement != Judgement::Write && self.is_unfinished(&placed) {
             judgement = Judgement::Write;
         }
+        let key = Groups::key(&placed);
         if judgement == Judgement::Leave {
+            self.leave(key, &placed, content);
             return self.skip(&placed.place, bytes);
+        }
+        let keeps = placed.standing.as_ref().is_some_and(|old| self.may_keep(old, &placed, key.is_some()));
+        if judgement == Judgement::Equal && !keeps {
+            judgement = Judgement::Write;
         }
         if let Some(why) = content.lost
             && judgement == Judgement::Write
@@ -185,26 +205,21 @@ impl Planner {
             }
             placed.standing = None;
         }
-        let key = (placed.metadata.device, placed.metadata.inode);
-        let linked = placed.metadata.links > 1 && key.1 != 0;
-        if linked && self.link(key, &placed, bytes, window) {
+        if key.is_some_and(|key| self.groups.link(key, &placed, bytes, window)) {
             return;
         }
         let file = if placed.metadata.has_content() {
-            match self.file(&placed, judgement, content) {
+            match self.file(&placed, judgement, keeps, content) {
                 Ok(file) => Some(file),
                 Err(why) => return self.site.tally.fail(Some(&placed.place), why, true),
             }
         } else {
-            let Placed { place, dir, metadata, owner, standing } = &placed;
-            special::put(&self.site, place, dir, metadata, *owner, standing.as_ref());
+            let Placed { place, dir, metadata: want, owner, standing } = &placed;
+            special::put(&self.site, &Special { place, dir, want, owner: *owner, standing: standing.as_ref(), keeps });
             None
         };
-        if linked {
-            let Placed { place, dir, metadata, owner, .. } = placed;
-            let (more, name) = (metadata.links - 1, place.name().into());
-            let original = Original { dir, name, file: file.clone(), metadata, owner };
-            self.originals.insert(key, (Arc::new(original), more));
+        if let Some(key) = key {
+            self.groups.begin(&self.site, key, placed, file.clone());
         }
         if let Some(file) = file {
             if judgement == Judgement::Equal {
@@ -225,70 +240,57 @@ impl Planner {
             && patch::is_unfinished(&self.site, &placed.dir, placed.place.name())
     }
 
-    /// True when this is a further name of an inode that was restored already.
-    fn link(&mut self, key: (u64, u64), placed: &Placed, bytes: u64, window: &mut Window) -> bool {
-        let Some((original, more)) = self.originals.get_mut(&key) else { return false };
-        let same = original.metadata.kind == placed.metadata.kind
-            && original.metadata.size == placed.metadata.size
-            && original.metadata.modified == placed.metadata.modified;
-        if !same {
-            return false;
-        }
-        window.links.push(Link {
-            path: placed.place.clone(),
-            dir: Arc::clone(&placed.dir),
-            name: placed.place.name().into(),
-            standing: placed.standing,
-            original: Arc::clone(original),
-            bytes,
-        });
-        *more = more.saturating_sub(1);
-        if *more == 0 {
-            self.originals.remove(&key);
-        }
-        true
+    /// An entry that the policy leaves as it stands, which may be one name of several.
+    fn leave(&mut self, key: Option<Key>, placed: &Placed, content: &Beginning<'_>) {
+        let Some(key) = key else { return };
+        let Self { site, groups, .. } = self;
+        groups.leave(site, key, placed, || stands_whole(site, placed, content));
     }
 
-    fn file(&self, placed: &Placed, judgement: Judgement, content: &Beginning<'_>) -> Result<Arc<FileJob>, String> {
+    /// True when what stands there may be changed in place.
+    fn may_keep(&self, old: &Standing, placed: &Placed, linked: bool) -> bool {
+        let Placed { place, dir, metadata, owner, .. } = placed;
+        // More names than the snapshot has: some are none of its.
+        let may_be_its_names = linked && metadata.has_content() && old.links <= metadata.links;
+        (old.links <= 1 || may_be_its_names) && trust::is_private(&self.site, dir, place.name(), old, metadata, *owner)
+    }
+
+    fn file(
+        &self,
+        placed: &Placed,
+        judgement: Judgement,
+        keeps: bool,
+        content: &Beginning<'_>,
+    ) -> Result<Arc<FileJob>, String> {
         let Beginning { bytes, chunks, last, .. } = *content;
         let metadata = &placed.metadata;
-        let map = match &metadata.extents {
-            Some(extents) => Some(ExtentMap::new(extents, metadata.size, bytes)?),
-            None => None,
-        };
         let regular = placed.standing.filter(|old| old.kind == FileType::RegularFile);
-        let reuse = regular.is_some() && map.is_none() && judgement == Judgement::Write;
+        let reuse = regular.is_some() && judgement == Judgement::Write;
+        let length = if metadata.extents.is_some() { metadata.size } else { bytes };
+        let patches = |old: &Standing| {
+            reuse && keeps && old.links <= 1 && length >= PATCH_BYTES_MIN && old.size >= PATCH_BYTES_MIN
+        };
         let how = match (&placed.standing, &regular) {
             (None, _) if last && chunks.len() <= 1 => How::Create,
-            (_, Some(old))
-                if reuse
-                    && bytes >= PATCH_BYTES_MIN
-                    && old.size >= PATCH_BYTES_MIN
-                    && !old.has_other_names
-                    && is_as_private(old, metadata, placed.owner) =>
-            {
-                How::Patch
-            }
+            (_, Some(old)) if patches(old) && !self.is_running(placed) => How::Patch,
             _ => How::Replace,
         };
-        let file = FileJob::new(FilePlan {
-            path: placed.place.clone(),
-            dir: Arc::clone(&placed.dir),
-            name: placed.place.name().into(),
-            metadata: metadata.clone(),
-            owner: placed.owner,
-            how,
-            standing: placed.standing,
-            map,
-            bytes,
-            // A file trusted as it stands has nothing written: a worker must let it finish.
-            single: last && chunks.len() == 1 && !reuse && judgement == Judgement::Write,
-            reuse,
-        });
-        if judgement == Judgement::Write && !reuse {
+        // A file trusted as it stands has nothing written: a worker must let it finish.
+        let single = last && chunks.len() == 1 && !reuse && judgement == Judgement::Write;
+        let shared = keeps && regular.is_some_and(|old| old.links > 1);
+        let file = FileJob::new(FilePlan { single, reuse, shared, ..plan(placed, how, bytes)? });
+        if judgement == Judgement::Write && !(reuse && keeps) {
             file.touch();
         }
         Ok(file)
+    }
+
+    /// True for a program that is running: nobody may write to it, but its name may go to another file.
+    fn is_running(&self, placed: &Placed) -> bool {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let dir = self.site.target.handle(&placed.dir);
+        let opened = dir.and_then(|dir| rustix::fs::openat(dir, placed.place.name(), flags, Mode::empty()));
+        opened.is_err_and(|errno| errno == Errno::TXTBSY)
     }
 
     /// Adds the next chunks of a file.
@@ -328,44 +330,45 @@ fn total(chunks: &[ChunkRef]) -> u64 {
     chunks.iter().map(|chunk| u64::from(chunk.length)).sum()
 }
 
-/// Whether nobody can read the old file who may not read the new one: content written in place is seen through the
-/// old owner and mode until the new ones are set.
-fn is_as_private(old: &Standing, new: &Metadata, owner: Owner) -> bool {
-    old.mode & 0o777 & !new.mode == 0
-        && owner.uid.is_none_or(|uid| uid == old.uid)
-        && owner.gid.is_none_or(|gid| gid == old.gid)
+/// True when what stands there is in everything what the snapshot has, so that further names may be linked to it. A long
+/// chunk list is not read for that.
+fn stands_whole(site: &Arc<Site>, placed: &Placed, content: &Beginning<'_>) -> bool {
+    let Placed { place, dir, metadata, owner, standing: Some(old) } = placed else { return false };
+    let is_owned = owner.uid.is_none_or(|uid| uid == old.uid) && owner.gid.is_none_or(|gid| gid == old.gid);
+    old.kind == FileType::RegularFile
+        && metadata.has_content()
+        && content.last
+        && content.lost.is_none()
+        && is_owned
+        && old.mode == metadata::recorded_mode(metadata)
+        && old.modified == metadata.modified
+        && trust::is_private(site, dir, place.name(), old, metadata, *owner)
+        && plan(placed, How::Replace, content.bytes).map(FileJob::new).is_ok_and(|file| {
+            old.size == file.length()
+                && total(content.chunks) == content.bytes
+                && compare::has_all(site, &file, content.chunks)
+        })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_as_private_when_nobody_may_read_or_change_it_who_may_not_later() {
-        let old = |mode| Standing {
-            kind: FileType::RegularFile,
-            size: 1,
-            modified: crate::time::Timestamp::default(),
-            has_other_names: false,
-            mode,
-            uid: 1,
-            gid: 2,
-            rdev: 0,
-            device: 0,
-            inode: 1,
-        };
-        let new = |mode| Metadata { mode, ..Metadata::new(FileKind::File) };
-        let same = Owner { uid: Some(1), gid: Some(2) };
-        for (was, will, owner, wanted) in [
-            (0o600, 0o600, same, true),
-            (0o600, 0o644, same, true),
-            (0o640, 0o600, same, false),
-            (0o602, 0o644, same, false),
-            (0o600, 0o600, Owner { uid: Some(9), ..same }, false),
-            (0o600, 0o600, Owner { gid: Some(9), ..same }, false),
-            (0o600, 0o600, Owner::default(), true),
-        ] {
-            assert_eq!(is_as_private(&old(was), &new(will), owner), wanted, "{was:o} {will:o} {owner:?}");
-        }
-    }
+/// A file of `bytes` content bytes, of which nothing is known but where it goes.
+fn plan(placed: &Placed, how: How, bytes: u64) -> Result<FilePlan, String> {
+    let Placed { place, dir, metadata, owner, standing } = placed;
+    let map = match &metadata.extents {
+        Some(extents) => Some(ExtentMap::new(extents, metadata.size, bytes)?),
+        None => None,
+    };
+    Ok(FilePlan {
+        path: place.clone(),
+        dir: Arc::clone(dir),
+        name: place.name().into(),
+        metadata: metadata.clone(),
+        owner: *owner,
+        how,
+        standing: *standing,
+        map,
+        bytes,
+        single: false,
+        reuse: false,
+        shared: false,
+    })
 }

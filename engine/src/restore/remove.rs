@@ -15,6 +15,7 @@ use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -56,7 +57,8 @@ pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
     if names.is_empty() && !found.is_empty() && is_mounted(site, &fd, left) {
         return site.tally.keep(left.place.as_ref(), MOUNTED);
     }
-    for name in found {
+    let mut other_spellings = None;
+    for name in &found {
         if site.tally.is_halted() {
             return;
         }
@@ -64,15 +66,33 @@ pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
             continue;
         }
         let place = match &left.place {
-            Some(above) => above.join(&name),
-            None => EntryPath::parse(&name),
+            Some(above) => above.join(name),
+            None => EntryPath::parse(name),
         };
-        if let Ok(place) = place
-            && let Err(errno) = remove(site, select, &fd, &place)
-        {
+        let Ok(place) = place else { continue };
+        let known = other_spellings.get_or_insert_with(|| spelled_otherwise(names, &found, |name| id(&fd, name)));
+        if id(&fd, name).is_some_and(|id| known.contains(&id)) {
+            site.tally.keep(Some(&place), "it is what the snapshot has under another spelling");
+        } else if let Err(errno) = remove(site, select, &fd, &place) {
             site.tally.fail(Some(&place), format!("cannot remove it: {}", explain(errno)), false);
         }
     }
+}
+
+/// The files that the directory gives out under names of the snapshot which it does not list: it takes two spellings for
+/// one name, and lists the other one.
+fn spelled_otherwise(
+    names: &[Box<[u8]>],
+    found: &[Vec<u8>],
+    look: impl Fn(&[u8]) -> Option<(u64, u64)>,
+) -> HashSet<(u64, u64)> {
+    let is_listed = |name: &[u8]| found.binary_search_by(|known| known.as_slice().cmp(name)).is_ok();
+    names.iter().filter(|name| !is_listed(name)).filter_map(|name| look(name)).collect()
+}
+
+/// Device and inode of what stands at a name.
+fn id(fd: &OwnedFd, name: &[u8]) -> Option<(u64, u64)> {
+    rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 /// True when something is mounted on a directory below the target.
@@ -138,4 +158,23 @@ fn list(parent: &OwnedFd, name: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_name_that_the_snapshot_spells_otherwise_is_known() {
+        let folder = |name: &[u8]| match name.to_ascii_lowercase().as_slice() {
+            b"photo.jpg" => Some((1, 10)),
+            b"other" => Some((1, 11)),
+            _ => None,
+        };
+        let names = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().into()).collect::<Vec<Box<[u8]>>>();
+        let found = [b"OTHER".to_vec(), b"Photo.JPG".to_vec()];
+        assert_eq!(spelled_otherwise(&names(&["Photo.JPG", "photo.jpg"]), &found, folder), HashSet::from([(1, 10)]));
+        assert_eq!(spelled_otherwise(&names(&["Other"]), &found, folder), HashSet::from([(1, 11)]));
+        assert_eq!(spelled_otherwise(&names(&["OTHER", "none"]), &found, folder), HashSet::new());
+    }
 }

@@ -4,6 +4,8 @@ use crate::catalog::Gap;
 use crate::entry::EntryPath;
 use crate::restore::boundary::SegmentStore;
 use crate::restore::file::FileJob;
+use crate::restore::names;
+use crate::restore::names::Original;
 use crate::restore::opened::Opened;
 use crate::restore::options::RestoreOptions;
 use crate::restore::spare::Spare;
@@ -25,6 +27,8 @@ pub(crate) struct Site {
     pub(crate) opened: Opened,
     /// Files that are begun and not finished: whoever ends the job removes what they left.
     unfinished: Mutex<HashMap<usize, Arc<FileJob>>>,
+    /// Files of the target of which not all names were seen yet.
+    shared: Mutex<HashMap<usize, Arc<Original>>>,
     /// Files whose flags wait for the end.
     flags: Mutex<Vec<Arc<FileJob>>>,
     /// The first entries that cannot be read, and why: from there on what the snapshot has is not known.
@@ -47,6 +51,7 @@ impl Site {
             store,
             opened: Opened::default(),
             unfinished: Mutex::default(),
+            shared: Mutex::default(),
             flags: Mutex::default(),
             lost: OnceLock::new(),
         }
@@ -69,6 +74,14 @@ impl Site {
         self.options.delete && self.lost.get().is_none()
     }
 
+    /// True when strangers are to be removed from this directory (nothing: the target), and not only from one that it
+    /// leads to.
+    pub(crate) fn deletes_in(&self, place: Option<&EntryPath>) -> bool {
+        let path = place.map(|place| self.in_snapshot(place)).or_else(|| self.options.path.clone());
+        let is_listed = |all: &Vec<EntryPath>| path.is_some_and(|path| all.iter().any(|one| path.is_within(one)));
+        self.deletes() && self.options.listed.as_ref().is_none_or(is_listed)
+    }
+
     /// The path in the snapshot of what goes to `place` below the target: what patterns speak of.
     pub(crate) fn in_snapshot(&self, place: &EntryPath) -> EntryPath {
         let below = self.options.path.as_ref();
@@ -87,13 +100,34 @@ impl Site {
         map.remove(&Arc::as_ptr(file).addr());
     }
 
+    /// Remembers a file of the target until all of its names were seen.
+    pub(crate) fn share(&self, original: &Arc<Original>) {
+        let mut map = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        map.insert(Arc::as_ptr(original).addr(), Arc::clone(original));
+    }
+
+    /// They were.
+    pub(crate) fn settled(&self, original: &Arc<Original>) {
+        let mut map = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        map.remove(&Arc::as_ptr(original).addr());
+    }
+
+    /// The walk is over: what was to wait for it is done.
+    pub(crate) fn complete(&self) {
+        let mut shared: Vec<_> =
+            std::mem::take(&mut *self.shared.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect();
+        shared.sort_by(|a, b| a.path.cmp(&b.path));
+        shared.iter().filter(|_| !self.options.dry_run).for_each(|original| names::part(self, original));
+        self.set_late_flags();
+    }
+
     /// The flags of this file are to be set after everything else.
     pub(crate) fn flag_later(&self, file: Arc<FileJob>) {
         self.flags.lock().unwrap_or_else(PoisonError::into_inner).push(file);
     }
 
     /// Sets the flags that had to wait.
-    pub(crate) fn set_late_flags(&self) {
+    fn set_late_flags(&self) {
         let files = std::mem::take(&mut *self.flags.lock().unwrap_or_else(PoisonError::into_inner));
         files.iter().for_each(|file| file.set_late_flags(self));
     }

@@ -19,6 +19,10 @@ use std::sync::atomic::Ordering;
 /// Failures and other words kept one by one.
 const FAILURES_KEPT: usize = 1000;
 
+/// What is said where a directory has a name that it was not seen to have.
+pub(crate) const TAKEN: &str = "its name is taken by something that has come there since, or that the target has under \
+    another spelling: that was kept";
+
 /// Shared by every thread of one restore.
 pub(crate) struct Tally {
     control: Control,
@@ -35,6 +39,7 @@ pub(crate) struct Tally {
     failures: Mutex<Vec<Warning>>,
     failures_total: AtomicU64,
     kept: Mutex<Vec<Warning>>,
+    warnings: Mutex<Vec<Warning>>,
     fatal: Mutex<Option<Error>>,
     halted: AtomicBool,
 }
@@ -56,6 +61,7 @@ impl Tally {
             failures: Mutex::default(),
             failures_total: AtomicU64::default(),
             kept: Mutex::default(),
+            warnings: Mutex::default(),
             fatal: Mutex::default(),
             halted: AtomicBool::default(),
         }
@@ -123,11 +129,24 @@ impl Tally {
         }
     }
 
+    /// Something was done that nobody may have expected.
+    pub(crate) fn warn(&self, path: &EntryPath, message: String) {
+        let warning = Warning { path: Some(path.clone()), message, partial: false };
+        let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < FAILURES_KEPT {
+            kept.push(warning.clone());
+        }
+        drop(kept);
+        self.control.tell(Event::Warning(warning));
+    }
+
     /// A system call for an entry failed: fatal when the target as a whole cannot take more, else a failure.
     pub(crate) fn io(&self, path: &EntryPath, doing: &str, errno: Errno) {
         if is_fatal(errno) {
             let text = format!("cannot {doing} '{path}' in the target");
             self.end(Error::new(Kind::TargetFailed, text).because(std::io::Error::from(errno)));
+        } else if errno == Errno::EXIST {
+            self.fail(Some(path), TAKEN, true);
         } else {
             self.fail(Some(path), format!("cannot {doing}: {}", explain(errno)), true);
         }
@@ -176,6 +195,7 @@ impl Tally {
             failures: std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner)),
             failures_total: read(&self.failures_total),
             kept: std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner)),
+            warnings: std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner)),
             owners_refused: read(&self.owners_refused),
             attributes_refused: read(&self.attributes_refused),
             seconds,

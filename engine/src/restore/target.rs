@@ -4,32 +4,39 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::job::open_files;
+use crate::random::Rng;
+use crate::random::SystemRng;
+use crate::restore::judge::Standing;
 use rustix::fs::AtFlags;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::fs::RenameFlags;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::Weak;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 /// Directories kept open at once.
 const OPEN_DIRECTORIES_MAX: usize = 256;
 /// What names of files that are not finished yet begin with.
 const TEMP_PREFIX: &str = ".strongroom-restore-";
+/// Names that are tried for one of them.
+const TEMP_TRIES: u32 = 100;
 
 /// The folder restored into.
 pub(crate) struct Target {
     root: Option<Arc<OwnedFd>>,
     shelf: Mutex<VecDeque<Weak<Dir>>>,
-    temps: AtomicU64,
     /// Who restores.
     pub(crate) me: u32,
 }
@@ -43,11 +50,45 @@ pub(crate) struct Dir {
     pub(crate) fresh: bool,
     /// What is created in it inherits no access list.
     pub(crate) plain: bool,
+    /// What was in it when this job came to it; nothing where that could not be read.
+    names: OnceLock<Option<Names>>,
+}
+
+/// The names in a directory, as it spells them: their hashes, in order.
+struct Names(RandomState, Vec<u64>);
+
+impl Names {
+    /// Reads the names of an open directory; nothing when it cannot be read.
+    fn read(fd: &OwnedFd) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::openat(fd, ".", flags, Mode::empty()).ok()?;
+        let state = RandomState::new();
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(open).ok()? {
+            names.push(state.hash_one(entry.ok()?.file_name().to_bytes()));
+        }
+        names.sort_unstable();
+        Some(Self(state, names))
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.1.binary_search(&self.0.hash_one(name)).is_ok()
+    }
+}
+
+/// What is found at a name.
+pub(crate) enum Found {
+    Nothing,
+    This(Stat),
+    /// Something that the directory did not list under this name when this job came to it: it takes two spellings for
+    /// one name, or somebody has made it since.
+    Another,
 }
 
 impl Target {
-    /// Opens `path`, making it unless `dry_run`; the directory comes along.
-    pub(crate) fn open(path: &Path, dry_run: bool) -> Result<(Self, Arc<Dir>)> {
+    /// Opens `path`, making it unless `dry_run`, and for nobody else if it is to be `private` until it has a mode of its
+    /// own; the directory comes along.
+    pub(crate) fn open(path: &Path, dry_run: bool, private: bool) -> Result<(Self, Arc<Dir>)> {
         let failed = |cause: std::io::Error| {
             Error::new(Kind::TargetFailed, format!("cannot restore into '{}'", path.display())).because(cause)
         };
@@ -56,7 +97,7 @@ impl Target {
             return Err(Error::new(Kind::Invalid, text).because("it is no folder"));
         }
         if !dry_run {
-            std::fs::create_dir_all(path).map_err(failed)?;
+            make(path, private).map_err(failed)?;
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -64,16 +105,18 @@ impl Target {
             Err(Errno::NOENT) if dry_run => None,
             Err(errno) => return Err(failed(errno.into())),
         };
+        let names = OnceLock::new();
         let (fresh, plain) = match &root {
             Some(fd) => {
                 let empty = std::fs::read_dir(path).map_err(failed)?.next().is_none();
+                names.get_or_init(|| Names::read(fd));
                 (empty, is_plain(fd))
             }
             None => (true, true),
         };
         let me = rustix::process::geteuid().as_raw();
-        let target = Self { root, shelf: Mutex::default(), temps: AtomicU64::new(0), me };
-        let root = Dir { parent: None, name: Box::default(), fd: Mutex::default(), fresh, plain };
+        let target = Self { root, shelf: Mutex::default(), me };
+        let root = Dir { parent: None, name: Box::default(), fd: Mutex::default(), fresh, plain, names };
         Ok((target, Arc::new(root)))
     }
 
@@ -129,28 +172,81 @@ impl Target {
     }
 
     /// What stands at `name`; nothing is asked about directories that were empty.
-    pub(crate) fn look(&self, dir: &Arc<Dir>, name: &[u8]) -> Result<Option<Stat>, Errno> {
+    pub(crate) fn look(&self, dir: &Arc<Dir>, name: &[u8]) -> Result<Found, Errno> {
         if dir.fresh {
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
         match rustix::fs::statat(self.handle(dir)?, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(_) if dir.names.get().is_some_and(|names| names.as_ref().is_some_and(|names| !names.has(name))) => {
+                Ok(Found::Another)
+            }
+            Ok(stat) => Ok(Found::This(stat)),
+            Err(Errno::NOENT) => Ok(Found::Nothing),
             Err(errno) => Err(errno),
         }
     }
 
-    /// A name nobody else uses, for something that is not finished.
-    pub(crate) fn temp_name(&self) -> Vec<u8> {
-        let number = self.temps.fetch_add(1, Ordering::Relaxed);
-        format!("{TEMP_PREFIX}{}-{number}", std::process::id()).into_bytes()
+    /// What stands at `name` now, however it got there.
+    pub(crate) fn look_at(&self, dir: &Arc<Dir>, name: &[u8]) -> Option<Standing> {
+        let found = rustix::fs::statat(self.handle(dir).ok()?, name, AtFlags::SYMLINK_NOFOLLOW);
+        found.ok().map(Standing::from)
     }
+
+    /// Makes something that is not finished under a name that nobody can guess; one that is taken is no reason to fail.
+    pub(crate) fn make_temp<T>(&self, mut make: impl FnMut(&[u8]) -> Result<T, Errno>) -> Result<(T, Vec<u8>), Errno> {
+        let mut tries = TEMP_TRIES;
+        loop {
+            let mut random = [0u8; 12];
+            SystemRng.fill(&mut random).map_err(|_| Errno::IO)?;
+            let mut name = TEMP_PREFIX.as_bytes().to_vec();
+            random.iter().for_each(|byte| name.extend_from_slice(format!("{byte:02x}").as_bytes()));
+            tries -= 1;
+            match make(&name) {
+                Err(Errno::EXIST) if tries > 0 => {}
+                other => return other.map(|made| (made, name)),
+            }
+        }
+    }
+
+    /// Gives something its name where nothing stood before; `EXIST` when something does now.
+    pub(crate) fn name_new(&self, dir: &OwnedFd, temp: &[u8], name: &[u8]) -> Result<(), Errno> {
+        match rustix::fs::renameat_with(dir, temp, dir, name, RenameFlags::NOREPLACE) {
+            // Not every file system can promise that.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            other => return other,
+        }
+        match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => rustix::fs::renameat(dir, temp, dir, name),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+fn make(path: &Path, private: bool) -> std::io::Result<()> {
+    if !private || path.symlink_metadata().is_ok() {
+        return std::fs::create_dir_all(path);
+    }
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 impl Dir {
     /// A directory below `parent`.
     pub(crate) fn below(parent: &Arc<Self>, name: &[u8], fresh: bool, plain: bool) -> Arc<Self> {
-        Arc::new(Self { parent: Some(Arc::clone(parent)), name: name.into(), fd: Mutex::default(), fresh, plain })
+        Arc::new(Self {
+            parent: Some(Arc::clone(parent)),
+            name: name.into(),
+            fd: Mutex::default(),
+            fresh,
+            plain,
+            names: OnceLock::new(),
+        })
+    }
+
+    /// Remembers what is in a directory that stood there before, which `fd` is a handle of.
+    pub(crate) fn list(&self, fd: &OwnedFd) {
+        self.names.get_or_init(|| Names::read(fd));
     }
 
     /// The directory above; `None` at the target itself.

@@ -1,7 +1,6 @@
 //! Reads restored files back and compares every chunk.
 
 use crate::restore::compare;
-use crate::restore::file;
 use crate::restore::site::Site;
 use crate::restore::tally::explain;
 use crate::restore::window::Share;
@@ -39,35 +38,10 @@ fn is_right(site: &Site, window: &Window, share: &Share, buffer: &mut Vec<u8>) -
     let source = share.file.read_back(site)?;
     for piece in window.pieces_of(share) {
         buffer.resize(usize::try_from(piece.length).unwrap_or(0), 0);
-        let whole = match &share.file.plan.map {
-            None => file::read_all(source.fd(), piece.at, buffer)?,
-            Some(map) => read_stretches(map, &source, piece.at, buffer)?,
-        };
+        let whole = share.file.read(source.fd(), piece.at, buffer)?;
         if !whole || !site.store.verify(&piece.id, buffer) {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-fn read_stretches(
-    map: &crate::restore::extents::ExtentMap,
-    source: &file::ReadBack,
-    at: u64,
-    buffer: &mut [u8],
-) -> Result<bool, Errno> {
-    let mut places = Vec::new();
-    map.for_each::<Errno>(at, buffer, |offset, bytes| {
-        places.push((offset, bytes.len()));
-        Ok(())
-    })?;
-    let mut rest = buffer;
-    for (offset, length) in places {
-        let (now, later) = rest.split_at_mut(length);
-        if !file::read_all(source.fd(), offset, now)? {
-            return Ok(false);
-        }
-        rest = later;
-    }
-    Ok(rest.is_empty())
 }

@@ -9,6 +9,7 @@ use crate::id::ChunkId;
 use crate::job::open_files;
 use crate::restore::file::FileJob;
 use crate::restore::judge::Standing;
+use crate::restore::names::Original;
 use crate::restore::owner::Owner;
 use crate::restore::target::Dir;
 use std::ops::Range;
@@ -48,6 +49,8 @@ impl Default for Limits {
 pub(crate) enum Step {
     /// An entry or a part of one.
     Item(Box<Item>),
+    /// The folder asked for, which the target becomes, and whether the patterns want it.
+    Target(Box<Entry>, bool),
     /// Entries that cannot be read, and why.
     Lost(Gap, String),
 }
@@ -97,16 +100,6 @@ pub(crate) struct Link {
     pub(crate) standing: Option<Standing>,
     pub(crate) original: Arc<Original>,
     pub(crate) bytes: u64,
-}
-
-/// The first restored name of an inode.
-pub(crate) struct Original {
-    pub(crate) dir: Arc<Dir>,
-    pub(crate) name: Box<[u8]>,
-    /// The file, when its success is still open.
-    pub(crate) file: Option<Arc<FileJob>>,
-    pub(crate) metadata: Metadata,
-    pub(crate) owner: Owner,
 }
 
 /// A directory that the walk has left.
