@@ -17,3 +17,4 @@ mod repairs;
 mod simulation;
 mod support;
 mod tidy;
+mod views;

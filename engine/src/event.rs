@@ -1,6 +1,9 @@
 //! What a running job tells: counters that are always current, and events worth a line.
 
 use crate::entry::EntryPath;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -31,9 +34,25 @@ pub(crate) struct Counters {
     pub(crate) bytes_total: AtomicU64,
     pub(crate) bytes_stored: AtomicU64,
     pub(crate) warnings: AtomicU64,
+    /// Somebody wants to know which entry is under way.
+    is_followed: AtomicBool,
+    current: Mutex<Option<EntryPath>>,
 }
 
 impl Counters {
+    /// What is under way now, for those who follow.
+    pub(crate) fn at(&self, path: &EntryPath) {
+        if self.is_followed.load(Ordering::Relaxed) {
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+        }
+    }
+
+    /// What was under way last; known from the first question on.
+    pub(crate) fn current(&self) -> Option<EntryPath> {
+        self.is_followed.store(true, Ordering::Relaxed);
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);
     }

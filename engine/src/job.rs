@@ -1,5 +1,6 @@
 //! A running piece of work: awaitable, observable, cancellable at any point.
 
+use crate::entry::EntryPath;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -58,6 +59,11 @@ impl ProgressReader {
     /// The latest counters.
     pub fn latest(&self) -> Progress {
         self.0.read()
+    }
+
+    /// The entry that a backup reads now, where that is known: from the second time on that this is asked.
+    pub fn current(&self) -> Option<EntryPath> {
+        self.0.current()
     }
 }
 

@@ -146,6 +146,20 @@ pub const BACKUP_THREADS_MAX: usize = 6;
 
 /// Worker threads of a restore at most; every one holds a decoded segment and its sealed form.
 pub const RESTORE_THREADS_MAX: usize = 8;
+/// Plaintext of opened segments that a reader keeps at hand. Neighbours of a source stand in the open segments of as many
+/// workers as a backup has, so that few are opened twice.
+pub const DATA_SEGMENTS_KEPT_BYTES: usize = 48 * MIB;
+/// The same for segments of catalog pages.
+pub const METADATA_SEGMENTS_KEPT_BYTES: usize = 4 * MIB;
+/// Plaintext that a reader opens ahead of the bytes that it gives.
+pub const READ_AHEAD_BYTES: u64 = 12 * MIB as u64;
+/// Entries whose content is looked for ahead of the one that is read, at most.
+pub const READ_AHEAD_ENTRIES: usize = 4096;
+/// Decoded catalog pages that a reader keeps at hand, in bytes.
+pub const PAGES_KEPT_BYTES: usize = 16 * MIB;
+/// What a search remembers of the pages it has looked at, in bytes.
+pub const SEARCH_KEPT_BYTES: usize = 32 * MIB;
+
 /// Packs verified at once by a check at most; every one is whole in memory.
 pub const CHECK_THREADS_MAX: usize = 4;
 
@@ -202,4 +216,6 @@ const _: () = assert!(UPLOADS_MAX <= PACKS_WAITING_MAX);
 const _: () = assert!(
     SNAPSHOT_GIVEN_BYTES_MAX + SNAPSHOT_REASONS_BYTES_MAX + SNAPSHOT_SEAL_BYTES_MAX + 64 * KIB < SMALL_OBJECT_BYTES_MAX
 );
+const _: () = assert!(READ_AHEAD_BYTES as usize + 2 * SEGMENT_BYTES_MAX < DATA_SEGMENTS_KEPT_BYTES);
+const _: () = assert!(SEGMENT_BYTES_MAX <= DATA_SEGMENTS_KEPT_BYTES);
 const _: () = assert!(PAGE_BYTES_GOAL < PAGE_BYTES_HARD && PAGE_BYTES_HARD < PAGE_BYTES_MAX);

@@ -212,7 +212,10 @@ fn budget_lines(context: &Context, report: &CheckReport, budget: &BudgetReport) 
         let left = pace(budget.all_read_in);
         show.say(&format!("{} never read so far: at this pace all will be read in {left}", counted(unread, "pack")))?;
     } else {
-        show.say(&format!("all data was read, and at this pace all is read again in {}", pace(budget.all_anew_in)))?;
+        let again = pace(budget.all_anew_in);
+        show.say(&format!(
+            "this check and earlier ones have read every pack; at this pace all is read again in {again}"
+        ))?;
     }
     if let Some(oldest) = budget.oldest {
         show.say(&format!("the longest time that any of it has not been verified is {}", rough(oldest)))?;

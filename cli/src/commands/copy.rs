@@ -38,7 +38,9 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
     copy = args.compression.into_iter().fold(copy, strongroom::CopyBuilder::compression);
     copy = args.threads.into_iter().fold(copy, |copy, count| copy.threads(count.into()));
     copy = args.limit_upload.into_iter().fold(copy, |copy, kib| copy.limit_upload(u64::from(kib) * 1024));
-    let report = drive(copy.start(), &context.show, &context.interrupt, false).await?;
+    let done = drive(copy.start(), &context.show, &context.interrupt, false).await;
+    let again = "run it again: what is copied already is not copied again";
+    let report = done.map_err(|failure| if args.dry_run { failure } else { failure.if_stopped(again) })?;
     let shown = tell(context, &report, args.dry_run);
     let is_any_there = pairs(&report).next().is_some();
     if let (Some(failed), false) = (report.failed.first(), is_any_there) {

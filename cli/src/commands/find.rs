@@ -17,7 +17,9 @@ use strongroom::Entry;
 use strongroom::FileKind;
 use strongroom::Patterns;
 use strongroom::Repository;
+use strongroom::Search;
 use strongroom::Snapshot;
+use strongroom::Timestamp;
 
 /// Searches the snapshots, oldest first unless asked otherwise.
 pub async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
@@ -31,8 +33,10 @@ pub async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
     let mut found: Vec<Value> = Vec::new();
     let mut gaps = Gaps::new(&context.show);
     let mut hits = 0;
+    let (oldest, newest) = (args.oldest, args.newest);
+    let mut search = repository.view().await?.search(move |entry| is_wanted(entry, &patterns, oldest, newest));
     for snapshot in &snapshots {
-        let (shown, matches) = match search(&mut gaps, context, &repository, snapshot, &patterns, &args).await {
+        let (shown, matches) = match look(&mut gaps, context, &mut search, snapshot, args.long).await {
             Ok(found) => found,
             Err(failure) if snapshots.len() > 1 => {
                 gaps.pass_whole(&format!("snapshot {}", short(&snapshot.id)), failure)?;
@@ -54,22 +58,18 @@ pub async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
 }
 
 /// Shows what matches in one snapshot and counts it; for JSON gives it back instead.
-async fn search(
+async fn look(
     gaps: &mut Gaps<'_>,
     context: &Context,
-    repository: &Repository,
+    search: &mut Search,
     snapshot: &Snapshot,
-    patterns: &Patterns,
-    args: &FindArgs,
+    long: bool,
 ) -> Result<(u64, Vec<Value>), Failure> {
     let mut matches = Vec::new();
     let mut shown = 0;
     let mut head = Some(format!("found in snapshot {} of {}", short(&snapshot.id), clock(snapshot.started)));
-    let mut entries = repository.entries(snapshot, None).await?;
-    while let Some(entry) = gaps.next(&mut entries).await? {
-        if !is_wanted(&entry, patterns, args) {
-            continue;
-        }
+    let mut found = search.through(snapshot);
+    while let Some(entry) = gaps.next_found(&mut found).await? {
         if context.show.json {
             matches.push(Value::Object(json(&entry)));
             continue;
@@ -78,7 +78,7 @@ async fn search(
             context.show.say(&head)?;
         }
         shown += 1;
-        context.show.line(&if args.long { long_line(&entry, false) } else { path(&entry.path) })?;
+        context.show.line(&if long { long_line(&entry, false) } else { path(&entry.path) })?;
     }
     if head.is_none() {
         context.show.say("")?;
@@ -86,8 +86,8 @@ async fn search(
     Ok((shown, matches))
 }
 
-fn is_wanted(entry: &Entry, patterns: &Patterns, args: &FindArgs) -> bool {
+fn is_wanted(entry: &Entry, patterns: &Patterns, oldest: Option<Timestamp>, newest: Option<Timestamp>) -> bool {
     let time = entry.metadata.modified;
-    let in_time = args.oldest.is_none_or(|oldest| time >= oldest) && args.newest.is_none_or(|newest| time <= newest);
+    let in_time = oldest.is_none_or(|oldest| time >= oldest) && newest.is_none_or(|newest| time <= newest);
     in_time && patterns.matches(entry.path.as_bytes(), entry.metadata.kind == FileKind::Directory)
 }

@@ -214,7 +214,7 @@ fn show(context: &Context, group: &ForgetGroup) -> Result<(), Failure> {
         let tags = lossy(snapshot.tags.join(",").as_bytes());
         let host = lossy(snapshot.host.as_bytes());
         let why = match decision.is_kept() {
-            true => words(decision).join(", "),
+            true => decision.reasons.iter().map(|why| explained(why, snapshot.started)).collect::<Vec<_>>().join(", "),
             false => why_removed(&group.decisions, at).to_owned(),
         };
         vec![what.to_owned(), short(&snapshot.id), clock(snapshot.started), host, tags, why]
@@ -239,6 +239,27 @@ fn words(decision: &Decision) -> Vec<String> {
     decision.reasons.iter().map(ToString::to_string).collect()
 }
 
+/// Why a snapshot is kept, with the day, week, month or year that it is the newest of: whoever gave it a time of its own
+/// cannot tell what is new or old.
+fn explained(why: &Reason, time: Timestamp) -> String {
+    let Reason::Rule(rule) = why else {
+        let other = matches!(why, Reason::ByStore(_)).then_some(", not the one it was given").unwrap_or_default();
+        return format!("{why}{other}");
+    };
+    let form = match rule.split(' ').next() {
+        Some("hourly") => "%Y-%m-%d %H:00",
+        Some("daily") => "%Y-%m-%d",
+        Some("weekly") => "week %G-W%V",
+        Some("monthly") => "%Y-%m",
+        Some("yearly") => "%Y",
+        _ => return rule.clone(),
+    };
+    match jiff::Timestamp::new(time.seconds, 0) {
+        Ok(instant) => format!("{rule}: newest of {}", instant.to_zoned(TimeZone::system()).strftime(form)),
+        Err(_) => rule.clone(),
+    }
+}
+
 /// What the snapshots of a group have in common, for what they were grouped by.
 fn common(key: &GroupKey) -> Vec<(&'static str, Value)> {
     let paths = |paths: &[Vec<u8>]| -> Vec<String> {
@@ -260,5 +281,27 @@ fn plain(value: &Value) -> String {
         Value::Array(list) if list.is_empty() => "none".into(),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
         _ => "none".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_names_the_day_week_month_or_year_that_a_snapshot_is_the_newest_of() {
+        let noon = "2026-03-29T12:00:00Z".parse::<jiff::Timestamp>().expect("a time").as_second();
+        let time = Timestamp { seconds: noon, nanoseconds: 0 };
+        let told = |rule: &str| explained(&Reason::Rule(rule.to_owned()), time);
+        assert_eq!(told("daily"), "daily: newest of 2026-03-29");
+        assert_eq!(told("weekly within 1y"), "weekly within 1y: newest of week 2026-W13");
+        assert_eq!(told("monthly"), "monthly: newest of 2026-03");
+        assert_eq!(told("yearly"), "yearly: newest of 2026");
+        assert_eq!(
+            (told("last"), told("within 3d"), told("oldest daily")),
+            ("last".into(), "within 3d".into(), "oldest daily".into())
+        );
+        let by_store = explained(&Reason::ByStore("daily".into()), time);
+        assert_eq!(by_store, "daily by the time it was stored, not the one it was given");
     }
 }

@@ -7,10 +7,11 @@ use strongroom::Entries;
 use strongroom::Entry;
 use strongroom::EntryPath;
 use strongroom::Error;
+use strongroom::Found;
 use strongroom::Gap;
 use strongroom::Kind;
-use strongroom::Repository;
 use strongroom::Snapshot;
+use strongroom::View;
 
 /// The gaps met so far.
 pub struct Gaps<'a> {
@@ -65,6 +66,16 @@ impl<'a> Gaps<'a> {
         }
     }
 
+    /// The same for what a search finds.
+    pub async fn next_found(&mut self, found: &mut Found<'_>) -> Result<Option<Entry>, Failure> {
+        loop {
+            match found.next().await {
+                Ok(entry) => return Ok(entry),
+                Err(error) => self.pass(found.pass_gap(), error)?,
+            }
+        }
+    }
+
     /// What a command ends with that did everything else.
     pub fn exit(&self) -> Exit {
         if self.count == 0 {
@@ -76,8 +87,8 @@ impl<'a> Gaps<'a> {
 }
 
 /// Whether a snapshot certainly has nothing at `path`. Where nobody knows, what is below it may still be readable.
-pub async fn is_missing(repository: &Repository, snapshot: &Snapshot, path: &EntryPath) -> Result<bool, Failure> {
-    match repository.entry(snapshot, path).await {
+pub async fn is_missing(view: &View, snapshot: &Snapshot, path: &EntryPath) -> Result<bool, Failure> {
+    match view.entry(snapshot, path).await {
         Ok(entry) => Ok(entry.is_none()),
         Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound | Kind::Unsupported) => Ok(false),
         Err(error) => Err(error.into()),

@@ -53,6 +53,12 @@ impl Failure {
         self
     }
 
+    /// The same with advice for somebody who has stopped it.
+    #[must_use]
+    pub fn if_stopped(self, advice: impl Into<String>) -> Self {
+        if self.exit == Exit::Interrupted { self.hint(advice) } else { self }
+    }
+
     /// The same for `check`, which is not the way out of what has stopped it.
     #[must_use]
     pub fn without_check(mut self) -> Self {

@@ -4,13 +4,21 @@ use crate::show::harmless;
 use crate::show::lossy;
 use comfy_table::Cell;
 use comfy_table::CellAlignment;
+use comfy_table::ColumnConstraint;
+use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::tz::TimeZone;
+use std::io::IsTerminal;
 use strongroom::EntryPath;
 use strongroom::FileKind;
 use strongroom::Metadata;
 use strongroom::Timestamp;
+use terminal_size::Width;
+use terminal_size::terminal_size_of;
+
+/// Columns that a word of a table has at least; longer ones are broken where there is no room.
+const WORD_COLUMNS_MAX: usize = 24;
 
 /// Bytes with a binary unit: `512 B`, `1.500 KiB`.
 pub fn bytes(count: u64) -> String {
@@ -121,18 +129,41 @@ pub fn mode(metadata: &Metadata) -> String {
     text
 }
 
-/// A plain table; columns named in `right` are aligned to the right.
+/// A plain table; columns named in `right` are aligned to the right. On a terminal it is no wider than that.
 pub fn table(head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let columns = std::io::stdout().is_terminal().then(|| terminal_size_of(std::io::stdout())).flatten();
+    table_within(columns.map(|(Width(columns), _)| columns), head, rows, right)
+}
+
+/// The same in so many columns, where lines can be broken between words.
+fn table_within(columns: Option<u16>, head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    // Before it is laid out: what is spelled out takes more room.
+    let spelled = |row: Vec<String>| row.iter().map(|text| harmless::lines(text)).collect::<Vec<_>>();
+    let rows: Vec<Vec<_>> = rows.into_iter().map(spelled).collect();
+    let longest = |text: &str| text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+    let mut words: Vec<usize> = head.iter().map(|text| longest(text)).collect();
+    for row in &rows {
+        words.iter_mut().zip(row).for_each(|(most, text)| *most = longest(text).max(*most));
+    }
     let mut table = Table::new();
     table.load_style(NOTHING);
+    if let Some(columns) = columns {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    }
     table.set_header(head.iter().copied().map(Cell::new));
     for row in rows {
-        // Before it is laid out: what is spelled out takes more room.
-        table.add_row(row.into_iter().map(|text| Cell::new(harmless::lines(&text))));
+        table.add_row(row.into_iter().map(Cell::new));
     }
     for column in right {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for (column, word) in words.into_iter().enumerate().filter(|_| columns.is_some()) {
+        // One space stands on each side of a cell. A very long word may be broken, or nothing else has room.
+        let least = u16::try_from(word.min(WORD_COLUMNS_MAX) + 2).unwrap_or(u16::MAX);
+        if let Some(column) = table.column_mut(column) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(comfy_table::Width::Fixed(least)));
         }
     }
     let trimmed: Vec<String> = table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
@@ -201,5 +232,27 @@ mod tests {
         metadata.kind = FileKind::File;
         metadata.mode = 0o4644;
         assert_eq!(mode(&metadata), "-rwSr--r--");
+    }
+
+    #[test]
+    fn tables_break_between_words_at_every_width() {
+        let rows = || {
+            let row = |id: &str, why: &str| {
+                ["keep", id, "2026-03-29 12:00:00", "home-server", why].map(str::to_owned).to_vec()
+            };
+            vec![
+                row("0a1b2c3d", "last, daily: newest of 2026-03-29, weekly: newest of week 2026-W13"),
+                row("4e5f6a7b", "last"),
+            ]
+        };
+        let head = ["", "ID", "Time", "Host", "Because of"];
+        let whole = table_within(None, &head, rows(), &[]);
+        assert_eq!(whole.lines().count(), 3, "without a terminal a row is a line:\n{whole}");
+        let words: Vec<&str> = whole.split_whitespace().collect();
+        for columns in [60, 80, 120] {
+            let table = table_within(Some(columns), &head, rows(), &[]);
+            assert!(table.lines().all(|line| line.chars().count() <= usize::from(columns)), "{columns}:\n{table}");
+            assert!(table.split_whitespace().all(|word| words.contains(&word)), "{columns}:\n{table}");
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! `version` of the message format. A closed standard output (`strongroom ls | head`) is no error:
 //! it ends the command quietly.
 
+mod bar;
+mod count;
 mod error;
 mod harmless;
 mod human;
@@ -12,6 +14,7 @@ mod json;
 mod output;
 mod progress;
 
+pub use count::Count;
 pub use error::Failure;
 pub use error::told;
 pub use error::unless_closed;
@@ -38,6 +41,7 @@ pub use json::warning;
 pub use output::Output;
 pub use output::must_be_read;
 pub use progress::drive;
+pub use progress::drive_counted;
 
 use crate::args::Global;
 use crate::exit::Exit;

@@ -1,11 +1,13 @@
 //! A job on its way: a bar on a terminal, status lines for scripts, entries with `-v`.
 
 use crate::interrupt::Interrupt;
+use crate::show::Count;
 use crate::show::Failure;
 use crate::show::Show;
+use crate::show::bar::Expected;
+use crate::show::bar::Moment;
 use crate::show::bytes;
 use crate::show::counted;
-use crate::show::duration;
 use crate::show::message;
 use crate::show::path;
 use crate::show::unless_closed;
@@ -14,6 +16,7 @@ use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 use serde_json::Value;
 use serde_json::json;
+use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::time::Duration;
 use std::time::Instant;
@@ -21,55 +24,76 @@ use strongroom::Action;
 use strongroom::Event;
 use strongroom::Job;
 use strongroom::Progress;
+use strongroom::ProgressReader;
+use terminal_size::Width;
+use terminal_size::terminal_size_of;
 
 /// How often a bar is drawn.
 const BAR_MILLISECONDS: u64 = 100;
 /// How often a script is told.
 const STATUS_MILLISECONDS: u64 = 1_000;
+/// Over how many of the last looks the rate is taken: about five seconds.
+const LOOKS_KEPT: usize = 50;
+/// A backup that takes less time needs no estimate.
+const COUNTED_AFTER: Duration = Duration::from_secs(1);
+/// Columns that the clock before the line takes.
+const CLOCK_COLUMNS: usize = 11;
 
 /// The bar of a job; draws nothing unless standard error is a terminal and nobody asked for silence.
 struct Bar {
     bar: ProgressBar,
     began: Instant,
+    /// The bytes there were at the last looks.
+    looks: VecDeque<(Instant, u64)>,
+    count: Option<Count>,
 }
 
 impl Bar {
     /// A bar, hidden where it would be in the way.
-    fn new(show: &Show) -> Self {
+    fn new(show: &Show, count: Option<Count>) -> Self {
         let visible = !show.quiet && !show.json && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let plain = ProgressStyle::with_template("[{elapsed_precise}] {wide_msg}");
         bar.set_style(plain.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, began: Instant::now() }
+        Self { bar, began: Instant::now(), looks: VecDeque::new(), count: count.filter(|_| visible) }
     }
 
     /// Draws the latest counters.
-    fn update(&self, progress: &Progress) {
+    fn update(&mut self, reader: &ProgressReader) {
         if self.bar.is_hidden() {
             return;
         }
-        let percent = fraction(progress).map(|part| format!("{:5.1} %  ", part * 100.0)).unwrap_or_default();
-        let of = |total: u64, text: String| if total > 0 { format!(" / {text}") } else { String::new() };
-        let warnings =
-            if progress.warnings > 0 { format!(", {}", counted(progress.warnings, "warning")) } else { String::new() };
-        let eta = self.seconds_remaining(progress).map(|left| format!("  ETA {}", duration(left))).unwrap_or_default();
-        let entries = if progress.entries_done.max(progress.entries_total) == 1 { "entry" } else { "entries" };
-        self.bar.set_message(format!(
-            "{percent}{}{} {entries}, {}{}{warnings}{eta}",
-            progress.entries_done,
-            of(progress.entries_total, progress.entries_total.to_string()),
-            bytes(progress.bytes_done),
-            of(progress.bytes_total, bytes(progress.bytes_total)),
-        ));
+        let mut moment = self.moment(reader.latest());
+        moment.path = reader.current().map(|at| path(&at));
+        let columns = terminal_size_of(std::io::stderr()).map_or(80, |(Width(columns), _)| usize::from(columns));
+        self.bar.set_message(moment.line(columns.saturating_sub(CLOCK_COLUMNS)));
         self.bar.tick();
     }
 
-    /// From the average speed so far; nothing while there is too little to tell from.
-    fn seconds_remaining(&self, progress: &Progress) -> Option<u64> {
-        let part = fraction(progress)?;
-        let elapsed = self.began.elapsed().as_secs_f64();
-        (part > 0.005 && elapsed > 1.0).then(|| (elapsed * (1.0 - part) / part) as u64)
+    /// What is known now. Where the job cannot tell how much there is, that is counted.
+    fn moment(&mut self, progress: Progress) -> Moment {
+        let elapsed = self.began.elapsed();
+        let mut expected = Expected { entries: progress.entries_total, bytes: progress.bytes_total };
+        if expected == Expected::default() && progress.entries_done > 0 && elapsed > COUNTED_AFTER {
+            let counted = self.count.as_mut().and_then(Count::ask).unwrap_or_default();
+            // What came after it was counted is there as well.
+            expected.entries = counted.entries.max(if counted.entries > 0 { progress.entries_done } else { 0 });
+            expected.bytes = counted.bytes.max(if counted.bytes > 0 { progress.bytes_done } else { 0 });
+        }
+        self.looks.push_back((Instant::now(), progress.bytes_done));
+        if self.looks.len() > LOOKS_KEPT {
+            self.looks.pop_front();
+        }
+        let rate = match (self.looks.front(), self.looks.back()) {
+            (Some((first, before)), Some((last, now))) if *last - *first >= COUNTED_AFTER => {
+                Some((now.saturating_sub(*before) as f64 / (*last - *first).as_secs_f64()) as u64)
+            }
+            _ => None,
+        };
+        let mut moment = Moment { progress, expected, rate, seconds_left: None, path: None };
+        moment.seconds_left = seconds_left(moment.fraction(), elapsed.as_secs_f64());
+        moment
     }
 
     /// Prints a line above the bar.
@@ -82,19 +106,27 @@ impl Bar {
     }
 }
 
-/// How much is done, 0 to 1; by bytes where they are known.
-fn fraction(progress: &Progress) -> Option<f64> {
-    let (done, total) = match progress.bytes_total {
-        0 => (progress.entries_done, progress.entries_total),
-        total => (progress.bytes_done, total),
-    };
-    (total > 0).then(|| (done as f64 / total as f64).min(1.0))
+/// From the average speed so far; nothing while there is too little to tell from.
+fn seconds_left(part: Option<f64>, elapsed: f64) -> Option<u64> {
+    let part = part?;
+    (part > 0.005 && elapsed > 1.0).then(|| (elapsed * (1.0 - part) / part) as u64)
 }
 
 /// Runs a job to its end, showing its way. Ctrl-C asks it for a clean stop. `list` shows every entry.
-pub async fn drive<T>(mut job: Job<T>, show: &Show, interrupt: &Interrupt, list: bool) -> Result<T, Failure> {
+pub async fn drive<T>(job: Job<T>, show: &Show, interrupt: &Interrupt, list: bool) -> Result<T, Failure> {
+    drive_counted(job, show, interrupt, list, None).await
+}
+
+/// The same with a count of what there is to do, for a job that may not know it.
+pub async fn drive_counted<T>(
+    mut job: Job<T>,
+    show: &Show,
+    interrupt: &Interrupt,
+    list: bool,
+    count: Option<Count>,
+) -> Result<T, Failure> {
     let _guard = interrupt.guard(job.canceller());
-    let bar = Bar::new(show);
+    let mut bar = Bar::new(show, count);
     let progress = job.progress();
     // Asking for events makes the engine build them: only when somebody wants to see them.
     let mut events = (list && !show.quiet).then(|| job.events());
@@ -108,9 +140,9 @@ pub async fn drive<T>(mut job: Job<T>, show: &Show, interrupt: &Interrupt, list:
             // The job goes on when all it has told is shown: one that waits for nothing outruns its listener otherwise.
             biased;
             _ = ticks.tick() => {
-                bar.update(&progress.latest());
+                bar.update(&progress);
                 if show.json && !show.quiet && shown.is_ok() {
-                    shown = show.json(&status(&progress.latest(), &bar));
+                    shown = show.json(&status(&bar.moment(progress.latest()), bar.began));
                 }
             }
             Some(event) = next(&mut events) => {
@@ -187,13 +219,14 @@ fn tell(event: &Event, show: &Show, bar: &Bar) -> Result<(), Failure> {
 }
 
 /// restic's `status` message.
-fn status(progress: &Progress, bar: &Bar) -> Value {
+fn status(moment: &Moment, began: Instant) -> Value {
+    let progress = &moment.progress;
     let mut value = message("status");
-    value.insert("seconds_elapsed".into(), bar.began.elapsed().as_secs().into());
-    if let Some(left) = bar.seconds_remaining(progress) {
+    value.insert("seconds_elapsed".into(), began.elapsed().as_secs().into());
+    if let Some(left) = moment.seconds_left {
         value.insert("seconds_remaining".into(), left.into());
     }
-    value.insert("percent_done".into(), json!(fraction(progress).unwrap_or(0.0)));
+    value.insert("percent_done".into(), json!(moment.fraction().unwrap_or(0.0)));
     value.insert("total_files".into(), progress.entries_total.into());
     value.insert("files_done".into(), progress.entries_done.into());
     value.insert("total_bytes".into(), progress.bytes_total.into());
@@ -208,14 +241,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_counts_bytes_where_they_are_known() {
-        let mut progress = Progress::default();
-        assert_eq!(fraction(&progress), None);
-        progress.entries_total = 4;
-        progress.entries_done = 1;
-        assert_eq!(fraction(&progress), Some(0.25));
-        progress.bytes_total = 100;
-        progress.bytes_done = 150;
-        assert_eq!(fraction(&progress), Some(1.0));
+    fn what_is_left_follows_from_the_speed_so_far() {
+        assert_eq!(seconds_left(Some(0.25), 10.0), Some(30));
+        assert_eq!(
+            (seconds_left(None, 10.0), seconds_left(Some(0.25), 0.5), seconds_left(Some(0.001), 9.0)),
+            (None, None, None)
+        );
     }
 }

@@ -52,7 +52,10 @@ fn a_budget_reads_a_little_each_time_until_all_was_read() {
         }
         assert!(run < 20, "it does not come to an end: {done}");
     }
-    house.run(["check", "--budget", "1/run"]).done().says("all data was read");
+    house.run(["check", "--budget", "1/run"]).done().says("this check and earlier ones have read every pack");
+    // Of a run that reads a part nobody is told that it has read all.
+    let part = house.run(["check", "--budget", "200KiB/run"]).done();
+    assert!(!part.out.contains("all data was read"), "{part}");
     // Other readings count, and other forms of a budget are understood.
     house.run(["check", "--budget", "10%/day"]).done().says("has not been verified is").says("read again in 10 days");
     for refused in ["10%", "10%/month", "0/run"] {
@@ -93,6 +96,29 @@ fn stats_tell_plain_deduplicated_and_stored() {
     let lines = house.run(["--json", "stats", "--mode", "by-snapshot"]).done().messages();
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|line| line["message_type"] == "snapshot_stats" && line["total_size"] == 600_000));
+    assert!(all["selected_stored_size"].is_null(), "all of them are the whole repository: {all}");
+    // One of two: what is stored for it is told beside what is stored in all, and each says which it is.
+    house.write("in/c", crate::support::trees::Dice::new(9).bytes(100_000));
+    house.backup(&[&house.text("in")]);
+    let one = stats(&["latest~2"]);
+    assert_eq!(one["total_size"], 600_000);
+    let of = |name: &str| one[name].as_u64().expect("a number");
+    assert!((300_000..400_000).contains(&of("selected_uncompressed_size")), "{one}");
+    assert!(of("selected_stored_size") + 10_000 < of("total_stored_size"), "{one}");
+    let told = house.run(["stats", "latest~2"]).done().says(", these snapshots").says(", whole repository");
+    let scoped = |line: &&str| {
+        line.ends_with(", these snapshots") || line.contains("these snapshots, ") || line.ends_with("whole repository")
+    };
+    assert_eq!(
+        told.out
+            .lines()
+            .filter(|line| line.starts_with("without") || line.starts_with("stored"))
+            .filter(scoped)
+            .count(),
+        4,
+        "{told}"
+    );
+    assert!(!house.run(["stats"]).done().out.contains("these snapshots"));
     house.run(["stats"]).done().says("without duplicates");
     house.run(["stats", "--mode", "by-snapshot"]).done().says("Added then");
 }

@@ -271,6 +271,7 @@ impl Sink for Reader {
         let known = from_parent.or_else(|| self.wiring.journal.take_over(journal.filter(usable)?));
         let (taken_over, listed) = known.map_or_else(Default::default, |(entry, chunks)| (Some(entry), chunks));
         let want = if metadata.has_content() && taken_over.is_none() { Want::Bytes } else { Want::Nothing };
+        self.wiring.control.counters().at(path);
         self.current = Some(Current {
             path: path.clone(),
             taken_over,

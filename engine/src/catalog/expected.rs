@@ -13,10 +13,13 @@ use crate::format::page::Child;
 use crate::format::page::Page;
 use crate::format::page::PageRef;
 use crate::limits::PAGE_LEVELS_MAX;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// How much stands below a page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Totals {
     /// Entries, or chunks.
     pub(super) items: u64,
@@ -87,6 +90,14 @@ impl Expected {
     pub(super) fn gap(&self) -> Option<Gap> {
         let entries = self.totals?.items;
         self.last_path.clone().map(|last| Gap { after: self.after.clone(), last, entries })
+    }
+
+    /// Tells this expectation from others of the same page: what was found to be as expected is so under an equal one.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.page.length, self.shape == Shape::Entries, self.level, self.totals).hash(&mut hasher);
+        (&self.after, &self.last_path).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Reads the page and compares. `Kind::Damaged`, naming the page, when it is not what was expected.

@@ -8,7 +8,8 @@
 //! of an entry with more chunks than stand in the entry itself.
 //!
 //! `build` writes both trees with one open page per level (`tree`). `read` walks, finds and lists entries, `chunks`
-//! reads chunk lists, `diff` compares two catalogs without reading what they share. Readers trust no page: whatever a
+//! reads chunk lists, `diff` compares two catalogs without reading what they share, and `search` looks for entries of many
+//! snapshots at once. Readers trust no page: whatever a
 //! page above says of it (`expected`) must be so, which also means that a walk ends, because levels descend. A page
 //! that cannot be read is a `gap`: the page above tells its paths, and whoever reads can go on behind it.
 
@@ -21,6 +22,7 @@ mod expected;
 mod gap;
 mod pages;
 mod read;
+mod search;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -31,9 +33,11 @@ pub(crate) use build::CatalogBuilder;
 pub(crate) use build::ChunkListBuilder;
 pub(crate) use build::PageSink;
 pub(crate) use chunks::ChunkWalk;
+pub(crate) use chunks::PlacedChunk;
 pub(crate) use diff::Differ;
 pub use diff::Difference;
 pub use gap::Gap;
+pub(crate) use pages::KeptPages;
 #[cfg(test)]
 pub(crate) use read::LeveledPage;
 pub(crate) use read::PageFuture;
@@ -41,5 +45,7 @@ pub(crate) use read::PageSource;
 pub(crate) use read::Walk;
 pub(crate) use read::children;
 pub(crate) use read::find;
+pub use search::Found;
+pub use search::Search;
 pub(crate) use survey::Survey;
 pub(crate) use survey::Surveyor;

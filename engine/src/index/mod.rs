@@ -25,6 +25,8 @@ pub(crate) mod load;
 mod memory;
 mod packs;
 mod parts;
+pub(crate) mod recent;
+mod segments;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

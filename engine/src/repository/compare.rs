@@ -93,8 +93,7 @@ impl Repository {
     /// such folder, or nothing at `path` in the snapshot.
     pub async fn compare(&self, snapshot: &Snapshot, options: CompareOptions) -> Result<DiskDifferences> {
         let CompareOptions { root, path, read_content } = options;
-        let index = self.index().await?;
-        let pages = self.pages(&index);
+        let pages = Arc::clone(self.view().await?.pages());
         let tops = tops::find(&pages, snapshot).await?;
         let root = root.or_else(|| tops.root(path.as_ref())).ok_or_else(|| {
             Error::new(Kind::Invalid, format!("cannot tell where on the disk snapshot {} was", snapshot.id)).because(

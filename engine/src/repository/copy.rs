@@ -1,6 +1,7 @@
 //! Copying snapshots into another repository: decrypted, cut and sealed anew under its keys.
 
 use super::Repository;
+use super::View;
 use super::repair::Judge;
 use super::reread::SnapshotSource;
 use super::reread::unreadable;
@@ -12,7 +13,6 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::index::live::LiveIndex;
 use crate::index::load;
 use crate::index::load::Stored;
 use crate::job::Control;
@@ -128,7 +128,7 @@ impl CopyBuilder {
         }
         // Oldest first: the copy of each is the parent of the next one's.
         self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
-        let index = self.from.index().await?;
+        let view = self.from.view().await?;
         let there = self.to.snapshots().await;
         let there = there.map_err(|cause| {
             let doing = format!("cannot list the snapshots of {}, which is copied to", self.to.describe());
@@ -143,7 +143,7 @@ impl CopyBuilder {
         for snapshot in std::mem::take(&mut self.snapshots) {
             control.check()?;
             let origin = Origin::of(&snapshot);
-            if let Some(copy) = self.take_copy(&mut there, &index, &snapshot).await? {
+            if let Some(copy) = self.take_copy(&mut there, &view, &snapshot).await? {
                 report.present.push((snapshot.id, copy.id));
                 present.push(copy.clone());
                 newest.insert(origin, (snapshot, copy));
@@ -157,10 +157,10 @@ impl CopyBuilder {
                 continue;
             }
             let earlier = newest.get(&origin);
-            let mut done = self.copy_one(&index, &snapshot, earlier, &control).await;
+            let mut done = self.copy_one(&view, &snapshot, earlier, &control).await;
             if earlier.is_some() && done.as_ref().is_err_and(|error| unreadable(error).is_some()) {
                 // It may be the earlier one that cannot be read any more.
-                done = self.copy_one(&index, &snapshot, None, &control).await;
+                done = self.copy_one(&view, &snapshot, None, &control).await;
             }
             let done = match done {
                 Ok(done) => done,
@@ -214,55 +214,35 @@ impl CopyBuilder {
     }
 
     /// The first copy of a snapshot, which is nobody else's then.
-    async fn take_copy(
-        &self,
-        there: &mut There,
-        index: &Arc<LiveIndex>,
-        snapshot: &Snapshot,
-    ) -> Result<Option<Snapshot>> {
-        let Some(all) = there.may_be(snapshot) else { return Ok(None) };
+    async fn take_copy(&self, there: &mut There, view: &View, snapshot: &Snapshot) -> Result<Option<Snapshot>> {
+        let There { all, view: over_there } = there;
+        let Some(all) = all.get_mut(&There::key(snapshot)) else { return Ok(None) };
         // No two backups begin in the same nanosecond; but a time that was given by hand may be given twice.
         let by_hand = snapshot.started.nanoseconds == 0;
         for (at, other) in all.iter().enumerate().filter(|(_, other)| is_copy(snapshot, other)) {
-            if !by_hand || self.has_same_entries(index, snapshot, other).await? {
+            let is_same = !by_hand || {
+                let over_there = match &mut *over_there {
+                    Some(known) => known,
+                    none => none.insert(self.to.view().await?),
+                };
+                has_same_entries((view, snapshot), (over_there, other)).await?
+            };
+            if is_same {
                 return Ok(Some(all.remove(at)));
             }
         }
         Ok(None)
     }
 
-    /// Whether a snapshot here and one there list the same entries. What cannot be read is taken to be the same: what
-    /// else the two have in common says so.
-    async fn has_same_entries(&self, index: &Arc<LiveIndex>, here: &Snapshot, there: &Snapshot) -> Result<bool> {
-        let other = self.to.index().await?;
-        let mut walks = [Walk::new(self.from.pages(index), here.root), Walk::new(self.to.pages(&other), there.root)];
-        let mut ready = [VecDeque::new(), VecDeque::new()];
-        loop {
-            for (walk, entries) in walks.iter_mut().zip(&mut ready).filter(|(_, entries)| entries.is_empty()) {
-                match walk.next_page().await {
-                    Ok(page) => entries.extend(page.into_iter().flatten().map(|entry| (entry.path, entry.metadata))),
-                    Err(error) if error.is_local() => return Ok(true),
-                    Err(error) => return Err(error),
-                }
-            }
-            let [one, two] = &mut ready;
-            match (one.pop_front(), two.pop_front()) {
-                (None, None) => return Ok(true),
-                (one, two) if one != two => return Ok(false),
-                _ => {}
-            }
-        }
-    }
-
     /// Copies a snapshot; what it has in common with an `earlier` one is taken over from the copy of that.
     async fn copy_one(
         &self,
-        index: &Arc<LiveIndex>,
+        view: &View,
         snapshot: &Snapshot,
         earlier: Option<&(Snapshot, Snapshot)>,
         control: &Control,
     ) -> Result<BackupReport> {
-        let source = SnapshotSource::start(&self.from, index, snapshot, earlier.map(|(here, _)| here), None);
+        let source = SnapshotSource::start(view, snapshot, earlier.map(|(here, _)| here), None);
         let parent = earlier.map_or(Parent::Nothing, |(_, copy)| Parent::Snapshot(copy.id));
         self.backup(source, snapshot, parent, control.clone()).await
     }
@@ -287,6 +267,28 @@ impl CopyBuilder {
     }
 }
 
+/// Whether a snapshot here and one there list the same entries. What cannot be read is taken to be the same: what
+/// else the two have in common says so.
+async fn has_same_entries(here: (&View, &Snapshot), there: (&View, &Snapshot)) -> Result<bool> {
+    let mut walks = [here, there].map(|(view, snapshot)| Walk::new(Arc::clone(view.pages()), snapshot.root));
+    let mut ready = [VecDeque::new(), VecDeque::new()];
+    loop {
+        for (walk, entries) in walks.iter_mut().zip(&mut ready).filter(|(_, entries)| entries.is_empty()) {
+            match walk.next_page().await {
+                Ok(page) => entries.extend(page.into_iter().flatten().map(|entry| (entry.path, entry.metadata))),
+                Err(error) if error.is_local() => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        let [one, two] = &mut ready;
+        match (one.pop_front(), two.pop_front()) {
+            (None, None) => return Ok(true),
+            (one, two) if one != two => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
 /// What a snapshot is of.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Origin {
@@ -303,7 +305,11 @@ impl Origin {
 }
 
 /// The snapshots of the other repository, by what a copy has in common with its origin.
-struct There(HashMap<(Timestamp, u64, u64), Vec<Snapshot>>);
+struct There {
+    all: HashMap<(Timestamp, u64, u64), Vec<Snapshot>>,
+    /// For looking into them, once that was needed.
+    view: Option<View>,
+}
 
 impl There {
     fn of(snapshots: Vec<Snapshot>) -> Self {
@@ -311,16 +317,11 @@ impl There {
         for snapshot in snapshots {
             all.entry(Self::key(&snapshot)).or_default().push(snapshot);
         }
-        Self(all)
+        Self { all, view: None }
     }
 
     fn key(snapshot: &Snapshot) -> (Timestamp, u64, u64) {
         (snapshot.started, snapshot.counts.entries, snapshot.counts.bytes)
-    }
-
-    /// What may be copies of a snapshot.
-    fn may_be(&mut self, snapshot: &Snapshot) -> Option<&mut Vec<Snapshot>> {
-        self.0.get_mut(&Self::key(snapshot))
     }
 }
 

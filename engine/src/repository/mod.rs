@@ -12,6 +12,7 @@ mod between;
 mod catalog;
 mod check;
 mod compare;
+mod content;
 mod copy;
 mod create;
 #[cfg(test)]
@@ -57,9 +58,9 @@ mod tag;
 mod unlock;
 #[cfg(test)]
 mod unlock_tests;
+mod view;
 
 pub use backup::BackupBuilder;
-pub use catalog::ContentReader;
 pub use catalog::Differences;
 pub use catalog::Entries;
 pub use check::AtThisPace;
@@ -74,6 +75,7 @@ pub use compare::CompareOptions;
 pub use compare::DiskChange;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
+pub use content::ContentReader;
 pub use copy::CopyBuilder;
 pub use copy::CopyFailed;
 pub use copy::CopyReport;
@@ -119,6 +121,7 @@ pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
 pub use unlock::OpenOptions;
+pub use view::View;
 
 use crate::backend::Area;
 use crate::catalog::PageSource;

@@ -1,12 +1,11 @@
 //! A snapshot as a source: its entries and their bytes once more, for another repository or a changed record.
 
-use super::Repository;
+use super::View;
 use super::excluded::Excluded;
 use super::repair::Judge;
 use super::repair::told;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Walk;
-use crate::class::Class;
 use crate::entry::Content;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
@@ -17,7 +16,6 @@ use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::index::chunks::ChunkReader;
-use crate::index::live::LiveIndex;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -57,8 +55,7 @@ pub(super) struct SnapshotSource {
 /// Where a snapshot is read, and what its entries are compared with.
 #[derive(Clone)]
 struct Origin {
-    repository: Repository,
-    index: Arc<LiveIndex>,
+    view: View,
     /// The root of the earlier snapshot; `None`: every entry is as before.
     before: Option<Option<PageRef>>,
     judge: Option<Arc<Judge>>,
@@ -110,27 +107,19 @@ struct Before {
 impl SnapshotSource {
     /// Starts reading, without what is excluded.
     pub(super) fn start(
-        repository: &Repository,
-        index: &Arc<LiveIndex>,
+        view: &View,
         snapshot: &Snapshot,
         earlier: Option<&Snapshot>,
         excluded: Option<Arc<Excluded>>,
     ) -> Self {
         let before = Some(earlier.and_then(|earlier| earlier.root));
-        let (repository, index) = (repository.clone(), Arc::clone(index));
-        Self::reading(snapshot, Origin { repository, index, before, judge: None, excluded })
+        Self::reading(snapshot, Origin { view: view.clone(), before, judge: None, excluded })
     }
 
     /// The same without what cannot be restored. The parent must be this snapshot, or have the same files.
-    pub(super) fn judged(
-        repository: &Repository,
-        index: &Arc<LiveIndex>,
-        snapshot: &Snapshot,
-        judge: Arc<Judge>,
-    ) -> Self {
-        let (repository, index) = (repository.clone(), Arc::clone(index));
-        let origin = Origin { repository, index, before: None, judge: Some(judge), excluded: None };
-        Self::reading(snapshot, origin)
+    pub(super) fn judged(snapshot: &Snapshot, judge: Arc<Judge>) -> Self {
+        let view = judge.view().clone();
+        Self::reading(snapshot, Origin { view, before: None, judge: Some(judge), excluded: None })
     }
 
     /// Reads ahead of its run.
@@ -148,8 +137,8 @@ impl SnapshotSource {
     }
 
     fn start_reading(&mut self) {
-        let Origin { repository, index, before, judge, excluded } = &self.origin;
-        let pages = repository.pages(index);
+        let Origin { view, before, judge, excluded } = &self.origin;
+        let pages = Arc::clone(view.pages());
         let (sender, items) = mpsc::channel(ITEMS_AHEAD);
         let before = before.map(|root| Before { walk: Walk::new(Arc::clone(&pages), root), ready: VecDeque::new() });
         let reader = Reader {
@@ -157,7 +146,7 @@ impl SnapshotSource {
             before,
             judge: judge.clone(),
             excluded: excluded.clone(),
-            chunks: ChunkReader::live(index, Class::Data),
+            chunks: view.chunks().clone(),
             pages,
             items: sender,
         };

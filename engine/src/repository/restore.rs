@@ -16,6 +16,7 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
+use crate::format::index::PackInfo;
 use crate::format::snapshot::Snapshot;
 use crate::format::wire::size;
 use crate::id::ChunkId;
@@ -46,6 +47,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -193,8 +195,8 @@ impl RestoreBuilder {
         if options.delete {
             options.listed = Sources::listed(&pages, &snapshot).await?;
         }
-        let segments =
-            Segments { store: Arc::clone(repository.store()), index, keys: Arc::new(RwLock::new(HashMap::new())) };
+        let (store, keys) = (Arc::clone(repository.store()), Arc::new(RwLock::new(HashMap::new())));
+        let segments = Segments { store, index, keys, pack: Mutex::default() };
         let job =
             restore::run(control.clone(), Box::new(Stream(walk)), Arc::new(Lists(pages)), Arc::new(segments), options);
         let mut report = job.await?;
@@ -270,13 +272,27 @@ struct Segments {
     store: Arc<Store>,
     index: Arc<LiveIndex>,
     keys: Keys,
+    /// The pack that was looked at last: neighbours stand in one, and it may have to be read from a file.
+    pack: Mutex<Option<(u32, Arc<PackInfo>)>>,
+}
+
+impl Segments {
+    fn pack(&self, number: u32) -> Result<Option<Arc<PackInfo>>> {
+        let mut last = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pack)) = last.as_ref().filter(|(known, _)| *known == number) {
+            return Ok(Some(Arc::clone(pack)));
+        }
+        let Some((index, own)) = self.index.with_pack(number) else { return Ok(None) };
+        let pack = index.pack(own)?;
+        *last = pack.clone().map(|pack| (number, pack));
+        Ok(pack)
+    }
 }
 
 impl SegmentStore for Segments {
     fn locate(&self, id: &ChunkId, copy: usize) -> Result<Option<Located>> {
         let Some(place) = self.index.copy(id, copy)? else { return Ok(None) };
-        let Some((index, number)) = self.index.with_pack(place.pack) else { return Ok(None) };
-        let pack = index.pack(number)?;
+        let pack = self.pack(place.pack)?;
         let segment = pack.as_ref().and_then(|pack| pack.segments.get(usize::from(place.segment)));
         Ok(segment.map(|segment| Located {
             pack: place.pack,

@@ -1,6 +1,7 @@
 //! Dropping paths from history: snapshots written anew without them.
 
 use super::Repository;
+use super::View;
 use super::excluded;
 use super::excluded::Excluded;
 use super::repair::Judge;
@@ -15,7 +16,6 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
 use crate::pattern::Patterns;
@@ -108,13 +108,13 @@ impl RewriteBuilder {
             );
         }
         let patterns = excluded::understood(excludes)?;
-        let index = repository.index().await?;
+        let view = repository.view().await?;
         let mut report = RewriteReport::default();
         let mut planned = Vec::new();
         // Whatever speaks against one of them is known before the first is changed.
         for snapshot in snapshots {
             control.check()?;
-            let plan = match Planned::new(&control, repository.pages(&index), snapshot, excludes, &patterns).await {
+            let plan = match Planned::new(&control, view.pages(), snapshot, excludes, &patterns).await {
                 Ok(plan) => plan,
                 Err(error) => return Err(repository.unless_forgotten(snapshot.id, error).await),
             };
@@ -132,13 +132,14 @@ impl RewriteBuilder {
         }
         let earlier = repository.list_snapshots().await?.snapshots;
         let earlier = by_parent(&earlier);
+        let mut judge = None;
         for plan in planned {
             control.check()?;
             let old = plan.snapshot.id;
             let made_of_it = earlier.get(&old).map_or(&[][..], Vec::as_slice);
-            let there = self.done_before(&control, &plan, made_of_it).await?;
+            let there = self.done_before(&control, &plan, made_of_it, &mut judge).await?;
             let new = match there {
-                None if !dry_run => Some(self.write(&control, &index, &plan).await?),
+                None if !dry_run => Some(self.write(&control, &view, &plan).await?),
                 there => there,
             };
             if *forget && !dry_run {
@@ -157,9 +158,14 @@ impl RewriteBuilder {
         control: &Control,
         plan: &Planned,
         made_of_it: &[&Snapshot],
+        judge: &mut Option<Judge>,
     ) -> Result<Option<SnapshotId>> {
         for other in made_of_it.iter().filter(|other| plan.is_done_by(other)) {
-            let judge = Judge::new(&self.repository, false).await?;
+            let judge = match &mut *judge {
+                Some(judge) => judge,
+                // What there is was there before this run, so what it adds need not be known.
+                none => none.insert(Judge::new(&self.repository, false).await?),
+            };
             if judge.obstacle(control, other).await?.is_none() && !self.repository.is_forgotten(other.id).await? {
                 return Ok(Some(other.id));
             }
@@ -167,10 +173,10 @@ impl RewriteBuilder {
         Ok(None)
     }
 
-    async fn write(&self, control: &Control, index: &Arc<LiveIndex>, plan: &Planned) -> Result<SnapshotId> {
+    async fn write(&self, control: &Control, view: &View, plan: &Planned) -> Result<SnapshotId> {
         let Planned { snapshot, excluded, .. } = plan;
         let excluded = Some(Arc::clone(excluded));
-        let source = SnapshotSource::start(&self.repository, index, snapshot, Some(snapshot), excluded);
+        let source = SnapshotSource::start(view, snapshot, Some(snapshot), excluded);
         let mut tags = snapshot.tags.clone();
         if !self.forget && !tags.iter().any(|tag| tag == TAG) {
             tags.push(TAG.to_owned());
@@ -192,13 +198,13 @@ impl Planned {
     /// Counts and tells what is left out.
     async fn new(
         control: &Control,
-        pages: Arc<dyn PageSource>,
+        pages: &Arc<dyn PageSource>,
         snapshot: &Snapshot,
         excludes: &[OsString],
         patterns: &Arc<Patterns>,
     ) -> Result<Self> {
-        let excluded = Excluded::of(&pages, snapshot, excludes, Arc::clone(patterns)).await?;
-        let mut walk = Walk::new(pages, snapshot.root);
+        let excluded = Excluded::of(pages, snapshot, excludes, Arc::clone(patterns)).await?;
+        let mut walk = Walk::new(Arc::clone(pages), snapshot.root);
         let (mut left_out, mut kept, mut is_emptied) = (0, 0, true);
         while let Some(page) = walk.next_page().await? {
             control.check()?;

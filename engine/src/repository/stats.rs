@@ -1,6 +1,7 @@
 //! How much there is: in plain, stored, and shared.
 
 use super::Repository;
+use super::View;
 use crate::backend::Area;
 use crate::catalog::Gap;
 use crate::catalog::Survey;
@@ -9,6 +10,7 @@ use crate::class::Class;
 use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Result;
+use crate::format::index::PackInfo;
 use crate::format::page::PageRef;
 use crate::format::segment::SegmentInfo;
 use crate::format::snapshot::Snapshot;
@@ -18,6 +20,7 @@ use crate::index::table::Index;
 use crate::store::PendingRecord;
 use crate::store::pending_records;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What a repository holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub struct Stats {
     pub pending_records: Vec<PendingRecord>,
 }
 
-/// What one snapshot refers to.
+/// What one snapshot refers to, or several together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotStats {
@@ -115,25 +118,41 @@ impl Repository {
         Ok(records.map(|record| (Some(record.session).filter(|run| !runs.contains(run)), record)).collect())
     }
 
+    /// [`View::snapshot_stats`] of a view of its own.
+    pub async fn snapshot_stats(&self, snapshot: &Snapshot) -> Result<SnapshotStats> {
+        self.view().await?.snapshot_stats(snapshot).await
+    }
+}
+
+impl View {
     /// Counts what one snapshot refers to.
     pub async fn snapshot_stats(&self, snapshot: &Snapshot) -> Result<SnapshotStats> {
-        let live = self.index().await?;
-        let index = live.current();
-        let mut count = Count { index: &index, seen: HashSet::new(), stats: SnapshotStats::default(), failed: None };
-        Survey::new(self.pages(&live)).visit(snapshot.root, &mut count).await;
-        let Count { mut stats, failed, .. } = count;
-        if let Some(error) = failed {
-            return Err(error);
+        self.stats_of(std::slice::from_ref(snapshot)).await
+    }
+
+    /// Counts what some snapshots refer to: entries, files and bytes once a snapshot, what is stored once in all.
+    pub async fn stats_of(&self, snapshots: &[Snapshot]) -> Result<SnapshotStats> {
+        let index = self.index().current();
+        let (seen, stats) = (HashSet::new(), SnapshotStats::default());
+        let mut count = Count { index: &index, pack: None, seen, stats, failed: None };
+        let mut survey = Survey::new(Arc::clone(self.pages()));
+        for snapshot in snapshots {
+            survey.visit(snapshot.root, &mut count).await;
+            count.stats.entries = count.stats.entries.saturating_add(snapshot.counts.entries);
+            count.stats.files = count.stats.files.saturating_add(snapshot.counts.files);
+            count.stats.bytes = count.stats.bytes.saturating_add(snapshot.counts.bytes);
         }
-        stats.entries = snapshot.counts.entries;
-        stats.files = snapshot.counts.files;
-        stats.bytes = snapshot.counts.bytes;
-        Ok(stats)
+        match count.failed {
+            Some(error) => Err(error),
+            None => Ok(count.stats),
+        }
     }
 }
 
 struct Count<'a> {
     index: &'a Index,
+    /// The last pack that was asked for: neighbours stand in one, and it may have to be read from a file.
+    pack: Option<(u32, Arc<PackInfo>)>,
     seen: HashSet<ChunkId>,
     stats: SnapshotStats,
     failed: Option<Error>,
@@ -156,10 +175,13 @@ impl Count<'_> {
         }
     }
 
-    fn segment(&self, id: &ChunkId) -> Result<Option<SegmentInfo>> {
+    fn segment(&mut self, id: &ChunkId) -> Result<Option<SegmentInfo>> {
         let Some(place) = self.index.find(id)? else { return Ok(None) };
-        let pack = self.index.pack(place.pack)?;
-        Ok(pack.and_then(|pack| pack.segments.get(usize::from(place.segment)).copied()))
+        if self.pack.as_ref().is_none_or(|(number, _)| *number != place.pack) {
+            self.pack = self.index.pack(place.pack)?.map(|pack| (place.pack, pack));
+        }
+        let pack = self.pack.as_ref().filter(|(number, _)| *number == place.pack);
+        Ok(pack.and_then(|(_, pack)| pack.segments.get(usize::from(place.segment)).copied()))
     }
 }
 

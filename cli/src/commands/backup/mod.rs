@@ -15,8 +15,9 @@ use crate::commands::init;
 use crate::exit::Exit;
 use crate::location::OwnPlace;
 use crate::location::Place;
+use crate::show::Count;
 use crate::show::Failure;
-use crate::show::drive;
+use crate::show::drive_counted;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom::Backend;
@@ -40,15 +41,16 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
         let name = name.ok_or_else(|| Failure::usage("--stdin-filename names nothing"))?;
         let repository = open(context, &place, &args).await?;
         let builder = source::stream(&repository, &args, name)?;
-        return finish(context, &repository, args, builder).await;
+        return finish(context, &repository, args, builder, None).await;
     }
     let slow = tell_if_slow(context);
     let source = source::folders(context, &place, &args).and_then(|source| Ok(source.check().map(|()| source)?));
     slow.abort();
     let source = source?;
     let repository = open(context, &place, &args).await?;
+    let count = Count::of(source.clone());
     let builder = repository.backup(source);
-    finish(context, &repository, args, builder).await
+    finish(context, &repository, args, builder, Some(count)).await
 }
 
 /// After a minute it is told that the paths named are still being looked up: a file server may leave us hanging there.
@@ -82,6 +84,14 @@ async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Rep
     Ok(repository)
 }
 
+/// What the next run has of one that was stopped: what it read where that is remembered, else what it stored.
+fn again(is_remembered: bool) -> &'static str {
+    match is_remembered {
+        true => "run it again: it goes on where it stopped",
+        false => "run it again: what is stored already is not stored again",
+    }
+}
+
 /// Where there is a key there was a repository: an empty new one in its place would look as if all was well.
 fn vanished(own: &OwnPlace) -> Failure {
     Failure::new(Exit::NoRepository, format!("the repository at {} is gone", own.folder.display()))
@@ -95,6 +105,7 @@ async fn finish(
     repository: &Repository,
     args: BackupArgs,
     mut builder: BackupBuilder,
+    count: Option<Count>,
 ) -> Result<Exit, Failure> {
     builder = builder
         .tags(flat_tags(&args.tag))
@@ -124,7 +135,9 @@ async fn finish(
     builder = args.threads.into_iter().fold(builder, |builder, count| builder.threads(count.into()));
     builder = args.limit_upload.into_iter().fold(builder, |builder, kib| builder.limit_upload(u64::from(kib) * 1024));
     let list = context.show.verbose > 0 || args.dry_run;
-    let report = drive(builder.start(), &context.show, &context.interrupt, list).await?;
+    let again = again(count.is_some() && context.cache_folder().is_some());
+    let done = drive_counted(builder.start(), &context.show, &context.interrupt, list, count).await;
+    let report = done.map_err(|failure| if args.dry_run { failure } else { failure.if_stopped(again) })?;
     // The one just stored, or else the one it was compared with, and will be again.
     if let Some(snapshot) = &report.snapshot {
         context.warn_of_future(snapshot);

@@ -6,4 +6,5 @@ mod damage;
 mod diff;
 mod gaps;
 mod read;
+mod search;
 mod shelf;

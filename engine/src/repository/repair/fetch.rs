@@ -103,7 +103,7 @@ impl FetchBuilder {
                 // Below a lost page nobody knows what is missing: a copy has exactly that.
                 let has_all = missing.pages && is_copy(snapshot, candidate);
                 let fill = if has_all { Fill::All } else { Fill::Only(Arc::clone(&missing.ids)) };
-                let reread = SnapshotSource::judged(other, source.index(), candidate, Arc::clone(&source));
+                let reread = SnapshotSource::judged(candidate, Arc::clone(&source));
                 // What this repository has of the snapshot is taken over unread.
                 let again = repository.again(reread, snapshot).parent(Parent::Snapshot(snapshot.id));
                 let done = again.filling(fill).run(control.clone()).await?;

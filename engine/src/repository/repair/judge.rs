@@ -3,11 +3,9 @@
 use super::look::Look;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Gap;
-use crate::catalog::PageSource;
 use crate::catalog::Survey;
 use crate::catalog::Surveyor;
 use crate::catalog::Walk;
-use crate::class::Class;
 use crate::entry::ChunkRef;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
@@ -18,10 +16,9 @@ use crate::event::Warning;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
-use crate::index::chunks::ChunkReader;
-use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::repository::Repository;
+use crate::repository::View;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,8 +31,7 @@ const NAMED: usize = 1000;
 /// Tells what can still be read.
 pub(in crate::repository) struct Judge {
     look: Look,
-    pages: Arc<dyn PageSource>,
-    chunks: ChunkReader,
+    view: View,
     read_data: bool,
     /// Pages below which nothing is missing.
     whole: HashSet<ChunkId>,
@@ -70,8 +66,8 @@ impl Judge {
     /// should have.
     pub(in crate::repository) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
         let look = Look::take(repository.store()).await?;
-        let (pages, chunks) = (repository.pages(&look.live), ChunkReader::live(&look.live, Class::Data));
-        Ok(Self { look, pages, chunks, read_data, whole: HashSet::new(), unreadable: Mutex::default() })
+        let view = View::of(&look.live);
+        Ok(Self { look, view, read_data, whole: HashSet::new(), unreadable: Mutex::default() })
     }
 
     /// Judges by what is there now; what was whole is.
@@ -92,8 +88,8 @@ impl Judge {
         }
     }
 
-    pub(super) fn index(&self) -> &Arc<LiveIndex> {
-        &self.look.live
+    pub(in crate::repository) fn view(&self) -> &View {
+        &self.view
     }
 
     pub(super) fn look(&self) -> &Look {
@@ -102,7 +98,7 @@ impl Judge {
 
     /// Why the content of an entry cannot be restored; `None` when it can.
     pub(in crate::repository) async fn loss(&self, entry: &Entry) -> Result<Option<String>> {
-        let mut walk = ChunkWalk::new(Arc::clone(&self.pages), &entry.content);
+        let mut walk = ChunkWalk::new(Arc::clone(self.view.pages()), &entry.content);
         loop {
             match walk.next().await {
                 Ok(None) => return Ok(None),
@@ -128,7 +124,7 @@ impl Judge {
     }
 
     async fn read(&self, chunk: &ChunkRef) -> Result<Option<String>> {
-        match self.chunks.chunk(&chunk.id).await {
+        match self.view.chunks().chunk(&chunk.id).await {
             Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|length| length == u64::from(chunk.length)) => Ok(None),
             Ok(_) => Ok(Some(format!("chunk {} is of another length", chunk.id))),
             Err(error) if error.is_local() => Ok(Some(error.in_one_line())),
@@ -139,7 +135,7 @@ impl Judge {
     /// Goes through a whole snapshot.
     pub(super) async fn judge(&self, control: &Control, snapshot: &Snapshot) -> Result<Judgement> {
         let mut found = Judgement::default();
-        let mut walk = Walk::new(Arc::clone(&self.pages), snapshot.root);
+        let mut walk = Walk::new(Arc::clone(self.view.pages()), snapshot.root);
         loop {
             control.check()?;
             match walk.next_page().await {
@@ -189,8 +185,8 @@ impl Judge {
         if self.obstacle(control, other).await?.is_some() {
             return Ok(false);
         }
-        let mut walk = Walk::new(Arc::clone(&self.pages), snapshot.root);
-        let mut there = Walk::new(Arc::clone(&self.pages), other.root);
+        let mut walk = Walk::new(Arc::clone(self.view.pages()), snapshot.root);
+        let mut there = Walk::new(Arc::clone(self.view.pages()), other.root);
         let mut ready = VecDeque::new();
         loop {
             control.check()?;
@@ -227,7 +223,7 @@ impl Judge {
 
     /// The chunks and pages of a snapshot that cannot be read. Pages that whole snapshots have are not gone through again.
     pub(super) async fn missing(&mut self, snapshot: &Snapshot) -> Result<Missing> {
-        let mut survey = Survey::resume(Arc::clone(&self.pages), std::mem::take(&mut self.whole));
+        let mut survey = Survey::resume(Arc::clone(self.view.pages()), std::mem::take(&mut self.whole));
         let (doubtful, visited, missing) = (Vec::new(), Vec::new(), HashSet::new());
         let mut finder = Finder { look: &self.look, doubtful, visited, missing, pages: false, failed: None };
         survey.visit(snapshot.root, &mut finder).await;

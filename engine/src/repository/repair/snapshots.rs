@@ -184,7 +184,7 @@ impl RepairSnapshotsBuilder {
 
     /// Writes a snapshot once more; `None` when it was forgotten meanwhile.
     async fn write(&self, judge: &Arc<Judge>, snapshot: &Snapshot, control: &Control) -> Result<Option<Snapshot>> {
-        let source = SnapshotSource::judged(&self.repository, judge.index(), snapshot, Arc::clone(judge));
+        let source = SnapshotSource::judged(snapshot, Arc::clone(judge));
         let mut tags = snapshot.tags.clone();
         if !tags.iter().any(|tag| tag == TAG) {
             tags.push(TAG.to_owned());
