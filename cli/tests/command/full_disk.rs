@@ -162,9 +162,10 @@ fn a_full_disk_without_a_reserve_does_not_get_worse_with_every_attempt() {
         assert_eq!(house.area("gc/mark"), marks);
     }
     let packs = house.area("packs").len();
-    // One more snapshot makes room for the tomb of what is condemned already; that makes room for all else.
-    house.run(["forget", "--prune", &ids[1]]).done().says("gives back");
-    assert!(house.area("packs").len() + 2 <= packs, "both snapshots' data is gone");
+    // One more snapshot makes room for a tomb, or for a mark and the next one for its tomb; that makes room for all else.
+    let is_done = |id: &String| house.run(["forget", "--prune", id]).code == 0;
+    assert!(ids[1..3].iter().any(is_done), "a prune with room for a tomb finishes what is condemned");
+    assert!(house.area("packs").len() + 2 <= packs, "the data of two snapshots is gone");
     house.assert_sound();
 }
 

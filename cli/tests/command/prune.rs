@@ -141,7 +141,7 @@ fn a_pending_record_that_is_left_over_is_named_by_whoever_counts() {
         [&["check"][..], &["prune", "--dry-run", "--min-age", "0h"], &["prune", "--min-age", "0h"], &["stats"]]
     {
         let told = house.run(arguments).done();
-        let told = told.says("no snapshot, but a run on house that began ").says(" in 3 packs; if that run is dead, ");
+        let told = told.says("no snapshot, but a run on house that began ").says(" packs; if that run is dead, ");
         told.says("the second of two prunes a day apart, both after ");
         let json = house.run([&["--json"], arguments].concat()).done();
         let kind = match arguments[0] {
@@ -151,8 +151,12 @@ fn a_pending_record_that_is_left_over_is_named_by_whoever_counts() {
         };
         let message = json.message(kind);
         let record = &message["pending_records"][0];
-        assert_eq!((&record["hostname"], number(record, "packs")), (&"house".into(), 3), "{message}");
-        assert!(number(record, "bytes") > 500_000 && record["goes_from"].is_string(), "{message}");
+        assert_eq!(record["hostname"], "house", "{message}");
+        // How many packs a run makes depends on how its threads took turns.
+        assert!(
+            number(record, "packs") >= 2 && number(record, "bytes") > 500_000 && record["goes_from"].is_string(),
+            "{message}"
+        );
         assert_eq!(number(&message, "snapshots_count"), 2, "{message}");
     }
     let check = house.run(["check"]).done();
