@@ -133,37 +133,20 @@ async fn a_nasty_tree_comes_back_as_it_was() {
     assert_eq!(walker::differences(&from, &to), Vec::<String>::new());
 }
 
-/// A file below a link that leads out of the target, and a link that stood in the target before.
+/// A link that stood in the target before; a link of the snapshot with a file below it is the engine's own test.
 #[tokio::test]
 async fn a_restore_never_writes_outside_its_target() {
     let folder = tempfile::tempdir().expect("a folder");
     let outside = folder.path().join("outside");
     std::fs::create_dir(&outside).expect("a folder");
-    let plain = Tree::new("plain", 63, 5000);
-    let item = |path: &str, like: usize, kind: FileKind| {
-        let mut item = plain.items[like].clone();
-        item.path = strongroom::EntryPath::parse(path.as_bytes()).expect("a path");
-        item.metadata.kind = kind;
-        item
-    };
-    let link = FileKind::Symlink { target: outside.as_os_str().as_bytes().to_vec() };
-    let hostile = vec![item("dir", 3, link), item("dir/large", 2, FileKind::File), item("small", 7, FileKind::File)];
-    let hostile = Tree { name: "hostile", items: Arc::new(hostile) };
-    for (name, tree) in [("hostile", &hostile), ("plain", &plain)] {
-        let scene = Scene::new(63);
-        let memory = MemoryBackend::new();
-        let (repository, _) = scene.create(shared(memory.clone()), false).await.expect("created");
-        store(&repository, tree).await.expect("stored");
-        let target = folder.path().join(name);
-        std::fs::create_dir(&target).expect("a folder");
-        if name == "plain" {
-            std::os::unix::fs::symlink(&outside, target.join("dir")).expect("a link");
-        }
-        let outcome = in_time(restore(&scene, shared(memory), &target)).await;
-        assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 0, "{name}: {outcome:?}");
-        assert!(target.join("small").is_file(), "{name}: {outcome:?}");
-        if name == "hostile" {
-            assert!(outcome.is_ok_and(|report| report.failures_total > 0), "what cannot be restored is told");
-        }
-    }
+    let scene = Scene::new(63);
+    let memory = MemoryBackend::new();
+    let (repository, _) = scene.create(shared(memory.clone()), false).await.expect("created");
+    store(&repository, &Tree::new("plain", 63, 5000)).await.expect("stored");
+    let target = folder.path().join("target");
+    std::fs::create_dir(&target).expect("a folder");
+    std::os::unix::fs::symlink(&outside, target.join("dir")).expect("a link");
+    let outcome = in_time(restore(&scene, shared(memory), &target)).await;
+    assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 0, "{outcome:?}");
+    assert!(target.join("small").is_file() && target.join("dir/large").is_file(), "{outcome:?}");
 }
