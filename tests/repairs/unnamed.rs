@@ -76,7 +76,7 @@ async fn a_damaged_pack_that_nothing_names_is_looked_into_first() {
 #[tokio::test]
 async fn what_is_gone_is_left_out_beside_packs_that_hold_something_else() {
     let house = House::new(3).await;
-    let named = house.names(Area::Index).await;
+    let (named, needed) = (house.names(Area::Index).await, house.packs(DATA)[0].0);
     // As a backup that has not come to its index object yet.
     stored(&house.open(505).await, &Tree::of_files("running", &[(9, 200_000)])).await;
     for object in house.names(Area::Index).await {
@@ -88,7 +88,7 @@ async fn what_is_gone_is_left_out_beside_packs_that_hold_something_else() {
     let running = repository.snapshots().await.expect("listed");
     let running = running.into_iter().find(|snapshot| !house.ids.contains(&snapshot.id)).expect("one");
     repository.forget(&[running.id]).await.expect("forgotten");
-    house.delete(Name::Pack(house.packs(DATA)[0].0)).await;
+    house.delete(Name::Pack(needed)).await;
     let report = repair(&house, false).await.expect("repaired");
     assert!(!report.repaired.is_empty() || !report.hopeless.is_empty(), "{report:?}");
 }

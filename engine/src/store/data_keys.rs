@@ -82,15 +82,18 @@ impl Store {
     }
 
     /// Stores a key's object. Who sleeps for a day before it is read back may find that a prune has taken it: then it is
-    /// stored once more, and if that goes likewise the packs to come are what holds it.
+    /// stored once more, and if that goes likewise the packs to come are what holds it. A store that has it and does not
+    /// give it is no store to go on with.
     async fn put_key(&self, name: &Name, wrapped: &[u8]) -> Result<()> {
-        for _ in 0..2 {
-            match self.put_compared(name, wrapped.to_vec()).await {
-                Err(error) if error.kind() == Kind::NotFound => {}
-                other => return other,
-            }
+        let first = self.put_compared(name, wrapped.to_vec()).await;
+        if !first.as_ref().is_err_and(|error| error.kind() == Kind::NotFound) {
+            return first;
         }
-        Ok(())
+        match self.put_compared(name, wrapped.to_vec()).await {
+            Err(error) if error.kind() == Kind::Conflict => first,
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     /// A table of a pack to be written, with the stored form of its keys, which this run has made or read.
