@@ -169,7 +169,11 @@ fn read_bounded(from: impl Read) -> std::io::Result<Option<Vec<u8>>> {
 /// The output of a shell command. It gets no standard input: that may be what is backed up.
 fn run(command: &str) -> Result<Vec<u8>, Failure> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-    let failed = || Failure::failed("the password command failed").because(format!("it was: {command}"));
+    // Its words may hold a secret, and errors go to logs and into mail.
+    let failed = || {
+        Failure::failed("the password command failed")
+            .because("it is what --password-command or STRONGROOM_PASSWORD_COMMAND says")
+    };
     let mut process = Command::new(shell);
     for name in SECRETS {
         process.env_remove(name);

@@ -150,6 +150,7 @@ impl Run {
     /// Does what was planned: `remove` and `repack` are condemned, copied from where needed, and removed at once or by
     /// a later run; what earlier runs have condemned is finished where its time has come.
     pub(super) async fn apply(mut self, chosen: HashSet<PackId>) -> Result<PruneReport> {
+        let packs_before = count_of(self.view.packs_listed());
         self.finish_others().await?;
         let fresh: HashSet<PackId> =
             chosen.into_iter().filter(|pack| !self.view.condemned.is_condemned(pack)).collect();
@@ -167,7 +168,10 @@ impl Run {
         sweep::marks(&self.view, &self.roots, grace).await?;
         self.report.tombs_removed = sweep::tombs(&self.view).await?;
         self.report.pending_removed = sweep::pending(&self.view, &self.roots, grace).await?;
-        self.delete_keys(&keys).await?;
+        // A list that is too short would make keys look unneeded: then they wait for another run, as beside another prune.
+        if count_of(self.view.packs_listed()) + self.report.packs_deleted >= packs_before {
+            self.delete_keys(&keys).await?;
+        }
         self.count_what_is_left()?;
         self.report.packs_damaged = count_of(self.view.index.distrust().damaged());
         if self.options.reencrypt {

@@ -216,6 +216,11 @@ impl View {
         Ok(missing)
     }
 
+    /// How many packs the last look has found in the store.
+    pub(super) fn packs_listed(&self) -> usize {
+        self.unindexed.len() + self.states.iter().filter(|state| state.listed).count()
+    }
+
     async fn list_packs(&mut self) -> Result<()> {
         self.unindexed.clear();
         for listed in self.store.list(Area::Packs).await? {

@@ -74,7 +74,8 @@ async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Rep
             if args.dry_run {
                 return context.open_at(place, backend).await;
             }
-            init::make(context, place, backend, InitArgs::default(), init::CodeTo::FileUnlessTerminal).await?
+            let made = init::make(context, place, backend, InitArgs::default(), init::CodeTo::FileUnlessTerminal);
+            made.await.map_err(nothing_backed_up)?
         }
         _ => context.open_at(place, backend).await?,
     };
@@ -82,6 +83,14 @@ async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Rep
         context.warn_of_owner(&repository);
     }
     Ok(repository)
+}
+
+/// The repository may be made, but nobody may take that for a backup with something missing.
+fn nothing_backed_up(failure: Failure) -> Failure {
+    match failure.exit {
+        Exit::Partial => Failure { exit: Exit::Failed, ..failure },
+        _ => failure,
+    }
 }
 
 /// What the next run has of one that was stopped: what it read where that is remembered, else what it stored.

@@ -75,8 +75,13 @@ impl Folder {
 
     /// What cannot be added is no failure: the smaller one is there.
     fn extend_reserve(&self, wanted: u64, doing: &dyn Fn() -> String) -> Result<bool> {
-        let opened = self.top().and_then(|top| self.open_from(&top, RESERVE, OFlags::RDWR | OFlags::CLOEXEC));
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = self.top().and_then(|top| self.open_from(&top, RESERVE, flags));
         let extended = opened.and_then(|file| {
+            // A further name would be that of somebody else's file.
+            if rustix::fs::fstat(&file)?.st_nlink != 1 {
+                return Ok(());
+            }
             retried(|| rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, wanted))?;
             settle(&File::from(file), wanted)
         });
