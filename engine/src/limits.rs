@@ -146,6 +146,9 @@ pub const BACKUP_THREADS_MAX: usize = 6;
 
 /// Worker threads of a restore at most; every one holds a decoded segment and its sealed form.
 pub const RESTORE_THREADS_MAX: usize = 8;
+/// Directories within one another that a restore removes because the snapshot does not have them: each level takes stack,
+/// of which a thread has 2 MiB, and an open file.
+pub const STRANGER_LEVELS_MAX: usize = 200;
 /// Plaintext of opened segments that a reader keeps at hand. Neighbours of a source stand in the open segments of as many
 /// workers as a backup has, so that few are opened twice.
 pub const DATA_SEGMENTS_KEPT_BYTES: usize = 48 * MIB;

@@ -141,7 +141,7 @@ fn lines(context: &Context, report: &CheckReport) -> Result<(), Failure> {
     for key in &report.strange_keys {
         show.warn(&format!("{}: {}", key.object, key.message));
     }
-    if !report.strange_keys.is_empty() {
+    if !report.strange_keys.is_empty() && !report.root_key_changed {
         show.warn("'strongroom key remove ID' takes away a key that is not yours, 'strongroom repair keys' lists those that are");
     }
     show.say(&format!(

@@ -104,6 +104,8 @@ pub struct CheckReport {
     pub problems_newer: u64,
     /// Keys that are there and should not be: nothing is lost, and somebody may have put them there.
     pub strange_keys: Vec<Problem>,
+    /// The root key was changed after the key in use was made: only a newer key tells which keys should not be there.
+    pub root_key_changed: bool,
     /// Snapshots seen.
     pub snapshots: u64,
     /// Packs named by the index.
@@ -289,6 +291,7 @@ async fn slots(repository: &Repository, control: &Control, report: &mut CheckRep
             report.problems_newer += u64::from(finding.trouble == KeyTrouble::Newer);
             report.problem(control, finding.object, finding.message);
         } else {
+            report.root_key_changed |= finding.trouble == KeyTrouble::RootKeyChanged;
             let text = format!("{}: {}", finding.object, finding.message);
             control.tell(Event::Warning(Warning { path: None, message: text, partial: true }));
             report.strange_keys.push(Problem { object: finding.object, message: finding.message });

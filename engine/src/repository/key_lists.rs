@@ -68,7 +68,9 @@ pub(super) async fn read(store: &Store) -> Result<Listed> {
                     listed.read.push(object.name);
                 }
                 Err(error) if error.kind() == Kind::NotFound => missing.push(object.name),
-                Err(error) if error.is_local() => listed.unread.push((object.name, error)),
+                Err(error) if error.is_local() || error.kind() == Kind::BackendDenied => {
+                    listed.unread.push((object.name, error));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -94,7 +96,8 @@ pub(super) async fn change(store: &Store, change: impl FnOnce(&mut KeyList) + Se
     let mut slots = listed.slots.clone();
     change(&mut slots);
     if slots == listed.slots && listed.read.len() <= 1 {
-        return Ok(());
+        // Whoever stored what says it may have been cut off before it was durable.
+        return store.backend().barrier_for(Area::KeyLists).await;
     }
     replace(store, &slots, listed.read).await
 }
@@ -133,6 +136,8 @@ pub enum KeyTrouble {
     Unlisted,
     /// It was removed, and is there.
     NotRemoved,
+    /// The root key was changed after the key in use was made: it may be one of the new keys, which only they can tell.
+    RootKeyChanged,
     /// A list of the keys is damaged, or there is none.
     List,
 }
@@ -140,7 +145,7 @@ pub enum KeyTrouble {
 impl KeyTrouble {
     /// Whether something is lost or damaged, or may be. Otherwise there is more than there should be.
     pub fn is_loss(self) -> bool {
-        !matches!(self, Self::Unlisted | Self::NotRemoved)
+        !matches!(self, Self::Unlisted | Self::NotRemoved | Self::RootKeyChanged)
     }
 }
 
@@ -192,6 +197,7 @@ impl Repository {
     async fn look_at_keys(&self) -> Result<Vec<KeyFinding>> {
         let Listed { slots: listed, read: lists, unread, is_stale } = read(self.store()).await?;
         let stored = self.read_stored_slots().await?;
+        let is_changed = self.is_root_key_changed().await?;
         let mut findings = Vec::new();
         for (name, error) in unread {
             let trouble = if error.kind() == Kind::Unsupported { KeyTrouble::Newer } else { KeyTrouble::List };
@@ -211,6 +217,10 @@ impl Repository {
                 (Ok(_), Some(known)) => Some(KeyFinding::of(*id, KeyTrouble::Changed, changed(known))),
                 // Where no list can be read, or newer ones are not listed yet, it is no wonder.
                 (Ok(_), None) if lists.is_empty() || is_stale => None,
+                // Whoever lacks the new root key cannot read the lists under it: nothing to be removed on that.
+                (Ok(_), None) if is_changed => {
+                    Some(KeyFinding::of(*id, KeyTrouble::RootKeyChanged, ROOT_KEY_CHANGED.to_owned()))
+                }
                 (Ok(_), None) if listed.0.contains_key(id) => {
                     Some(KeyFinding::of(*id, KeyTrouble::NotRemoved, NOT_REMOVED.to_owned()))
                 }
@@ -250,6 +260,8 @@ impl Repository {
 
 const NOT_REMOVED: &str = "it was removed, and still opens the repository: its removal was cut off, or somebody has put it \
                            back";
+const ROOT_KEY_CHANGED: &str =
+    "the root key was changed: unlock with the new key to see whether this one belongs to it";
 const UNLISTED: &str = "making it was cut off, or somebody without a key of the repository has put it there";
 
 fn changed(known: &ListedSlot) -> String {
@@ -266,7 +278,7 @@ fn why(error: &Error) -> String {
 fn unreadable(id: SlotId, error: &Error, known: Option<&ListedSlot>) -> KeyFinding {
     let trouble = if error.kind() == Kind::Unsupported { KeyTrouble::Newer } else { KeyTrouble::Damaged };
     let message = match known {
-        Some(known) if trouble == KeyTrouble::Damaged => {
+        Some(known) if error.kind() == Kind::Damaged => {
             format!("{}: {} opens nothing any more", why(error), way(known))
         }
         _ => why(error),

@@ -168,6 +168,48 @@ async fn two_who_change_keys_at_once_are_both_heard() {
 }
 
 #[tokio::test]
+async fn under_an_older_root_key_no_key_is_made_or_removed_or_called_strange() {
+    let (backend, ..) = made().await;
+    let states = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&states);
+    // Cut off when its slots are there, and no list names them yet.
+    let hooked = Hooked::new(backend, move |step, objects| {
+        if matches!(step, Step::Put(Name::KeyList(_))) {
+            seen.lock().expect("no holder panics").push(objects.fork());
+        }
+        async {}
+    });
+    let repository = Repository::open(hooked, key(1)).await.expect("opens");
+    let options = RotateOptions { recovery: true, ..RotateOptions::default() };
+    let rotation = repository.rotate_root_key(key(9), options).await.expect("rotated");
+    let state = states.lock().expect("no holder panics").remove(0);
+    let before = state.contents();
+    let found = troubles(&state).await;
+    assert!(found.len() == 2 && found.iter().all(|(trouble, ..)| *trouble == KeyTrouble::RootKeyChanged), "{found:?}");
+    assert!(found.iter().any(|(_, slot, _)| *slot == Some(rotation.slot())), "{found:?}");
+    let old = open(&state).await;
+    assert!(old.check().start().await.expect("a check").root_key_changed);
+    for slot in old.keys().await.expect("keys") {
+        assert_eq!(old.remove_key(slot.id).await.expect_err("it may be the only one").kind(), Kind::Conflict);
+    }
+    let refused = [
+        old.add_key(key(2), KdfChoice::Minimal, "").await.err(),
+        old.add_recovery().await.err(),
+        old.change_passphrase(Secret::new("new word"), KdfChoice::Minimal, "").await.err(),
+    ];
+    for error in refused {
+        assert_eq!(error.expect("a way in to a part only").kind(), Kind::Conflict);
+    }
+    assert_eq!(state.contents(), before);
+    let new = Repository::open(Arc::new(state.clone()), key(9)).await.expect("opens");
+    for slot in old.keys().await.expect("keys").into_iter().filter(|slot| slot.id != rotation.slot()) {
+        new.remove_key(slot.id).await.expect("who holds the new root key may");
+    }
+    new.add_key(key(2), KdfChoice::Minimal, "").await.expect("added");
+    assert_eq!(new.key_findings().await.expect("findings"), []);
+}
+
+#[tokio::test]
 async fn what_an_interrupted_creation_left_says_nothing() {
     let (first, ..) = made().await;
     let again = MemoryBackend::new();
@@ -257,10 +299,10 @@ async fn a_change_of_keys_cut_off_anywhere_loses_no_way_in_and_looks_like_no_los
                         // What was cut off can be finished: nothing stays strange.
                         for finding in found.key_findings().await.expect("findings") {
                             if let (Some(slot), false) = (finding.slot, finding.trouble.is_loss()) {
-                                found
-                                    .remove_key(slot)
-                                    .await
-                                    .unwrap_or_else(|error| assert_eq!(error.kind(), Kind::Invalid));
+                                found.remove_key(slot).await.unwrap_or_else(|error| match finding.trouble {
+                                    KeyTrouble::RootKeyChanged => assert_eq!(error.kind(), Kind::Conflict),
+                                    _ => assert_eq!(error.kind(), Kind::Invalid),
+                                });
                             }
                         }
                     }

@@ -139,6 +139,7 @@ impl Repository {
             return Err(Error::new(Kind::Invalid, "a recovery code is made, not chosen"));
         }
         self.check_slot().await?;
+        self.check_root_key("cannot make a new key").await?;
         let secret = Arc::new(key.into_slot_secret()?);
         let backend = self.store().backend();
         if let Some(known) = slot_of(backend.as_ref(), self.id(), kind, &secret).await? {
@@ -157,6 +158,7 @@ impl Repository {
     pub async fn add_recovery(&self) -> Result<(SlotId, String)> {
         self.check_writable().await?;
         self.check_slot().await?;
+        self.check_root_key("cannot make a new key").await?;
         let (code, secret) = recovery::generate(self.store().rng())?;
         let slot = NewSlot::recovery(self.store())?;
         let stored = new_slot(self.store(), &self.inner.ring, &Arc::new(secret), slot).await?;
@@ -168,6 +170,12 @@ impl Repository {
     /// Removes a way in. The last one stays: without it everything is lost. Whoever has copied the slot and knows
     /// its secret can still open the repository.
     pub async fn remove_key(&self, id: SlotId) -> Result<()> {
+        self.check_root_key(&format!("cannot remove key {id}")).await?;
+        self.remove_slot(id).await
+    }
+
+    /// The same, whether or not the root key was changed once more meanwhile: for slots that were there before a change.
+    pub(super) async fn remove_slot(&self, id: SlotId) -> Result<()> {
         self.check_writable().await?;
         let slots = self.read_slots().await?;
         let Some((_, head)) = slots.iter().find(|(slot, _)| *slot == id) else {
@@ -246,6 +254,23 @@ impl Repository {
         }
     }
 
+    /// Whether there is a newer root key than this program holds: the first slot under it has a name that follows from the
+    /// one before. Whether that slot can be read does not matter.
+    pub(super) async fn is_root_key_changed(&self) -> Result<bool> {
+        let next = Name::Slot(self.inner.ring.present().next_slot(&self.id()));
+        Ok(self.store().backend().stat(&next).await?.is_some())
+    }
+
+    /// Whoever lacks the newer root key makes keys that open a part only, and cannot tell the keys that open everything
+    /// from those of a stranger: it removes none, for it may be the only one.
+    async fn check_root_key(&self, doing: &str) -> Result<()> {
+        if self.is_root_key_changed().await? {
+            return Err(Error::new(Kind::Conflict, doing)
+                .because("the root key was changed meanwhile; open the repository with the new key first"));
+        }
+        Ok(())
+    }
+
     async fn read_slots(&self) -> Result<Vec<(SlotId, Result<SlotHead>)>> {
         let slots = self.read_stored_slots().await?;
         Ok(slots.into_iter().map(|(id, outcome)| (id, outcome.map(|(head, _)| head))).collect())
@@ -259,7 +284,7 @@ impl Repository {
             let bytes = match self.store().backend().get(&listed.name).await {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == Kind::NotFound => continue,
-                Err(error) if error.kind() == Kind::Damaged => {
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::BackendDenied) => {
                     slots.push((id, Err(error)));
                     continue;
                 }

@@ -192,9 +192,12 @@ impl RestoreBuilder {
         let refused = if options.delete { whole(walk()).await? } else { None };
         let walk = walk();
         options.delete &= refused.is_none();
-        if options.delete {
-            options.listed = Sources::listed(&pages, &snapshot).await?;
-        }
+        options.listed = match Sources::listed(&pages, &snapshot).await {
+            Ok(listed) => listed,
+            // The walk comes across the same damage and tells.
+            Err(error) if error.is_local() && !options.delete => None,
+            Err(error) => return Err(error),
+        };
         let (store, keys) = (Arc::clone(repository.store()), Arc::new(RwLock::new(HashMap::new())));
         let segments = Segments { store, index, keys, pack: Mutex::default() };
         let job =

@@ -69,7 +69,7 @@ impl Rotation {
     pub async fn remove_old_slots(&self) -> Result<Vec<SlotId>> {
         let mut removed = Vec::new();
         for slot in &self.old {
-            match self.repository.remove_key(*slot).await {
+            match self.repository.remove_slot(*slot).await {
                 Ok(()) => removed.push(*slot),
                 // Somebody else has removed it.
                 Err(error) if error.kind() == Kind::NotFound => {}
@@ -121,7 +121,7 @@ impl Repository {
         let slot = NewSlot { id: claimed, kind, kdf: options.kdf, label: options.label, created };
         let first = new_slot(store, &ring, &secret, slot).await.map_err(|error| match error.kind() {
             Kind::Conflict => refused(Kind::Conflict)
-                .because(format!("an earlier attempt made the key {claimed}: unlock with its secret, or remove it")),
+                .because(format!("an earlier attempt made the key {claimed}: unlock with its secret")),
             _ => error,
         })?;
         let slot = first.id;

@@ -130,7 +130,7 @@ struct Found {
     skipped: Vec<String>,
 }
 
-/// Reads all slots. A damaged one does not keep others from opening.
+/// Reads all slots. One that is damaged or may not be read does not keep others from opening.
 async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -> Result<Found> {
     let mut found = Found::default();
     let listed = backend.list(Area::Slots).await?;
@@ -139,6 +139,9 @@ async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -
             .because("keys/slot is empty, and without a slot no password, key file or recovery code opens anything")
             .advise("bring the folder keys/slot back from a copy of the repository"));
     }
+    // What a stranger has added must not stand before what costs less, nor take its place. Of slots that cost the same the
+    // newest comes first: one that was made when the root key was changed is dated after all others.
+    let mut candidates = BTreeMap::new();
     for listed in listed {
         let Name::Slot(id) = listed.name else { continue };
         let bytes = match backend.get(&listed.name).await {
@@ -148,7 +151,7 @@ async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -
                 found.missed = true;
                 continue;
             }
-            Err(error) if error.kind() == Kind::Damaged => {
+            Err(error) if matches!(error.kind(), Kind::Damaged | Kind::BackendDenied) => {
                 found.damaged = Some(error);
                 continue;
             }
@@ -158,16 +161,18 @@ async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -
         match SlotHead::decode(&bytes) {
             Ok((head, ..)) if head.repository != repository => {}
             Ok((head, ..)) if head.kind != kind => *found.others.entry(head.kind).or_default() += 1,
-            Ok(_) if found.candidates.len() == KEY_SLOTS_MAX => {
-                found.skipped.push(format!("{id}, because there are more than {KEY_SLOTS_MAX} of its kind"));
+            Ok((head, ..)) => {
+                let slot = Candidate { id, head, bytes };
+                candidates.insert((slot.work(), Reverse((slot.head.created, id))), slot);
             }
-            Ok((head, ..)) => found.candidates.push(Candidate { id, head, bytes }),
             Err(cause) => found.damaged = Some(cause.while_reading(listed.name)),
         }
+        let last = if candidates.len() > KEY_SLOTS_MAX { candidates.pop_last() } else { None };
+        if let Some((_, Candidate { id, .. })) = last {
+            found.skipped.push(format!("{id}, because there are more than {KEY_SLOTS_MAX} of its kind"));
+        }
     }
-    // What a stranger has added must not stand before what costs less. Of slots that cost the same the newest comes first:
-    // one that was made when the root key was changed is dated after all others.
-    found.candidates.sort_by_key(|slot| (slot.work(), Reverse((slot.head.created, slot.id))));
+    found.candidates = candidates.into_values().collect();
     Ok(found)
 }
 

@@ -5,7 +5,10 @@ use super::KdfChoice;
 use super::Key;
 use super::OpenOptions;
 use super::Repository;
+use crate::backend::Area;
 use crate::backend::Backend;
+use crate::backend::BackendFuture;
+use crate::backend::Layer;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
 use crate::crypto::secret::Secret;
@@ -16,7 +19,9 @@ use crate::format::keyslot::SlotCost;
 use crate::format::keyslot::SlotHead;
 use crate::format::keyslot::SlotKind;
 use crate::id::SlotId;
+use crate::limits::KEY_SLOTS_MAX;
 use crate::time::Timestamp;
+use bytes::Bytes;
 use std::sync::Arc;
 
 fn password(word: &str) -> Key {
@@ -80,6 +85,60 @@ async fn a_slot_that_asks_for_everything_keeps_nobody_out() {
     assert!(refused.advice().is_some_and(|advice| advice.contains("--kdf-limit")));
     // Nor does it keep anybody from adding a key.
     repository.add_key(password("third"), KdfChoice::Minimal, "").await.expect("added");
+}
+
+#[tokio::test]
+async fn more_slots_than_are_tried_do_not_take_the_place_of_one_that_costs_less() {
+    let (backend, repository) = made(false).await;
+    let owner = repository.keys().await.expect("keys")[0].id;
+    let bytes = backend.get(&Name::Slot(owner)).await.expect("bytes");
+    // Listed after all of them.
+    backend.delete(&Name::Slot(owner)).await.expect("deleted");
+    for number in 0..=u16::try_from(KEY_SLOTS_MAX).expect("a small number") {
+        let (name, bytes) = hostile(&repository, number, HUGE);
+        backend.replace(name, bytes);
+    }
+    let refused = open(&backend, "word").await.expect_err("it is not there");
+    assert!(reason(&refused).contains("there are more than"), "{refused:?}");
+    backend.replace(Name::Slot(owner), bytes);
+    open(&backend, "word").await.expect("the cheapest are tried");
+}
+
+/// Objects of which some may not be read.
+struct Denying {
+    objects: MemoryBackend,
+    denied: Vec<Name>,
+}
+
+impl Layer for Denying {
+    fn inner(&self) -> &dyn Backend {
+        &self.objects
+    }
+
+    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
+        if self.denied.contains(name) {
+            return Box::pin(async move { Err(Error::new(Kind::BackendDenied, format!("cannot read {name}"))) });
+        }
+        self.objects.get(name)
+    }
+}
+
+#[tokio::test]
+async fn a_slot_or_list_that_may_not_be_read_keeps_no_other_key_out_and_is_named() {
+    let (backend, repository) = made(false).await;
+    let owner = Name::Slot(repository.keys().await.expect("keys")[0].id);
+    let second = Name::Slot(repository.add_key(password("second"), KdfChoice::Minimal, "").await.expect("added"));
+    let list = backend.list(Area::KeyLists).await.expect("lists").remove(0).name;
+    let denying = |denied| Arc::new(Denying { objects: backend.clone(), denied });
+    let found = Repository::open(denying(vec![second, list]), password("word")).await.expect("its own slot is there");
+    let mut objects: Vec<String> =
+        found.key_findings().await.expect("findings").into_iter().map(|finding| finding.object).collect();
+    objects.sort_unstable();
+    let mut wanted = [second.to_string(), list.to_string()];
+    wanted.sort_unstable();
+    assert_eq!(objects, wanted);
+    let refused = Repository::open(denying(vec![owner]), password("word")).await.expect_err("its own may not be read");
+    assert!(refused.kind() == Kind::BackendDenied && refused.to_string().contains(&owner.to_string()), "{refused:?}");
 }
 
 #[tokio::test]

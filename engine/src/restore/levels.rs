@@ -194,6 +194,11 @@ impl Level {
         !self.selected || self.metadata.is_none() || site.options.overwrite == Overwrite::Never
     }
 
+    /// True when it is there for what is below it: it is not to be restored itself, or was never backed up itself.
+    fn only_leads(&self, site: &Site, place: &EntryPath) -> bool {
+        !self.selected || !site.is_listed(Some(place))
+    }
+
     fn make(&self, site: &Site, parent: &Arc<Dir>) -> State {
         let Some(place) = &self.place else { return State::Blocked };
         match self.make_at(site, parent, place) {
@@ -219,6 +224,11 @@ impl Level {
         }
         match standing {
             Some(old) if old.kind == FileType::Directory => return self.enter_existing(site, parent, place, &old),
+            // Whole systems are reached through such links, and nobody has asked for what stands in the place of one.
+            Some(old) if old.kind == FileType::Symlink && self.only_leads(site, place) => {
+                site.tally.fail(Some(place), linked(&site.in_snapshot(place)), true);
+                return Ok(State::Blocked);
+            }
             Some(old) => {
                 let modified = self.metadata.as_ref().map(|(metadata, _)| metadata.modified).unwrap_or_default();
                 if judge(site.options.overwrite, Some(&old), modified) == Judgement::Leave {
@@ -268,6 +278,11 @@ impl Level {
         dir.list(&fd);
         Ok(State::Made { dir, existed: true })
     }
+}
+
+/// Why nothing is restored below a link, and how it is.
+fn linked(path: &EntryPath) -> String {
+    format!("it is a link in the target, and stays: what is below it is restored with SNAPSHOT:{path} --target THERE")
 }
 
 fn describe(kind: FileType) -> &'static str {

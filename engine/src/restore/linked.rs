@@ -1,5 +1,6 @@
 //! Promises about files with several names: in the target, in the snapshot, and elsewhere.
 
+use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::restore::Overwrite;
 use crate::restore::RestoreOptions;
@@ -238,4 +239,32 @@ async fn a_folder_takes_the_place_of_a_link_with_a_word() {
     let expected = [("etc".to_owned(), gone("a symbolic link")), ("log".to_owned(), gone("a file"))];
     assert_eq!(told.map(|(path, text)| (path, text.to_owned())).collect::<Vec<_>>(), expected);
     assert!(scene.restore().await.warnings.is_empty());
+}
+
+#[tokio::test]
+async fn a_link_stays_where_a_folder_only_leads_to_what_is_restored() {
+    let parse = |text: &str| EntryPath::parse(text.as_bytes()).expect("a valid path");
+    for (listed, include, dry_run) in [
+        (Some(vec![parse("bin/bash")]), vec![], false),
+        (Some(vec![parse("bin/bash")]), vec![], true),
+        (Some(vec![parse("bin")]), vec!["/bin/bash".into()], false),
+        (None, vec!["/bin/bash".into()], false),
+    ] {
+        let mut scene = Scene::empty();
+        scene.add("bin", FileKind::Directory, b"");
+        scene.add("bin/bash", FileKind::File, b"a program");
+        scene.write("usr/sh", b"another program");
+        let link = scene.target().join("bin");
+        symlink("usr", &link).expect("a link");
+        let options = RestoreOptions { listed, include, dry_run, ..scene.options() };
+        let report = scene.run(TINY, options).await.expect("a restore");
+        let expected = [
+            "bin: it is a link in the target, and stays: what is below it is restored with SNAPSHOT:bin --target THERE",
+            "bin/bash: its parent directory could not be made",
+        ];
+        assert_eq!(messages(&report), expected);
+        assert!(report.failures.iter().all(|one| one.partial) && report.warnings.is_empty());
+        assert_eq!(link.read_link().expect("still a link"), Path::new("usr"));
+        assert_eq!(scene.names("usr"), ["sh"], "nothing goes through it");
+    }
 }

@@ -72,7 +72,7 @@ pub struct RestoreOptions {
     /// Removes what the snapshot does not have.
     pub delete: bool,
     /// The entries of the snapshot that were listed with all below them: only there what the snapshot does not have can be
-    /// told and removed. Nothing: all of it.
+    /// told and removed, and only there a folder takes the place of a link. Nothing: all of it, or it cannot be told.
     pub listed: Option<Vec<EntryPath>>,
     /// Reads everything back after writing.
     pub verify: bool,

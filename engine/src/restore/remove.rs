@@ -2,6 +2,7 @@
 
 use crate::entry::EntryPath;
 use crate::event::Action;
+use crate::limits::STRANGER_LEVELS_MAX;
 use crate::restore::flags;
 use crate::restore::judge::Standing;
 use crate::restore::mounted;
@@ -29,7 +30,7 @@ pub(crate) fn make_way(site: &Site, select: &Select, dir: &Arc<Dir>, place: &Ent
     let remove_empty = || rustix::fs::unlinkat(&parent, place.name(), AtFlags::REMOVEDIR);
     match flags::insist(site, &[(&parent, place.name())], remove_empty) {
         Err(Errno::NOTEMPTY | Errno::EXIST) if site.deletes() => {
-            remove(site, select, &parent, place).map_err(words)?;
+            remove(site, select, &parent, place, STRANGER_LEVELS_MAX).map_err(words)?;
             match rustix::fs::statat(&parent, place.name(), AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => Ok(()),
                 _ => Err("a directory with something excluded stands in its place".to_owned()),
@@ -73,7 +74,7 @@ pub(crate) fn strangers(site: &Site, select: &Select, left: &LeftDir) {
         let known = other_spellings.get_or_insert_with(|| spelled_otherwise(names, &found, |name| id(&fd, name)));
         if id(&fd, name).is_some_and(|id| known.contains(&id)) {
             site.tally.keep(Some(&place), "it is what the snapshot has under another spelling");
-        } else if let Err(errno) = remove(site, select, &fd, &place) {
+        } else if let Err(errno) = remove(site, select, &fd, &place, STRANGER_LEVELS_MAX) {
             site.tally.fail(Some(&place), format!("cannot remove it: {}", explain(errno)), false);
         }
     }
@@ -102,8 +103,9 @@ fn is_mounted(site: &Site, fd: &OwnedFd, left: &LeftDir) -> bool {
     site.target.handle(above).and_then(|above| mounted::is_mounted(fd, &*above)).unwrap_or(true)
 }
 
-/// Removes one thing with all below it, except what the patterns leave out, what is mounted there and what is spared.
-fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> Result<(), Errno> {
+/// Removes one thing with all below it, except what the patterns leave out, what is mounted there and what is spared: down
+/// to so many levels of directories.
+fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath, levels: usize) -> Result<(), Errno> {
     let name = place.name();
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -122,9 +124,13 @@ fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath) -> 
             site.tally.keep(Some(place), why);
             return Ok(());
         }
+        if levels == 0 {
+            site.tally.fail(Some(place), "cannot remove it: it is too many folders deep", false);
+            return Ok(());
+        }
         for name in list(parent, name)? {
             if let Ok(below) = place.join(&name) {
-                remove(site, select, &inside, &below)?;
+                remove(site, select, &inside, &below, levels - 1)?;
             }
         }
     }

@@ -77,9 +77,15 @@ impl Site {
     /// True when strangers are to be removed from this directory (nothing: the target), and not only from one that it
     /// leads to.
     pub(crate) fn deletes_in(&self, place: Option<&EntryPath>) -> bool {
+        self.deletes() && self.is_listed(place)
+    }
+
+    /// True when this directory (nothing: the target) was backed up itself, or cannot be told from one that was, and does
+    /// not only lead to one.
+    pub(crate) fn is_listed(&self, place: Option<&EntryPath>) -> bool {
+        let Some(all) = &self.options.listed else { return true };
         let path = place.map(|place| self.in_snapshot(place)).or_else(|| self.options.path.clone());
-        let is_listed = |all: &Vec<EntryPath>| path.is_some_and(|path| all.iter().any(|one| path.is_within(one)));
-        self.deletes() && self.options.listed.as_ref().is_none_or(is_listed)
+        path.is_some_and(|path| all.iter().any(|one| path.is_within(one)))
     }
 
     /// The path in the snapshot of what goes to `place` below the target: what patterns speak of.

@@ -4,6 +4,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::error::Kind;
 use crate::job::Control;
+use crate::limits::STRANGER_LEVELS_MAX;
 use crate::restore::Overwrite;
 use crate::restore::OwnerMap;
 use crate::restore::OwnerMode;
@@ -195,6 +196,25 @@ async fn deleting_removes_what_the_snapshot_does_not_have_and_nothing_else() {
     assert_eq!(planned, 6);
     assert!(outside.join("precious").exists());
     assert_eq!(scene.read("home/kept"), b"1");
+}
+
+#[tokio::test]
+async fn strangers_too_many_folders_deep_stay_and_are_named() {
+    let mut scene = Scene::empty();
+    scene.add("kept", FileKind::File, b"1");
+    let chain = |levels: usize| vec!["d"; levels].join("/");
+    scene.write(&format!("{}/deepest", chain(STRANGER_LEVELS_MAX + 50)), b"2");
+    scene.write("d/beside", b"2");
+    scene.write("less/file", b"2");
+    let options = RestoreOptions { delete: true, ..scene.options() };
+    let report = scene.run(TINY, options).await.expect("a restore");
+    let deep = chain(STRANGER_LEVELS_MAX + 1);
+    assert_eq!(messages(&report), [format!("{deep}: cannot remove it: it is too many folders deep")]);
+    assert_eq!(
+        (scene.names(""), scene.names("d"), report.entries_deleted),
+        (vec!["d".into(), "kept".into()], vec!["d".into()], 3)
+    );
+    assert!(scene.target().join(chain(STRANGER_LEVELS_MAX + 50)).join("deepest").exists());
 }
 
 #[tokio::test]

@@ -45,10 +45,11 @@ fn is_ours(me: u32, old: &Standing, owner: Owner) -> bool {
     old.uid == 0 || old.uid == me || owner.uid == Some(old.uid)
 }
 
-/// Its mode lets nobody in whom the new one keeps out. Who is not root may be unable to give it another group, and has
+/// Its mode lets nobody in whom the new one keeps out; leave to execute opens nothing, and some file systems (FAT, CIFS)
+/// give it to every file. Who is not root may be unable to give it another group, and has
 /// chosen the one that a file of his own has.
 fn is_shut(me: u32, old: &Standing, want: &Metadata, owner: Owner) -> bool {
-    let more = old.mode & !metadata::recorded_mode(want) & 0o077;
+    let more = old.mode & !metadata::recorded_mode(want) & 0o066;
     let is_group_meant = owner.gid.is_none_or(|gid| gid == old.gid) || me != 0 && me == old.uid;
     more == 0 && (is_group_meant || old.mode & 0o070 == 0)
 }
@@ -98,6 +99,8 @@ mod tests {
             (0o640, 0o600, same, false),
             (0o602, 0o644, same, false),
             (0o4755, 0o755, same, true),
+            (0o755, 0o644, same, true),
+            (0o755, 0o600, same, false),
             (0o600, 0o600, Owner { gid: Some(9), ..same }, true),
             (0o640, 0o640, Owner { gid: Some(9), ..same }, false),
             (0o640, 0o640, Owner::default(), true),
