@@ -18,6 +18,7 @@ use crate::crypto::secret::Secret;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::keylist::KeyList;
 use crate::format::keylist::ListedSlot;
 use crate::format::keyslot;
 use crate::format::keyslot::SlotCost;
@@ -216,8 +217,13 @@ impl Repository {
         if backend.get(&name).await? != bytes {
             return Err(Error::damaged(name, "it reads differently the second time"));
         }
-        // From here on nobody misses it, and whoever finds it knows that it should be gone.
-        self.relist(|list| list.remove(id)).await?;
+        // From here on nobody misses it, and whoever finds it knows that it should be gone. A list that says so without
+        // having seen the one that names it must still outdo that.
+        let gone = |list: &mut KeyList| {
+            stored.add_to(list);
+            list.remove(id);
+        };
+        self.relist(gone).await?;
         backend.delete(&name).await?;
         // Others may have removed the other keys since they were counted. Whoever deletes last sees here that nothing
         // is left; the same bytes go back under their name, which nobody else can have taken.
