@@ -68,6 +68,13 @@ impl KeyList {
         }
     }
 
+    /// The same of a slot that is there, though no list names it that could be read: one that does must be outdone.
+    pub(crate) fn remove_unseen(&mut self, id: SlotId) {
+        let (changes, hash, kind, label) = (1, [0; 32], SlotKind::Passphrase, String::new());
+        self.0.entry(id).or_insert(ListedSlot { changes, hash, kind, label });
+        self.remove(id);
+    }
+
     /// The body that is sealed.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(10 + self.0.len() * (LISTED_BYTES_MIN + 16));
@@ -185,5 +192,17 @@ mod tests {
         same.remove(id(1));
         same.remove(id(9));
         assert_eq!(same, list());
+    }
+
+    #[test]
+    fn a_removal_outdoes_a_list_that_it_has_not_seen() {
+        let mut unseen = KeyList::default();
+        unseen.remove_unseen(id(2));
+        let mut all = list();
+        assert!(all.0[&id(2)].is_there());
+        all.merge(unseen.clone());
+        assert!(!all.0[&id(2)].is_there());
+        unseen.merge(list());
+        assert_eq!(unseen, all);
     }
 }

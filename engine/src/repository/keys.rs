@@ -18,7 +18,6 @@ use crate::crypto::secret::Secret;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::keylist::KeyList;
 use crate::format::keylist::ListedSlot;
 use crate::format::keyslot;
 use crate::format::keyslot::SlotCost;
@@ -207,7 +206,7 @@ impl Repository {
         let backend = self.store().backend();
         if !is_readable {
             // Nothing opens through it, so it is never put back.
-            self.relist(|list| list.remove(id)).await?;
+            self.relist(|list| list.remove_unseen(id)).await?;
             return backend.delete(&name).await;
         }
         let bytes = backend.get(&name).await?;
@@ -217,13 +216,8 @@ impl Repository {
         if backend.get(&name).await? != bytes {
             return Err(Error::damaged(name, "it reads differently the second time"));
         }
-        // From here on nobody misses it, and whoever finds it knows that it should be gone. A list that says so without
-        // having seen the one that names it must still outdo that.
-        let gone = |list: &mut KeyList| {
-            stored.add_to(list);
-            list.remove(id);
-        };
-        self.relist(gone).await?;
+        // From here on nobody misses it, and whoever finds it knows that it should be gone.
+        self.relist(|list| list.remove_unseen(id)).await?;
         backend.delete(&name).await?;
         // Others may have removed the other keys since they were counted. Whoever deletes last sees here that nothing
         // is left; the same bytes go back under their name, which nobody else can have taken.
