@@ -49,9 +49,10 @@ impl Interrupt {
             match job {
                 Some(job) if !asked => {
                     asked = true;
-                    job.cancel();
+                    // First the word, then the stop: a job that ends at once takes the process with it.
                     let show = show.clone();
                     briefly(move || show.interruption(None, "stopping cleanly; once more to stop now"));
+                    job.cancel();
                 }
                 // The shell and the kernel both say that a terminal is gone: that is not a second wish.
                 Some(_) if wish == Wish::Stop => {}
