@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
+use tokio::sync::Notify;
 use tokio::sync::broadcast;
 
 /// Events kept for a listener that is slow.
@@ -44,7 +45,14 @@ pub(crate) struct Control {
 
 /// Asks a job to stop; clones share one switch.
 #[derive(Clone, Debug, Default)]
-pub struct Canceller(Arc<AtomicBool>);
+pub struct Canceller(Arc<Switch>);
+
+#[derive(Debug, Default)]
+struct Switch {
+    is_on: AtomicBool,
+    /// Wakes who waits for it.
+    turned: Notify,
+}
 
 /// The events of a job from the moment of asking.
 pub struct Events {
@@ -70,12 +78,23 @@ impl ProgressReader {
 impl Canceller {
     /// Asks for a clean stop. Nothing already stored is lost; nothing half-done becomes visible.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.is_on.store(true, Ordering::Release);
+        self.0.turned.notify_waiters();
     }
 
     /// Whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.is_on.load(Ordering::Acquire)
+    }
+
+    /// Returns once a stop was asked for.
+    pub async fn cancelled(&self) {
+        let mut turned = std::pin::pin!(self.0.turned.notified());
+        // Who waits is known before the switch is looked at, so that no turn is missed.
+        turned.as_mut().enable();
+        if !self.is_cancelled() {
+            turned.await;
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl BackupBuilder {
         if !options.dry_run {
             repository.check_writable().await?;
             // Left by runs that were killed: it is in nobody's way but that of the space it takes.
-            let _ = repository.store().backend().sweep().await;
+            let _ = repository.store().sweep().await;
         }
         let distrust = Arc::default();
         for left in (0..BACKUP_ATTEMPTS_MAX).rev() {
@@ -217,7 +217,7 @@ impl Repository {
         index.share(distrust);
         if !options.dry_run {
             // A repository from before there was one has none, and grows out of one. What cannot be set aside is no failure.
-            let _ = store.backend().reserve(bytes).await;
+            let _ = store.reserve(bytes).await;
         }
         if let Some(message) = warning {
             remark(&mut options, message);

@@ -239,7 +239,7 @@ impl CheckBuilder {
         report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
-        report.leftovers = repository.store().backend().leftovers().await?;
+        report.leftovers = repository.store().leftovers().await?;
         let unneeded =
             catalogs::catalogs(repository, &control, &live, (snapshots, intents), &packs, &mut report).await?;
         report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);

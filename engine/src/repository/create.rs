@@ -140,7 +140,7 @@ impl Repository {
         key_lists::replace(&store, &list, Vec::new()).await?;
         let public = put_config(&store, &private).await?;
         // What cannot be set aside is no failure of a repository that is made.
-        let _ = store.backend().reserve(0).await;
+        let _ = store.reserve(0).await;
         let inner = Inner { store, ring, slot, public, private, read_only_because: None };
         Ok(Created { repository: Self { inner: Arc::new(inner) }, recovery_code })
     }

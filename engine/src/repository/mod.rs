@@ -170,7 +170,7 @@ impl Repository {
 
     /// The folder of this machine that it is in, if it is in one.
     pub fn folder(&self) -> Option<PathBuf> {
-        self.store().backend().folder()
+        self.store().backend().properties().folder
     }
 
     /// Where this program may put files of its own on this machine: in `cache` what helps the next run (how far an
@@ -201,7 +201,7 @@ impl Repository {
     /// What is sealed under a root key needs a slot that holds it. Whoever made the slot that this program has opened may
     /// have died before it was durable.
     async fn settle_slots(&self) -> Result<()> {
-        self.store().backend().barrier_for(Area::Slots).await
+        self.store().barrier_for(Area::Slots).await
     }
 
     fn check_features(&self) -> Result<()> {

@@ -141,7 +141,7 @@ impl PrunePlan {
 impl Repository {
     /// What killed runs had left and was removed; `None` where a full store kept that from being done.
     async fn swept(&self) -> Result<Option<Leftovers>> {
-        match self.store().backend().sweep().await {
+        match self.store().sweep().await {
             Err(full) if full.kind() == Kind::NoSpace => Ok(None),
             swept => swept.map(Some),
         }

@@ -163,7 +163,7 @@ impl RestoreBuilder {
             )
             .because("it is partial: what it lacks may be what could not be read"));
         }
-        options.repository = repository.store().backend().folder();
+        options.repository = repository.store().backend().properties().folder;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let wanted = if options.threads == 0 { cores } else { options.threads };
         options.threads = wanted.clamp(1, RESTORE_THREADS_MAX);

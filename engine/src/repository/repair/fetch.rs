@@ -131,7 +131,7 @@ fn is_same_place(one: &Repository, other: &Repository) -> bool {
     let (first, second) = (one.store().backend(), other.store().backend());
     let place = |folder: PathBuf| std::fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()));
     one.id() == other.id()
-        && match (first.folder().and_then(place), second.folder().and_then(place)) {
+        && match (first.properties().folder.and_then(place), second.properties().folder.and_then(place)) {
             (Some(one), Some(other)) => one == other,
             _ => first.describe() == second.describe(),
         }
