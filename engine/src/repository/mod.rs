@@ -55,6 +55,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod undo_rotation;
+#[cfg(test)]
+mod undo_rotation_tests;
 mod unlock;
 #[cfg(test)]
 mod unlock_tests;
