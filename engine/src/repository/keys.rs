@@ -7,7 +7,6 @@ use super::key_lists::StoredSlot;
 use super::open::Key;
 use super::rotate::UNDO;
 use super::unlock::slot_key;
-use super::unlock::slot_of;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::crypto::keyfile;
@@ -142,8 +141,7 @@ impl Repository {
         self.check_slot().await?;
         self.check_root_key("cannot make a new key").await?;
         let secret = Arc::new(key.into_slot_secret()?);
-        let backend = self.store().backend();
-        if let Some(known) = slot_of(backend.as_ref(), self.id(), kind, &secret).await? {
+        if let Some(known) = self.slot_of(kind, &secret).await? {
             return Err(Error::new(Kind::Conflict, "cannot add this key")
                 .because(format!("it opens the repository already, as the key {known}"))
                 .advise("choose another one; 'strongroom key list' shows what there is"));
@@ -290,9 +288,7 @@ impl Repository {
             };
             match read {
                 Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error)
-                    if !matches!(error.kind(), Kind::Damaged | Kind::Unsupported | Kind::BackendDenied) =>
-                {
+                Err(error) if !matches!(error.kind(), Kind::Damaged | Kind::Unsupported | Kind::BackendDenied) => {
                     return Err(error);
                 }
                 // A slot of another repository is what an interrupted creation left behind.

@@ -154,6 +154,10 @@ struct Inner {
     ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
+    /// What opening it was allowed to cost.
+    options: OpenOptions,
+    /// Slots of a newer root key that were not tried, and why.
+    newer_not_tried: Vec<String>,
     public: PublicConfig,
     private: PrivateConfig,
     /// The feature that this program lacks for writing.

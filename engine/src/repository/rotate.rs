@@ -27,7 +27,8 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 
 /// What helps whoever lacks the new root key for good.
-pub(super) const UNDO: &str = "if its change was cut off and the new key is lost, 'strongroom key rotate --undo' takes it back";
+pub(super) const UNDO: &str =
+    "if its change was cut off and the new key is lost, 'strongroom key rotate --undo' takes it back";
 
 /// How to make the slots of a new root key.
 #[derive(Clone, Debug, Default)]
@@ -138,11 +139,13 @@ impl Repository {
             self.check_opens(stored.id, &secret, &ring).await?;
             recovery = Some((code, stored));
         }
-        let Inner { public, private, read_only_because, .. } = &*self.inner;
+        let Inner { options: limits, public, private, read_only_because, .. } = &*self.inner;
         let inner = Inner {
             store: Arc::new(store.rekeyed(ring.derive(&self.id()))),
             ring,
             slot,
+            options: limits.clone(),
+            newer_not_tried: Vec::new(),
             public: public.clone(),
             private: private.clone(),
             read_only_because: read_only_because.clone(),
