@@ -113,12 +113,10 @@ async fn a_store_with_room_for_one_mark_condemns_no_more_beside_what_is_still_ne
     assert!(condemned >= PACKS, "{condemned}");
     let more = [stored(&repository, &tree("more", &[(901, 500_000)])).await];
     repository.forget(&more).await.expect("forgotten");
-    let is_mark = |name: &Name| name.area() == Some(Area::Marks);
-    let marks = memory.contents().into_iter().filter(|(name, _)| is_mark(name));
-    let mark = marks.map(|(_, bytes)| bytes.len() as u64).max().expect("a mark");
-    fill(&memory, mark);
-    let error = eager(&repository).forgotten(&more).plan().await.expect("planned").apply().await.expect_err("no room");
-    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    let filling = Filling::new(&memory, Area::Marks, 2, 0);
+    let full = Scene::new(47).open(shared(filling.clone())).await.expect("opened");
+    let error = eager(&full).forgotten(&more).plan().await.expect("planned").apply().await.expect_err("no room");
+    assert!(filling.is_full() && error.kind() == Kind::NoSpace, "{error}");
     let summary = eager(&repository).plan().await.expect("planned").summary();
     assert_eq!(summary.packs_waiting, condemned, "what no room is left for is not condemned");
     memory.limit(u64::MAX);

@@ -84,7 +84,8 @@ pub fn help(findings: &[KeyFinding]) -> Option<String> {
     if has(&[KeyTrouble::NotRemoved, KeyTrouble::Unlisted]) {
         verbs.push(format!("'strongroom key remove {id}' takes away what should not be there"));
     }
-    if has(&[KeyTrouble::RootKeyChanged]) {
+    // Its list is newer than whoever holds an older root key.
+    if has(&[KeyTrouble::RootKeyChanged, KeyTrouble::Newer]) {
         verbs.push(
             "if the root key's change was cut off and the new key is lost, 'strongroom key rotate --undo' takes it back"
                 .to_owned(),

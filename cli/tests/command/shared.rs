@@ -139,7 +139,7 @@ fn root_locks_no_owner_out_of_his_repository_and_is_told_whose_it_is() {
         &["repair", "keys"],
         &["repair", "index"],
         &["repair", "packs"],
-        &["repair", "snapshots"],
+        &["repair", "snapshots", "--all"],
         &["key", "add", "--new-recovery-code"],
         &["forget", "--prune", "--keep-last", "1"],
         &["prune"],
