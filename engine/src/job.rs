@@ -33,6 +33,8 @@ const FILES_OPEN_LEAST: usize = 4;
 pub struct Job<T> {
     future: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
     control: Control,
+    /// It has given its report: there is nothing to stop any more.
+    is_done: bool,
 }
 
 /// What the inside of a job sees: where to count, where to tell, and whether to stop.
@@ -158,8 +160,16 @@ impl<T> Job<T> {
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let control = Control::new();
-        Self { future: Box::pin(work(control.clone())), control }
+        Self::start_under(Canceller::default(), work)
+    }
+
+    /// The same under the switch of an earlier job that has ended.
+    pub(crate) fn start_under<F>(canceller: Canceller, work: impl FnOnce(Control) -> F) -> Self
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let control = Control { cancel: canceller, ..Control::new() };
+        Self { future: Box::pin(work(control.clone())), control, is_done: false }
     }
 
     /// A reader of the latest counters.
@@ -182,14 +192,18 @@ impl<T> Future for Job<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.future.as_mut().poll(context)
+        let polled = self.future.as_mut().poll(context);
+        self.is_done |= polled.is_ready();
+        polled
     }
 }
 
 impl<T> Drop for Job<T> {
     /// Only flips the switch: threads of the job see it and wind down by themselves.
     fn drop(&mut self) {
-        self.control.cancel.cancel();
+        if !self.is_done {
+            self.control.cancel.cancel();
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 /// How long a store that has answered in the same job may be silent after a stop before it is given up, and for how long a
 /// stop may go on storing what is half-done.
-const PATIENCE_FAR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+pub(super) const PATIENCE_FAR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 /// A disk that is busy is waited for: what it was given, it writes, whether or not somebody waits.
 const PATIENCE_NEAR: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
 
@@ -128,10 +128,7 @@ impl Layer for Heeding {
 
 impl Heeding {
     /// Waits for the disk as for anything else.
-    async fn ask_disk<'a, T: Default>(
-        &'a self,
-        ask: impl FnOnce(&'a dyn Disk) -> BackendFuture<'a, T>,
-    ) -> Result<T> {
+    async fn ask_disk<'a, T: Default>(&'a self, ask: impl FnOnce(&'a dyn Disk) -> BackendFuture<'a, T>) -> Result<T> {
         match self.inner.disk() {
             Some(disk) => self.heed(ask(disk)).await,
             None => Ok(T::default()),

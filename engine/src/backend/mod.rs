@@ -12,6 +12,8 @@
 //! boxed future, so that backends are used as `Arc<dyn Backend>` and nothing above is generic.
 
 mod heeding;
+#[cfg(test)]
+mod heeding_tests;
 mod layer;
 mod local;
 mod location;

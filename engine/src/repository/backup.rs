@@ -169,8 +169,11 @@ impl BackupBuilder {
     }
 
     /// Starts the job. Dropping it stops the backup cleanly: what is stored stays, no snapshot appears.
-    pub fn start(self) -> Job<BackupReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<BackupReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     pub(super) async fn run(self, control: Control) -> Result<BackupReport> {

@@ -218,8 +218,11 @@ impl CheckBuilder {
     }
 
     /// Starts the check. Damage is in the report; an error means that the check itself could not go on.
-    pub fn start(self) -> Job<CheckReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<CheckReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<CheckReport> {

@@ -55,6 +55,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod undo_rotation;
+#[cfg(test)]
+mod undo_rotation_tests;
 mod unlock;
 #[cfg(test)]
 mod unlock_tests;
@@ -136,6 +139,7 @@ use crate::id::RepositoryId;
 use crate::id::SlotId;
 use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
+use crate::job::Control;
 use crate::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,14 +147,18 @@ use std::sync::Arc;
 /// An opened repository.
 #[derive(Clone)]
 pub struct Repository {
+    store: Arc<Store>,
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    store: Arc<Store>,
     ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
+    /// What opening it was allowed to cost.
+    options: OpenOptions,
+    /// Slots of a newer root key that were not tried, and why.
+    newer_not_tried: Vec<String>,
     public: PublicConfig,
     private: PrivateConfig,
     /// The feature that this program lacks for writing.
@@ -160,12 +168,12 @@ struct Inner {
 impl Repository {
     /// Its identity, chosen at creation.
     pub fn id(&self) -> RepositoryId {
-        self.inner.store.repository()
+        self.store.repository()
     }
 
     /// Where it is, for people.
     pub fn describe(&self) -> String {
-        self.inner.store.backend().describe()
+        self.store.backend().describe()
     }
 
     /// The folder of this machine that it is in, if it is in one.
@@ -181,7 +189,12 @@ impl Repository {
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.inner.store
+        &self.store
+    }
+
+    /// From now on a request of this handle that hangs does not hold up a stop of the job.
+    fn heed(&mut self, control: &Control) {
+        self.store = Arc::new(self.store.heeding(control.canceller()));
     }
 
     /// Fails early where nothing can be written: this program must know every feature, and the backend must take objects.

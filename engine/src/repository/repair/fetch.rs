@@ -68,8 +68,12 @@ impl FetchBuilder {
     }
 
     /// Starts the job. Stopped midway, what was fetched stays.
-    pub fn start(self) -> Job<FetchReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<FetchReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.other.heed(&control);
+            self.run(control)
+        })
     }
 
     pub(in crate::repository) async fn run(self, control: Control) -> Result<FetchReport> {
