@@ -26,23 +26,24 @@ use crate::repository::generate_key_file;
 use crate::source::ReaderSource;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Answers nothing any more once it is told to hang.
+/// A hundred years.
+const NEVER: u64 = 3_155_760_000_000;
+
+/// Answers after so many milliseconds.
 struct Silent {
     inner: MemoryBackend,
-    hangs: AtomicBool,
+    delay: AtomicU64,
     is_far: bool,
 }
 
 impl Silent {
     async fn answer(&self) {
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
+        tokio::time::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst))).await;
     }
 }
 
@@ -89,7 +90,7 @@ impl Layer for Silent {
 }
 
 fn silent(is_far: bool) -> Arc<Silent> {
-    Arc::new(Silent { inner: MemoryBackend::new(), hangs: AtomicBool::new(false), is_far })
+    Arc::new(Silent { inner: MemoryBackend::new(), delay: 0.into(), is_far })
 }
 
 async fn repository(backend: &Arc<Silent>) -> Repository {
@@ -123,7 +124,7 @@ async fn a_job_whose_store_never_answers_stops_when_it_is_asked_to() {
     for is_far in [true, false] {
         let backend = silent(is_far);
         let repository = repository(&backend).await;
-        backend.hangs.store(true, Ordering::SeqCst);
+        backend.delay.store(NEVER, Ordering::SeqCst);
         for (error, took) in [
             stopped(repository.backup(letter()).start()).await,
             stopped(repository.check().start()).await,
@@ -146,7 +147,7 @@ async fn a_store_that_has_answered_is_waited_for_a_little_while() {
     canceller.cancel();
     // What is half-done may still be finished.
     Layer::list_page(&heeding, Area::Packs, None).await.expect("another one");
-    backend.hangs.store(true, Ordering::SeqCst);
+    backend.delay.store(NEVER, Ordering::SeqCst);
     let begun = Instant::now();
     let error = Layer::list_page(&heeding, Area::Packs, None).await.expect_err("nobody answers");
     assert_eq!((error.kind(), begun.elapsed()), (Kind::Cancelled, PATIENCE_FAR.0));
@@ -160,8 +161,9 @@ async fn what_is_half_done_does_not_go_on_for_ever() {
     Layer::list_page(&heeding, Area::Packs, None).await.expect("an answer");
     canceller.cancel();
     let begun = Instant::now();
+    backend.delay.store(1500, Ordering::SeqCst);
     while Layer::list_page(&heeding, Area::Packs, None).await.is_ok() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(begun.elapsed() <= PATIENCE_FAR.1);
     }
+    assert_eq!(begun.elapsed(), PATIENCE_FAR.1);
 }
