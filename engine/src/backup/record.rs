@@ -6,6 +6,7 @@ use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::id::IndexId;
 use crate::id::PackId;
+use crate::index::table::Index;
 use crate::limits::CHECKPOINT_BYTES;
 use crate::limits::CHECKPOINT_BYTES_FIRST;
 use crate::limits::CHECKPOINT_CHUNKS;
@@ -20,6 +21,8 @@ pub(crate) struct IndexedPacks {
     packs: Vec<PackId>,
     objects: Vec<IndexId>,
     bytes: u64,
+    /// What is in them, for an index that is to know them; `None` when it is not wanted, or too much to keep.
+    contents: Option<Vec<IndexedPack>>,
 }
 
 impl IndexedPacks {
@@ -37,12 +40,22 @@ impl IndexedPacks {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Adds them to the index that the job began with; `None` where it has to be read again.
+    pub(super) fn add_to(self, mut index: Arc<Index>) -> Result<Option<Arc<Index>>> {
+        let Some(packs) = self.contents else { return Ok(None) };
+        // Whoever still looks ahead in the old one goes on with it.
+        Arc::make_mut(&mut index).follow(self.objects, packs)?;
+        Ok(Some(index))
+    }
 }
 
 /// Collects stored packs and writes index objects for them.
 pub(crate) struct Recorder {
     store: Arc<Store>,
     dry_run: bool,
+    /// Chunks that may still be kept.
+    room: usize,
     waiting: Vec<IndexedPack>,
     waiting_chunks: u64,
     waiting_bytes: u64,
@@ -53,16 +66,19 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(store: &Arc<Store>, dry_run: bool) -> Self {
+    /// Keeps what the packs hold as well if somebody `follows`, unless that fills the memory.
+    pub(crate) fn new(store: &Arc<Store>, dry_run: bool, follows: bool) -> Self {
+        let contents = follows.then(Vec::new);
         Self {
             store: Arc::clone(store),
             dry_run,
+            room: store.local().shard_chunks,
             waiting: Vec::new(),
             waiting_chunks: 0,
             waiting_bytes: 0,
             next_bytes: CHECKPOINT_BYTES_FIRST,
             since: Instant::now(),
-            done: IndexedPacks { packs: Vec::new(), objects: Vec::new(), bytes: 0 },
+            done: IndexedPacks { packs: Vec::new(), objects: Vec::new(), bytes: 0, contents },
         }
     }
 
@@ -91,12 +107,19 @@ impl Recorder {
             return Ok(());
         }
         let packs = std::mem::take(&mut self.waiting);
-        let names: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
+        let body = IndexBody { supersedes: Vec::new(), packs };
         if !self.dry_run {
             self.store.backend().barrier().await?;
-            self.done.objects.push(self.store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?);
+            self.done.objects.push(self.store.put_index(&body).await?);
         }
-        self.done.packs.extend(names);
+        self.done.packs.extend(body.packs.iter().map(|pack| pack.pack));
+        match self.room.checked_sub(usize::try_from(self.waiting_chunks).unwrap_or(usize::MAX)) {
+            Some(room) => self.room = room,
+            None => self.done.contents = None,
+        }
+        if let Some(contents) = &mut self.done.contents {
+            contents.extend(body.packs);
+        }
         self.done.bytes += self.waiting_bytes;
         self.waiting_chunks = 0;
         self.waiting_bytes = 0;

@@ -74,7 +74,7 @@ pub(super) async fn rescue(
     let lost = copier.lost;
     // The walk may have found more damage behind what it has counted as usable: the next validation sees that.
     let objects = index.objects().clone();
-    let mut needs = Needs { packs, objects, twin: None, distrust: Arc::clone(distrust) };
+    let mut needs = Needs::of(packs, objects, distrust);
     if !copied.is_empty() {
         needs.packs.extend(copied.iter().map(|pack| pack.pack));
         store.backend().barrier().await?;

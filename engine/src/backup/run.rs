@@ -91,11 +91,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let session = SnapshotId::from_bytes(random::array(store.rng())?);
     let mut snapshot = draft::draft(&store, session, earlier.as_ref(), source.as_ref(), &options)?;
-    let suite = options.cipher.suite();
-    let keys = SessionKeys {
-        data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
-        metadata: store.new_data_key(Class::Metadata, suite, !options.dry_run).await?,
-    };
+    let keys = SessionKeys::new(&store, &options).await?;
     let claims = Claims::beside(&store, Arc::clone(&index));
     let claims = Arc::new(match &options.fill {
         Some(Fill::Only(wanted)) => claims.only(Arc::clone(wanted)),
@@ -117,22 +113,28 @@ pub(crate) async fn run(
     let dry_run = job.options.dry_run;
     let keep = !dry_run && !skip && job.options.fill.is_none();
     let report = report(&assembled, &snapshot, &tally, &packs);
+    let mut needs = Needs::new(&job.claims, &packs);
+    let Stages { control, store, index, claims, options, .. } = job;
+    drop(claims);
+    // What was not stored must not be known to the next one.
+    if options.is_followed && !dry_run {
+        needs.keep(index);
+    } else {
+        drop(index);
+    }
     if keep {
-        let needs = Needs::new(&job.claims, packs);
-        let Stages { control, store, index, claims, .. } = job;
-        // A rescue loads the index anew: two of them need not be in memory.
-        drop((index, claims));
         control.check()?;
-        match commit::commit(&store, &control, needs, &mut snapshot, verdict.clone()).await? {
+        match commit::commit(&store, &control, &mut needs, &mut snapshot, verdict.clone()).await? {
             Committed::Yes => {}
             Committed::Lacking(why) => return Ok(Run::Lacking(why)),
         }
     }
+    let index = needs.into_index().map(|index| packs.add_to(index)).transpose()?.flatten();
     if !dry_run && let Some(cache) = cache.open() {
         // What cannot be forgotten is checked again next time.
         let _ = cache.clear();
     }
-    Ok(Run::Done(Box::new(BackupReport {
+    let report = Box::new(BackupReport {
         snapshot: keep.then_some(snapshot),
         parent: earlier.map(|earlier| earlier.id),
         verdict,
@@ -140,13 +142,24 @@ pub(crate) async fn run(
         warnings_total: said.warnings_total,
         seconds: started.elapsed().as_secs_f64(),
         ..report
-    })))
+    });
+    Ok(Run::Done(report, index))
 }
 
 /// This session's data keys.
 struct SessionKeys {
     data: Arc<DataKey>,
     metadata: Arc<DataKey>,
+}
+
+impl SessionKeys {
+    async fn new(store: &Store, options: &Options) -> Result<Self> {
+        let (suite, is_stored) = (options.cipher.suite(), !options.dry_run);
+        Ok(Self {
+            data: store.new_data_key(Class::Data, suite, is_stored).await?,
+            metadata: store.new_data_key(Class::Metadata, suite, is_stored).await?,
+        })
+    }
 }
 
 /// The outcome of the stages.
@@ -216,7 +229,7 @@ impl Stages {
             store: Arc::clone(&self.store),
             control: self.control.clone(),
             halt: Arc::clone(&self.halt),
-            recorder: Recorder::new(&self.store, self.options.dry_run),
+            recorder: Recorder::new(&self.store, self.options.dry_run, self.options.is_followed),
             dry_run: self.options.dry_run,
             limit: self.options.limit_upload,
         };
