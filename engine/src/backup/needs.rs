@@ -1,6 +1,5 @@
 //! What a snapshot needs to stay restorable: packs, and index objects that name them; and whether all of it still holds.
 
-use super::record::IndexedPacks;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::error::Result;
@@ -11,6 +10,7 @@ use crate::index::claim::Claims;
 use crate::index::distrust::Distrust;
 use crate::index::load;
 use crate::index::table::Index;
+use crate::pack::IndexedPacks;
 use crate::store::Condemned;
 use crate::store::Store;
 use std::collections::HashSet;
@@ -69,15 +69,15 @@ impl Needs {
         self.index = None;
     }
 
-    /// The index that was kept, if it still holds, with what was read meanwhile.
-    pub(super) fn into_index(self) -> Option<Arc<Index>> {
-        let Self { index, passed, .. } = self;
-        index.map(|mut index| {
-            if index.passed() != &passed {
-                Arc::make_mut(&mut index).pass(passed);
-            }
-            index
-        })
+    /// The index that was kept, if it still holds, with what was read meanwhile and the job's `own` packs; `None` where it
+    /// has to be read again.
+    pub(super) fn into_index(self, own: IndexedPacks) -> Result<Option<Arc<Index>>> {
+        let (Some(mut index), Some((objects, packs))) = (self.index, own.into_contents()) else { return Ok(None) };
+        // Whoever still looks ahead in the old one goes on with it.
+        let known = Arc::make_mut(&mut index);
+        known.follow(objects, packs)?;
+        known.pass(self.passed);
+        Ok(Some(index))
     }
 
     /// What a stored snapshot with the same catalog needs.
