@@ -6,9 +6,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use strongroom::EntryPath;
+use strongroom::EntryStart;
 use strongroom::Metadata;
 use strongroom::Sink;
 use strongroom::Source;
+use strongroom::Statement;
 use strongroom::Stop;
 use strongroom::Want;
 
@@ -59,7 +61,8 @@ struct Counter {
 }
 
 impl Sink for Counter {
-    fn begin(&mut self, _: &EntryPath, metadata: &Metadata) -> Result<Want, Stop> {
+    fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop> {
+        let metadata = start.metadata;
         if self.shared.is_over.load(Ordering::Relaxed) {
             return Err(Stop);
         }
@@ -90,7 +93,7 @@ impl Sink for Counter {
     fn warn(&mut self, _: Option<&EntryPath>, _: String, _: bool) {}
     fn total(&mut self, _: u64, _: u64) {}
     fn skipped(&mut self, _: &EntryPath, _: &str) {}
-    fn seal(&mut self, _: Vec<u8>) {}
+    fn statement(&mut self, _: Statement) {}
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::sync::mpsc;
 use strongroom::EntryPath;
+use strongroom::EntryStart;
 use strongroom::FileKind;
 use strongroom::Metadata;
 use strongroom::Sink;
 use strongroom::Source;
 use strongroom::SourceError;
+use strongroom::Statement;
 use strongroom::Stop;
 use strongroom::StreamEntry;
 use strongroom::Verdict;
@@ -27,8 +29,8 @@ struct Kept {
 }
 
 impl Sink for Kept {
-    fn begin(&mut self, path: &EntryPath, _metadata: &Metadata) -> Result<Want, Stop> {
-        self.begun = Some(path.to_string());
+    fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop> {
+        self.begun = Some(start.path.to_string());
         Ok(Want::Bytes)
     }
 
@@ -62,7 +64,7 @@ impl Sink for Kept {
 
     fn skipped(&mut self, _path: &EntryPath, _reason: &str) {}
 
-    fn seal(&mut self, _seal: Vec<u8>) {}
+    fn statement(&mut self, _: Statement) {}
 }
 
 fn shell(script: &str) -> CommandSource {

@@ -45,6 +45,8 @@ pub(crate) struct Batch {
     pub(crate) sequence: u64,
     pub(crate) buffer: Vec<u8>,
     pub(crate) items: Vec<Item<Span>>,
+    /// Where the buffer goes back to.
+    pub(crate) home: Sender<Vec<u8>>,
 }
 
 /// The same items with chunk names, on their way to the catalog.

@@ -15,10 +15,12 @@
 
 mod assemble;
 mod batch;
+mod begun;
 mod commit;
 mod contract;
 pub(crate) mod cut;
 mod draft;
+mod filling;
 mod group;
 mod halt;
 mod intent;
@@ -41,10 +43,13 @@ mod said;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod told;
 mod unchanged;
 mod upload;
 mod watch;
+mod wires;
 
 pub(crate) use commit::commit;
 pub(crate) use needs::Needs;

@@ -4,9 +4,11 @@ use super::assemble::Assembled;
 use super::assemble::Assembler;
 use super::assemble::Pages;
 use super::batch::BufferPool;
+use super::begun::Before;
+use super::begun::Desk;
 use super::commit;
 use super::commit::Committed;
-use super::cut::Cutter;
+use super::cut::Cutters;
 use super::draft;
 use super::group::Group;
 use super::group::Tally;
@@ -36,6 +38,7 @@ use super::unchanged::Comparison;
 use super::unchanged::is_unchanged;
 use super::upload::Uploader;
 use super::watch::Watched;
+use super::wires::Wires;
 use crate::cache::Unfinished;
 use crate::catalog::PageHasher;
 use crate::class::Class;
@@ -71,6 +74,7 @@ use crate::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -108,7 +112,7 @@ pub(crate) async fn run(
     let verdict = draft::shortened(said.verdict(verdict));
     snapshot.finished = job.store.clock().now();
     snapshot.root = assembled.root;
-    snapshot.seal = said.seal;
+    snapshot.statement = said.statement;
     snapshot.counts = counts(&assembled, &tally, packs.bytes());
     // What leans on damage is not as good as its parent was: the commit finds out.
     let skip = job.options.skip_if_unchanged
@@ -298,7 +302,6 @@ impl Stages {
                 claims: Arc::clone(&self.claims),
                 group,
                 batches: batches.clone(),
-                buffers: buffers.give.clone(),
                 prepared: prepared_sender.clone(),
             };
             let (halt, packing) = (Arc::clone(&self.halt), Arc::clone(&packing));
@@ -360,25 +363,35 @@ impl Stages {
         for remark in &self.options.remarks {
             self.say(&said, remark.clone());
         }
-        let reader = Reader::new(Wiring {
+        let watched = self.watched(&said);
+        let wires = Wires {
             control: self.control.clone(),
             halt: Arc::clone(&self.halt),
-            cutter: Cutter::new(&self.store.keys().chunker, self.config.chunker),
+            pulse: watched.pulse(),
+            batches,
+            credits,
+            sequence: AtomicU64::new(0),
+        };
+        let desk = Desk {
+            control: self.control.clone(),
+            halt: Arc::clone(&self.halt),
             sameness: Sameness {
                 ignore_inode: self.options.ignore_inode,
                 ignore_ctime: self.options.ignore_ctime,
                 // The start may have been given by hand; the end is the clock's.
                 parent_began: earlier.map_or(Timestamp::default(), |earlier| earlier.started.min(earlier.finished)),
             },
-            parent: self.parent_cursor(earlier, &said),
-            expected: earlier.map(|earlier| Expected { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
             keep_earlier: self.options.skip_if_unchanged,
-            journal: self.remembered(cache),
-            buffers: buffers.take,
-            batches,
-            credits,
-            watched: self.watched(&said),
             said: Arc::clone(&said),
+        };
+        let reader = Reader::new(Wiring {
+            wires: Arc::new(wires),
+            desk: Arc::new(desk),
+            cutters: Cutters::new(&self.store.keys().chunker, self.config.chunker),
+            before: Before { parent: self.parent_cursor(earlier, &said), journal: self.remembered(cache) },
+            expected: earlier.map(|earlier| Expected { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
+            buffers: (buffers.take, buffers.give),
+            watched,
         });
         (spawn(&self.halt, move || read(source, reader)), said)
     }

@@ -1,6 +1,7 @@
 //! Frozen encodings: if one of these changes, repositories in the field can no longer be read.
 
 use crate::class::Class;
+use crate::entry::ChunkProfile;
 use crate::entry::ChunkRef;
 use crate::entry::Chunking;
 use crate::entry::Content;
@@ -167,6 +168,8 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         ("entry far past", with(&|entry| entry.metadata.modified = time(i64::MIN, 0))),
         ("entry hashed", with(&|entry| (entry.content, entry.hash) = (tree.clone(), Some([0x91; 32])))),
         ("entry in pages", with(&|entry| entry.chunking = Some(Chunking { chunker: 2, sizes: [8192; 3] }))),
+        ("entry in rows", with(&|entry| entry.chunking = ChunkProfile::Rows.stored())),
+        ("entry with a token", with(&|entry| entry.change_token = Some(b"\"etag\"".to_vec()))),
         ("entry raw bytes", with(&|entry| entry.path = EntryPath::parse(b"\xff\xfe/\x01 \n").expect("valid"))),
     ]
 }

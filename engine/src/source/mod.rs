@@ -10,8 +10,10 @@ mod reader;
 mod recorder;
 mod stream;
 
+use crate::entry::ChunkProfile;
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
+use crate::statement::Statement;
 use crate::verdict::Verdict;
 
 pub(crate) use folder::Attributes;
@@ -82,6 +84,38 @@ pub enum SourceError {
 #[error("an empty stream nearly always comes from a failed command")]
 pub struct EmptyStream;
 
+impl From<std::io::Error> for SourceError {
+    fn from(why: std::io::Error) -> Self {
+        Self::Failed { message: "the source cannot be read".to_owned(), cause: Some(Box::new(why)) }
+    }
+}
+
+impl Source for Box<dyn Source> {
+    fn kind(&self) -> &str {
+        self.as_ref().kind()
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        self.as_ref().paths()
+    }
+
+    fn excludes(&self) -> Vec<String> {
+        self.as_ref().excludes()
+    }
+
+    fn leading(&self) -> Vec<EntryPath> {
+        self.as_ref().leading()
+    }
+
+    fn again(&self) -> Option<Box<dyn Source>> {
+        self.as_ref().again()
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        (*self).run(sink)
+    }
+}
+
 impl From<Stop> for SourceError {
     fn from(_: Stop) -> Self {
         Self::Stopped
@@ -101,10 +135,46 @@ pub enum Want {
     Nothing,
 }
 
+/// What a source says of an entry before it gives its bytes.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct EntryStart<'a> {
+    /// Where it stands.
+    pub path: &'a EntryPath,
+    /// What is known of it beforehand.
+    pub metadata: &'a Metadata,
+    /// How its bytes are to be cut.
+    pub chunking: ChunkProfile,
+    /// What tells this content of it from any other: an `ETag`, a version, a log position; at most 1 KiB.
+    pub change_token: Option<&'a [u8]>,
+}
+
+impl<'a> EntryStart<'a> {
+    /// An entry without a change token, to be cut as usual.
+    pub fn new(path: &'a EntryPath, metadata: &'a Metadata) -> Self {
+        Self { path, metadata, chunking: ChunkProfile::Default, change_token: None }
+    }
+
+    /// The same, cut so. Keep the profile of a path: cut otherwise, nothing of it is recognised as stored before.
+    #[must_use]
+    pub fn chunking(self, chunking: ChunkProfile) -> Self {
+        Self { chunking, ..self }
+    }
+
+    /// The same with a change token. The content counts as that of the parent snapshot only if the token is the one that the
+    /// parent has, and size and times are the same as well; a size of 0 says that it is not known yet. So what was
+    /// replaced under its old time is read, and of a source that knows nothing but tokens what has not changed is not.
+    /// Without a token, only files can be taken over.
+    #[must_use]
+    pub fn change_token(self, token: &'a [u8]) -> Self {
+        Self { change_token: Some(token), ..self }
+    }
+}
+
 /// Where a source puts its entries.
 pub trait Sink {
     /// Announces the next entry. Paths must ascend.
-    fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop>;
+    fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop>;
 
     /// Says what is looked at or read from now on, as people know it. Should that not come back for long, it is what they
     /// are told; a source that never says it has the entry named that it began last.
@@ -138,6 +208,6 @@ pub trait Sink {
     /// Reports an entry that was left out on purpose.
     fn skipped(&mut self, path: &EntryPath, reason: &str);
 
-    /// A statement about the state that was read (server version, position, rows per table), of at most 512 KiB.
-    fn seal(&mut self, seal: Vec<u8>);
+    /// Says what the state was that was read (server version, position, rows per table); at most 512 KiB when encoded.
+    fn statement(&mut self, statement: Statement);
 }

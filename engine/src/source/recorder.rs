@@ -2,11 +2,13 @@
 
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::Stop;
 use crate::source::Want;
+use crate::statement::Statement;
 use crate::verdict::Verdict;
 
 /// What one entry came with.
@@ -30,6 +32,7 @@ pub(super) struct Recorder {
     pub(super) looked_at: Vec<Vec<u8>>,
     pub(super) retracted: usize,
     pub(super) totals: (u64, u64),
+    pub(super) statement: Option<Statement>,
     /// What every `begin` answers.
     pub(super) want: Want,
     pub(super) on_begin: Option<Hook>,
@@ -50,6 +53,7 @@ impl Recorder {
             looked_at: Vec::new(),
             retracted: 0,
             totals: (0, 0),
+            statement: None,
             want: Want::Bytes,
             on_begin: None,
             on_buffer: None,
@@ -78,7 +82,8 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
-    fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop> {
+    fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop> {
+        let EntryStart { path, metadata, .. } = start;
         assert!(self.open.is_none(), "{path} begun before the entry before it ended");
         if let Some(last) = self.entries.last() {
             assert!(last.path < *path, "{} is not before {path}", last.path);
@@ -142,5 +147,7 @@ impl Sink for Recorder {
         self.skipped.push((path.to_string(), reason.to_string()));
     }
 
-    fn seal(&mut self, _seal: Vec<u8>) {}
+    fn statement(&mut self, statement: Statement) {
+        self.statement = Some(statement);
+    }
 }

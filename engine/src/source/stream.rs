@@ -4,6 +4,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::source::EmptyStream;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::SourceError;
 use crate::time::Timestamp;
@@ -77,12 +78,12 @@ impl StreamEntry {
         let above: Vec<_> = std::iter::successors(self.path.parent(), EntryPath::parent).collect();
         for folder in above.iter().rev() {
             let metadata = self.metadata(FileKind::Directory, 0o700);
-            sink.begin(folder, &metadata)?;
+            sink.begin(EntryStart::new(folder, &metadata))?;
             sink.end(metadata, Vec::new())?;
         }
         let metadata = self.metadata(FileKind::Stream, self.mode);
         // A stream has no past: whatever the answer, nobody else has its bytes.
-        sink.begin(&self.path, &metadata)?;
+        sink.begin(EntryStart::new(&self.path, &metadata))?;
         Ok(metadata)
     }
 
