@@ -179,6 +179,12 @@ pub const PACKS_WAITING_MAX: usize = 2;
 pub const METADATA_PACKS_WAITING_MAX: usize = 0;
 /// Batch buffers besides the one each worker has: one being filled, and one on its way.
 pub const BATCH_BUFFERS_AHEAD: usize = 2;
+/// Entries that a source may have open at once: each has a buffer of its own.
+pub const STREAMS_OPEN_MAX: usize = 16;
+/// Bytes that an entry open beside others hands to a worker at once; its buffer has room for one chunk more.
+pub const STREAM_BATCH_BYTES: usize = MIB;
+/// Memory that finished entries may take while they wait for one that is open before them; more goes to the cache folder.
+pub const WAITING_ENTRIES_BYTES: usize = 8 * MIB;
 /// Packs on their way to the backend at once.
 pub const UPLOADS_MAX: usize = 2;
 /// Packs named by one mark or tomb at most: it is a small object.

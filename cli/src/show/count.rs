@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use strongroom::EntryPath;
 use strongroom::EntryStart;
 use strongroom::Metadata;
+use strongroom::OpenEntry;
 use strongroom::Sink;
 use strongroom::Source;
 use strongroom::Statement;
@@ -71,6 +72,12 @@ impl Sink for Counter {
             self.seen.bytes = self.seen.bytes.saturating_add(metadata.size);
         }
         Ok(Want::Nothing)
+    }
+
+    fn open(&mut self, start: EntryStart<'_>) -> Result<Box<dyn OpenEntry>, Stop> {
+        self.begin(start)?;
+        // Folders give one entry after the other.
+        Err(Stop)
     }
 
     fn buffer(&mut self) -> Result<&mut [u8], Stop> {

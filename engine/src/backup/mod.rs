@@ -13,6 +13,7 @@
 //! behind stops the one before it. The first failure is kept in [`halt::Halt`] and stops every stage;
 //! nothing that was stored is lost, and nothing is visible before `commit`.
 
+mod aside;
 mod assemble;
 mod batch;
 mod begun;
@@ -40,12 +41,16 @@ mod report;
 mod rescue;
 mod run;
 mod said;
+mod stream;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tokens;
+mod token_tests;
 #[cfg(test)]
 mod told;
+mod turns;
 mod unchanged;
 mod upload;
 mod watch;

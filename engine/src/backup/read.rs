@@ -11,6 +11,7 @@ use super::cut::Cutter;
 use super::cut::Cutters;
 use super::filling::Filling;
 use super::filling::Mark;
+use super::stream::Stream;
 use super::watch::Watched;
 use super::wires::Wires;
 use crate::entry::ChunkProfile;
@@ -24,7 +25,9 @@ use crate::limits::BATCH_BYTES;
 use crate::limits::BATCH_ITEMS_MAX;
 use crate::limits::CHANGE_TOKEN_BYTES_MAX;
 use crate::limits::SNAPSHOT_STATEMENT_BYTES_MAX;
+use crate::limits::STREAMS_OPEN_MAX;
 use crate::source::EntryStart;
+use crate::source::OpenEntry;
 use crate::source::Sink;
 use crate::source::Stop;
 use crate::source::Want;
@@ -46,6 +49,8 @@ pub(crate) struct Reader {
     listed: usize,
     current: Option<Current>,
     contract: Contract,
+    /// Entries that were opened beside others.
+    streams: u64,
 }
 
 /// How much a run may come to.
@@ -79,12 +84,19 @@ pub(crate) struct Wiring {
 
 impl Reader {
     pub(crate) fn new(wiring: Wiring) -> Self {
-        Self { wiring, filling: Filling::default(), listed: 0, current: None, contract: Contract::default() }
+        Self {
+            wiring,
+            filling: Filling::default(),
+            listed: 0,
+            current: None,
+            contract: Contract::default(),
+            streams: 0,
+        }
     }
 
     /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen.
     pub(crate) fn finish(mut self) -> Result<u64, Stop> {
-        if self.current.is_some() {
+        if self.current.is_some() || self.wiring.wires.open.load(Ordering::Acquire) > 0 {
             return Err(self.bug("the source ended inside an entry"));
         }
         self.ship()?;
@@ -118,7 +130,7 @@ impl Reader {
         if let Some(current) = &mut self.current {
             current.began_at = None;
         }
-        self.wiring.wires.ship(buffer, items, &self.wiring.buffers.1)
+        self.wiring.wires.ship(0, buffer, items, &self.wiring.buffers.1)
     }
 
     fn fresh_buffer(&self) -> Result<Vec<u8>, Stop> {
@@ -178,6 +190,20 @@ impl Sink for Reader {
         let cutter = self.wiring.cutters.of(start.chunking);
         self.current = Some(Current { begun, cutter, began_at: Some(self.filling.mark()) });
         Ok(want)
+    }
+
+    fn open(&mut self, start: EntryStart<'_>) -> Result<Box<dyn OpenEntry>, Stop> {
+        if self.wiring.wires.open.load(Ordering::Acquire) >= STREAMS_OPEN_MAX {
+            return Err(self.bug(&format!("more than {STREAMS_OPEN_MAX} entries were opened at once")));
+        }
+        let begun = self.begun(&start)?;
+        self.contract.ended(start.path, &start.metadata.kind);
+        self.streams += 1;
+        self.filling.push(Item::Opened(self.streams));
+        // Its turn is known before its first chunk comes.
+        self.ship()?;
+        let cutter = self.wiring.cutters.of(start.chunking);
+        Ok(Box::new(Stream::new(self.streams, &self.wiring.wires, &self.wiring.desk, begun, cutter)))
     }
 
     fn buffer(&mut self) -> Result<&mut [u8], Stop> {
@@ -280,6 +306,7 @@ mod tests {
     use crate::job::Control;
     use crate::time::Timestamp;
     use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::AtomicUsize;
 
     /// A reader with this many credits that nobody gives back, and the other ends of its channels.
     fn reader(control: &Control, credits: usize) -> (Reader, Receiver<Batch>, Receiver<()>) {
@@ -301,6 +328,7 @@ mod tests {
             batches: batch_sender,
             credits: credit_sender,
             sequence: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
         };
         let wiring = Wiring {
             wires: Arc::new(wires),

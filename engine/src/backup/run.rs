@@ -1,5 +1,7 @@
 //! The wiring: which stage runs where, and what happens when one of them fails.
 
+use super::aside::Aside;
+use super::aside::Opener;
 use super::assemble::Assembled;
 use super::assemble::Assembler;
 use super::assemble::Pages;
@@ -75,6 +77,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -173,6 +176,14 @@ impl CachePlace {
     fn open(&self) -> Option<Unfinished> {
         let folder = self.folder.as_ref()?;
         Unfinished::open(folder, self.store.keys().metadata_names.clone(), self.source)
+    }
+
+    /// The same for entries that wait for their turn, which nobody takes for those of an unfinished run.
+    fn opener_for_waiting(&self) -> Opener {
+        let key = self.store.keys().metadata_names.clone();
+        let source = *key.name(&[self.source.as_slice(), b"waiting"].concat()).as_bytes();
+        let folder = self.folder.clone();
+        Box::new(move || Unfinished::open(&folder?, key, source))
     }
 }
 
@@ -340,7 +351,12 @@ impl Stages {
         )?;
         let pages = Pages { store: Arc::clone(&self.store), claims: Arc::clone(&self.claims), group };
         let hasher = PageHasher::new(*self.store.keys().metadata_names.name(b"page boundaries").as_bytes());
-        let assembler = Assembler::new(pages, hasher, Journal::new(cache.open(), self.session), comparison);
+        let assembler = Assembler::new(
+            pages,
+            hasher,
+            (Journal::new(cache.open(), self.session), Aside::new(cache.opener_for_waiting(), self.session)),
+            comparison,
+        );
         let halt = Arc::clone(&self.halt);
         Ok(spawn(&self.halt, move || {
             let assembled = assembler.run(&prepared, &credits, &halt)?;
@@ -371,6 +387,7 @@ impl Stages {
             batches,
             credits,
             sequence: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
         };
         let desk = Desk {
             control: self.control.clone(),

@@ -13,6 +13,7 @@ use crossbeam_channel::SendTimeoutError;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Wires {
     pub(crate) credits: Sender<()>,
     /// Batches so far.
     pub(crate) sequence: AtomicU64,
+    /// Entries that are open beside one another.
+    pub(crate) open: AtomicUsize,
 }
 
 /// How waiting for another stage went.
@@ -39,8 +42,14 @@ enum Wait<T> {
 }
 
 impl Wires {
-    /// Sends a batch on its way.
-    pub(crate) fn ship(&self, buffer: Vec<u8>, items: Vec<Item<Span>>, home: &Sender<Vec<u8>>) -> Result<(), Stop> {
+    /// Sends a batch of a stream on its way.
+    pub(crate) fn ship(
+        &self,
+        stream: u64,
+        buffer: Vec<u8>,
+        items: Vec<Item<Span>>,
+        home: &Sender<Vec<u8>>,
+    ) -> Result<(), Stop> {
         self.wait_for(|| match self.credits.send_timeout((), PATIENCE) {
             Ok(()) => Wait::Over(()),
             Err(SendTimeoutError::Timeout(())) => Wait::GoesOn,
@@ -49,7 +58,7 @@ impl Wires {
         // Only whoever has a credit takes a number: else those with later numbers could hold all credits, and wait for it.
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         self.pulse.held_up(true);
-        let sent = self.batches.send(Batch { sequence, buffer, items, home: home.clone() });
+        let sent = self.batches.send(Batch { sequence, stream, buffer, items, home: home.clone() });
         self.pulse.held_up(false);
         sent.map_err(|_| Stop)
     }

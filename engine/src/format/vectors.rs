@@ -289,6 +289,8 @@ const FROZEN: &[(&str, usize, &str)] = &[
     ("entry far past", 41, "97a13dbf21aed84db499f9df8ae92b5a"),
     ("entry hashed", 121, "9fbb7a4da61962512ff199d7a52eb21e"),
     ("entry in pages", 42, "8d62a6f335251335b33389ab692b002a"),
+    ("entry in rows", 42, "446bed701efa7128f00f1dd82d9c5635"),
+    ("entry with a token", 37, "33a5eed8d84508b42d7f5123703b13af"),
     ("entry raw bytes", 21, "1d97be2de288690506c76c07db976552"),
 ];
 

@@ -5,10 +5,12 @@
 //! whether it was whole. It knows nothing of chunks, keys or backends.
 
 mod folder;
+pub mod keys;
 mod reader;
-#[cfg(test)]
-mod recorder;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod recorder;
 mod stream;
+mod streams;
 
 use crate::entry::ChunkProfile;
 use crate::entry::EntryPath;
@@ -28,6 +30,8 @@ pub use reader::AsyncReaderSource;
 pub use reader::ReaderSource;
 pub use stream::StreamEntry;
 pub(crate) use stream::give;
+pub use streams::OpenStream;
+pub use streams::Streams;
 
 /// What is said of a file that did not rest while it was read, and of no later backup that takes it over.
 pub(crate) const CHANGED: &str = "changed while being read";
@@ -171,10 +175,35 @@ impl<'a> EntryStart<'a> {
     }
 }
 
+/// An entry that is open beside others: what [`Sink`] says of the entry begun last holds for it. Dropped without an end it
+/// leaves the source no way but to fail.
+pub trait OpenEntry: Send {
+    /// What is wanted of it.
+    fn want(&self) -> Want;
+
+    /// Room for its next bytes, as [`Sink::buffer`].
+    fn buffer(&mut self) -> Result<&mut [u8], Stop>;
+
+    /// How many of them now hold data, as [`Sink::filled`].
+    fn filled(&mut self, count: usize) -> Result<(), Stop>;
+
+    /// Ends it, as [`Sink::end`].
+    fn end(self: Box<Self>, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop>;
+
+    /// Forgets it and its bytes.
+    fn retract(self: Box<Self>) -> Result<(), Stop>;
+}
+
 /// Where a source puts its entries.
 pub trait Sink {
     /// Announces the next entry. Paths must ascend.
     fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop>;
+
+    /// Announces the next entry, to be given beside others: from its own thread, at its own pace. Paths ascend as with `begin`,
+    /// which goes on beside it, and entries stand in the snapshot in that order whichever ends first. Bytes are stored as they come;
+    /// nothing waits but the entry. At most 16 may be open. Each must be ended or retracted before `run` returns; one that was
+    /// retracted is not given again.
+    fn open(&mut self, start: EntryStart<'_>) -> Result<Box<dyn OpenEntry>, Stop>;
 
     /// Says what is looked at or read from now on, as people know it. Should that not come back for long, it is what they
     /// are told; a source that never says it has the entry named that it began last.
