@@ -137,7 +137,7 @@ impl Recorder {
     /// The entry at `path`.
     pub fn entry(&self, path: &str) -> &Recorded {
         let found = self.entries.iter().find(|entry| entry.path.as_bytes() == path.as_bytes());
-        found.unwrap_or_else(|| panic!("{path} is not among {:?}", self.paths()))
+        found.expect("the source has given an entry at this path")
     }
 
     /// The bytes of the entry that is not ended yet.
