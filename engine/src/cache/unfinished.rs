@@ -45,7 +45,7 @@ impl Unfinished {
     /// Opens the file in `folder`, making both where needed; a file that is no database is replaced.
     /// `source` tells one repository, host and set of paths from another.
     pub(crate) fn open(folder: &Path, key: NameKey, source: [u8; 32]) -> Option<Self> {
-        let (connection, path) = file::open(folder, FILE_NAME, SCHEMA)?;
+        let (connection, path) = file::open(folder, FILE_NAME, SCHEMA).ok()?;
         Some(Self { connection, path, key, source })
     }
 

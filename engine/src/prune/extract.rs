@@ -2,14 +2,9 @@
 
 use super::bits::Bits;
 use super::options::PruneOptions;
-use super::pack::Parcel;
-use super::regroup::Regroup;
-use super::regroup::segment_bytes;
-use super::spare::Spares;
 use crate::class::Class;
 use crate::crypto::name;
 use crate::crypto::seal::DataKey;
-use crate::crypto::seal::Place;
 use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
@@ -21,6 +16,11 @@ use crate::format::wire::size;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::index::table::Index;
+use crate::pack::Form;
+use crate::pack::Parcel;
+use crate::pack::SegmentBuffers;
+use crate::pack::SegmentBuilder;
+use crate::pack::SegmentShape;
 use crate::store::SegmentDecoder;
 use crate::store::Store;
 use crate::store::StoredSegment;
@@ -124,7 +124,7 @@ pub(super) struct Lot {
     pub(super) start: u32,
     pub(super) bytes: Vec<u8>,
     /// Where their memory goes when they are done with.
-    pub(super) spares: Spares,
+    pub(super) buffers: SegmentBuffers,
 }
 
 impl Lot {
@@ -146,21 +146,21 @@ pub(super) struct Copied {
 pub(super) struct Extractor {
     store: Arc<Store>,
     class: Class,
-    regroup: Regroup,
-    spares: Spares,
+    segments: SegmentBuilder,
+    buffers: SegmentBuffers,
     decoder: SegmentDecoder,
     parcels: Vec<Parcel>,
     pub(super) copied: Copied,
 }
 
 impl Extractor {
-    pub(super) fn new(store: &Arc<Store>, class: Class, regroup: Regroup, spares: Spares) -> Self {
+    pub(super) fn new(store: &Arc<Store>, class: Class, segments: SegmentBuilder, buffers: SegmentBuffers) -> Self {
         Self {
             store: Arc::clone(store),
             class,
-            regroup,
-            spares,
-            decoder: SegmentDecoder::with_room(store, segment_bytes(class)),
+            segments,
+            buffers,
+            decoder: SegmentDecoder::with_room(store, SegmentShape::bytes(class)),
             parcels: Vec::new(),
             copied: Copied::default(),
         }
@@ -176,13 +176,13 @@ impl Extractor {
                 Way::Anew(wanted) => self.form_anew(&lot, take, segment, wanted)?,
             }
         }
-        lot.spares.give(lot.bytes);
+        lot.buffers.give(lot.bytes);
         Ok(std::mem::take(&mut self.parcels))
     }
 
     /// Closes all segments that are open.
     pub(super) fn finish(&mut self) -> Result<Vec<Parcel>> {
-        let parcels = self.regroup.finish()?;
+        let parcels = self.segments.finish()?;
         self.copied.segments_formed += u64::try_from(parcels.len()).unwrap_or(u64::MAX);
         Ok(parcels)
     }
@@ -201,20 +201,11 @@ impl Extractor {
         })?;
         // The object's bytes, or the old pack's copy of them where the object is lost.
         let wrapped_key = if keys.contains_key(data_key) { self.store.wrapped_key(data_key)? } else { copy.clone() };
-        let place: Place = located.place;
         self.copied.segments_copied += 1;
         // A slice would keep the whole lot in memory.
-        let mut own = self.spares.take(stored.len());
+        let mut own = self.buffers.take(stored.len());
         own.extend_from_slice(stored);
-        self.parcels.push(Parcel {
-            stored: Bytes::from(own),
-            plain_length: segment.plain_length,
-            compression: segment.compression,
-            data_key: *data_key,
-            wrapped_key,
-            place,
-            chunks: segment.chunks.clone(),
-        });
+        self.parcels.push(Parcel::copied(&located, segment, (*data_key, wrapped_key), Bytes::from(own)));
         Ok(())
     }
 
@@ -231,7 +222,9 @@ impl Extractor {
             if self.store.names(self.class).name(bytes) != chunk.id {
                 return Err(damaged());
             }
-            if let Some(parcel) = self.regroup.add(*chunk, bytes, segment.compression)? {
+            // What did not squeeze then is not tried again.
+            let form = if segment.compression == 0 { Form::Stored } else { Form::Squeezed };
+            if let Some(parcel) = self.segments.add(*chunk, bytes, form)? {
                 self.copied.segments_formed += 1;
                 self.parcels.push(parcel);
             }

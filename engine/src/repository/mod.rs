@@ -47,6 +47,7 @@ mod rewrite;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
+mod series;
 #[cfg(test)]
 mod sharded;
 mod snapshots;
@@ -55,6 +56,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod undo_rotation;
+#[cfg(test)]
+mod undo_rotation_tests;
 mod unlock;
 #[cfg(test)]
 mod unlock_tests;
@@ -151,6 +155,10 @@ struct Inner {
     ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
+    /// What opening it was allowed to cost.
+    options: OpenOptions,
+    /// Slots of a newer root key that were not tried, and why.
+    newer_not_tried: Vec<String>,
     public: PublicConfig,
     private: PrivateConfig,
     /// The feature that this program lacks for writing.

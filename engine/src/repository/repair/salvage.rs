@@ -20,10 +20,13 @@ use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::keys;
 use crate::limits::PACK_BYTES_MAX;
+use crate::pack::FullPack;
+use crate::pack::Parcel;
 use crate::repository::check::open_segment;
 use crate::store::NewPack;
 use crate::store::SegmentDecoder;
 use crate::store::Store;
+use crate::store::StoredSegment;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -179,7 +182,7 @@ fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: Snap
     let store = look.store.as_ref();
     let mut decoder = SegmentDecoder::new(store);
     let mut salvaged = Salvaged { segments: old.segments.len(), ..Salvaged::default() };
-    let (mut kept, mut parts) = (Vec::new(), Vec::new());
+    let mut pack = FullPack::new(old.class, session);
     for (number, segment) in (0u16..).zip(&old.segments) {
         if is_good(&mut decoder, (store, id, bytes), old, keys, number, segment) != Some(true) {
             salvaged.segments_lost += 1;
@@ -195,24 +198,15 @@ fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: Snap
         }
         if is_needed {
             let start = size(segment.offset);
-            parts.push(bytes.slice(start..start + size(segment.stored_length)));
-            kept.push(segment.clone());
+            let stored = bytes.slice(start..start + size(segment.stored_length));
+            let located = StoredSegment::new(id, old.class, &old.salts, number, &segment.info(), &stored)?;
+            let missing = || Error::new(Kind::Bug, "a segment that opened names no key");
+            let key = *old.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
+            pack.add(Parcel::copied(&located, segment, (key, store.wrapped_key(&key)?), stored.clone()))?;
         }
     }
-    if kept.is_empty() {
-        return Ok(salvaged);
+    if !pack.is_empty() {
+        salvaged.pack = Some(pack.lay_out(store)?);
     }
-    let mut table = PackTable { session, data_keys: Vec::new(), segments: Vec::new(), ..old.clone() };
-    for mut segment in kept {
-        let missing = || Error::new(Kind::Bug, "a segment that opened names no key");
-        let key = *old.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-        let at = table.data_keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-            table.data_keys.push(key);
-            table.data_keys.len() - 1
-        });
-        segment.data_key = u16::try_from(at).unwrap_or(u16::MAX);
-        table.segments.push(segment);
-    }
-    salvaged.pack = Some(store.lay_out_pack(store.with_keys(table)?, parts)?);
     Ok(salvaged)
 }
