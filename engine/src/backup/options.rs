@@ -10,6 +10,7 @@ use crate::index::table::Index;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -63,6 +64,8 @@ pub(crate) enum Fill {
 pub(crate) struct Options {
     pub(crate) tags: Vec<String>,
     pub(crate) label: Option<String>,
+    /// Key-values of whoever asks, for the record.
+    pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) host: String,
     pub(crate) user: String,
     pub(crate) time: Option<Timestamp>,

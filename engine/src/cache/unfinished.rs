@@ -123,12 +123,18 @@ impl Unfinished {
         let sessions = self.sessions()?;
         let surplus = sessions.len().saturating_sub(SESSIONS_MAX);
         for session in sessions.iter().take(surplus) {
-            for forget in [
-                "DELETE FROM chunk_lists WHERE source = ?1 AND session = ?2",
-                "DELETE FROM read_entries WHERE source = ?1 AND session = ?2",
-            ] {
-                self.connection.execute(forget, params![self.source.as_slice(), session.as_slice()])?;
-            }
+            self.forget(session)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets one session.
+    pub(crate) fn forget(&self, session: &[u8; 16]) -> rusqlite::Result<()> {
+        for forget in [
+            "DELETE FROM chunk_lists WHERE source = ?1 AND session = ?2",
+            "DELETE FROM read_entries WHERE source = ?1 AND session = ?2",
+        ] {
+            self.connection.execute(forget, params![self.source.as_slice(), session.as_slice()])?;
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::limits::BACKUP_ATTEMPTS_MAX;
 use crate::source::Source;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A backup about to start.
@@ -46,6 +47,7 @@ impl Repository {
             options: Options {
                 tags: Vec::new(),
                 label: None,
+                metadata: BTreeMap::new(),
                 host: String::new(),
                 user: String::new(),
                 time: None,
@@ -84,6 +86,12 @@ impl BackupBuilder {
     /// A free text shown with the snapshot.
     pub fn label(mut self, label: String) -> Self {
         self.options.label = Some(label);
+        self
+    }
+
+    /// One more key-value for the record. Its meaning is the caller's; a key has 1 to 256 bytes.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.metadata.insert(key.into(), value.into());
         self
     }
 
@@ -267,6 +275,7 @@ impl Repository {
         let mut builder = self.backup(source);
         builder.options.tags.clone_from(&snapshot.tags);
         builder.options.label.clone_from(&snapshot.label);
+        builder.options.metadata.clone_from(&snapshot.metadata);
         builder.options.host.clone_from(&snapshot.host);
         builder.options.user.clone_from(&snapshot.user);
         builder.options.program.clone_from(&snapshot.program);
