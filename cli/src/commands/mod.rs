@@ -35,13 +35,13 @@ pub use gaps::Gaps;
 
 use crate::args::Cli;
 use crate::args::Verb;
-use crate::environment::Environment;
-use crate::environment::VARIABLES;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::show::Failure;
 use crate::show::Show;
 use std::sync::atomic::Ordering;
+use strongroom_service::Environment;
+use strongroom_service::VARIABLES;
 
 /// Runs the verb that was asked for.
 pub async fn run(cli: Cli, environment: Environment, show: Show, interrupt: Interrupt) -> Result<Exit, Failure> {
@@ -92,7 +92,7 @@ async fn verb(context: &Context, verb: Verb) -> Result<Exit, Failure> {
         Verb::Copy(args) => copy::run(context, *args).await,
         Verb::Rewrite(args) => rewrite::run(context, args).await,
         Verb::Completions { shell } => pages::completions(shell),
-        Verb::Man(args) => pages::man(&args),
+        Verb::Man(args) => pages::man(&args, &context.show),
         Verb::Version => version::run(context),
     }
 }
