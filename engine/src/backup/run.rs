@@ -137,8 +137,9 @@ pub(crate) async fn run(
     }
     if keep {
         control.check()?;
+        control.tell(Event::Phase(Phase::Committing));
         match commit::commit(&store, &control, &mut needs, &mut snapshot, verdict.clone()).await? {
-            Committed::Yes => {}
+            Committed::Yes => control.tell(Event::SnapshotStored { id: snapshot.id }),
             Committed::Lacking(why) => return Ok(Run::Lacking(why)),
         }
     }
