@@ -62,7 +62,8 @@ use crate::job::Control;
 use crate::limits::BACKUP_THREADS_MAX;
 use crate::limits::BATCH_BUFFERS_AHEAD;
 use crate::limits::METADATA_PACKS_WAITING_MAX;
-use crate::limits::PACKS_WAITING_MAX;
+use crate::limits::UPLOADS_BYTES_MAX;
+use crate::limits::UPLOADS_NEAR;
 use crate::pack::IndexWriter;
 use crate::pack::IndexedPacks;
 use crate::pack::LastFinishes;
@@ -226,6 +227,7 @@ impl Stages {
             index: IndexWriter::new(&self.store, OnFull::Fail).keeping(self.options.is_followed),
             dry_run: self.options.dry_run,
             limit: self.options.limit_upload,
+            uploads: self.uploads(),
         };
         let upload = tokio::spawn(uploader.run(packs));
         let (data_done, catalog_done, read_done, said) = self.start_threads(source, earlier, keys, cache, full)?;
@@ -286,7 +288,7 @@ impl Stages {
         let (credit_sender, credits) = crossbeam_channel::bounded(threads * BATCHES_AHEAD);
         let (prepared_sender, prepared) = crossbeam_channel::bounded(threads * 4);
         let packs = PackShape::new(Class::Data, self.session, size(self.config.pack_bytes));
-        let data_packer = Packer::new(&self.store, packs, PACKS_WAITING_MAX, full.clone());
+        let data_packer = Packer::new(&self.store, packs, self.uploads(), full.clone());
         let shape = SegmentShape::new(Class::Data, self.options.compression, packs.goal_bytes);
         let mut workers = Vec::with_capacity(threads);
         let packing = Arc::new(LastFinishes::new(Arc::clone(&data_packer), threads));
@@ -315,6 +317,12 @@ impl Stages {
         let catalog = self.start_catalog(keys, cache, Comparison::new(leading), (prepared, credits), full)?;
         let (read, said) = self.start_reader(source, earlier, cache, buffers, (batch_sender, credit_sender));
         Ok((workers, catalog, read, said))
+    }
+
+    /// Packs on their way at once: as many as the store takes, within what memory there is for them.
+    fn uploads(&self) -> usize {
+        let within = UPLOADS_BYTES_MAX / size(self.config.pack_bytes).max(1);
+        self.store.backend().properties().puts.clamp(1, within.max(UPLOADS_NEAR))
     }
 
     fn start_catalog(
