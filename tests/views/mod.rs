@@ -49,13 +49,12 @@ async fn a_folder_of_ten_thousand_small_files_is_read_with_each_segment_opened_o
         assert!(all > 8, "there is something to open: {all}");
         let repository = scene.open(shared(counting.clone())).await.expect("opened");
         counting.take();
-        let view = repository.view().await.expect("a view");
-        let mut entries = view.entries(&snapshot, None);
+        let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
         let mut expected = tree.items.iter();
         while let Some(entry) = entries.next().await.expect("an entry") {
             let item = expected.next().expect("no more than there were");
             assert_eq!(entry.path, item.path);
-            let (mut content, mut bytes) = (entries.content(&entry), Vec::new());
+            let (mut content, mut bytes) = (entries.open(&entry), Vec::new());
             while let Some(piece) = content.next().await.expect("a piece") {
                 bytes.extend_from_slice(&piece);
             }
@@ -71,7 +70,7 @@ async fn a_folder_of_ten_thousand_small_files_is_read_with_each_segment_opened_o
 async fn walked(repository: &Repository, snapshots: &[Snapshot]) -> Vec<Vec<Entry>> {
     let mut all = Vec::new();
     for snapshot in snapshots {
-        let (mut entries, mut found) = (repository.entries(snapshot, None).await.expect("entries"), Vec::new());
+        let (mut entries, mut found) = (repository.view(snapshot).await.expect("a view").walk(None), Vec::new());
         while let Some(entry) = entries.next().await.expect("an entry") {
             found.extend(Some(entry).filter(is_wanted));
         }
@@ -105,7 +104,7 @@ async fn a_search_of_many_snapshots_reads_the_index_once_and_each_page_once() {
         let mut costs = Vec::new();
         for some in [&snapshots[..1], &snapshots[..]] {
             counting.take();
-            let mut search = repository.view().await.expect("a view").search(is_wanted);
+            let mut search = repository.view_all().await.expect("a view").search(is_wanted);
             for (snapshot, wanted) in some.iter().zip(&expected) {
                 let (mut found, mut all) = (search.through(snapshot), Vec::new());
                 while let Some(entry) = found.next().await.expect("an entry") {
@@ -120,11 +119,12 @@ async fn a_search_of_many_snapshots_reads_the_index_once_and_each_page_once() {
         assert_eq!(costs[0].1, costs[1].1, "the index is read once");
         // Whatever else looks into all of them through one view does not read it again either.
         counting.take();
-        let view = repository.view().await.expect("a view");
+        let view = repository.view_all().await.expect("a view");
         for snapshot in &snapshots {
             view.snapshot_stats(snapshot).await.expect("counted");
-            view.entry(snapshot, &expected[0][0].path).await.expect("read");
-            view.clone().children(snapshot, None).await.expect("read");
+            let one = view.snapshot(snapshot);
+            one.entry(&expected[0][0].path).await.expect("read");
+            one.clone().children(None).await.expect("read");
         }
         assert_eq!(read(&counting.counts()), costs[1]);
     })

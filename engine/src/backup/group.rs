@@ -19,7 +19,7 @@ use crate::limits::SEGMENT_CHUNKS_MAX;
 use crate::squeeze;
 use crate::squeeze::Compression;
 use crate::squeeze::Squeezer;
-use crate::store::SegmentDecoder;
+use crate::store::SegmentReader;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub(crate) struct Group {
     sealer: Sealer,
     squeezer: Squeezer,
     sampler: Squeezer,
-    decoder: SegmentDecoder,
+    reader: SegmentReader,
     level: LevelChoice,
     packer: Arc<Packer>,
     goal_bytes: usize,
@@ -86,7 +86,7 @@ impl Group {
             sealer: Sealer::new(Arc::clone(key), store.repository(), store.rng())?,
             squeezer: Squeezer::new(1)?,
             sampler: Squeezer::new(1)?,
-            decoder: SegmentDecoder::new(store),
+            reader: SegmentReader::new(store),
             store: Arc::clone(store),
             class,
             key: Arc::clone(key),
@@ -192,7 +192,7 @@ impl Group {
         let head = SegmentHead { class: self.class, compression, plain_length };
         let sealed = self.sealer.seal(self.store.rng(), head, squeezed)?;
         let started = Instant::now();
-        self.decoder.verify(&sealed, plain, &self.key)?;
+        self.reader.verify(&sealed, plain, &self.key)?;
         self.tally.verifying += started.elapsed();
         Ok(sealed)
     }

@@ -9,7 +9,6 @@ use crate::format::wire;
 use crate::id::ChunkId;
 use crate::index::chunks::ChunkReader;
 use crate::index::recent::Recent;
-use crate::limits::PAGES_KEPT_BYTES;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -25,8 +24,9 @@ pub(crate) struct KeptPages {
 }
 
 impl KeptPages {
-    pub(crate) fn new(reader: ChunkReader) -> Self {
-        Self { reader, kept: Mutex::new(Recent::new(PAGES_KEPT_BYTES)) }
+    /// With room for so many bytes of decoded pages.
+    pub(crate) fn new(reader: ChunkReader, room: usize) -> Self {
+        Self { reader, kept: Mutex::new(Recent::new(room)) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::limits::SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_CHUNKS_MAX;
 use crate::limits::segment_goal;
 use crate::squeeze::Squeezer;
-use crate::store::SegmentDecoder;
+use crate::store::SegmentReader;
 use crate::store::Store;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) struct Regroup {
     spares: Spares,
     sealer: Sealer,
     squeezer: Squeezer,
-    decoder: SegmentDecoder,
+    reader: SegmentReader,
     goal: usize,
     squeezed: Vec<u8>,
     squeezable: Open,
@@ -66,7 +66,7 @@ impl Regroup {
         Ok(Self {
             sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
             squeezer: Squeezer::new(LEVEL)?,
-            decoder: SegmentDecoder::with_room(store, segment_bytes(class)),
+            reader: SegmentReader::with_room(store, segment_bytes(class)),
             store: Arc::clone(store),
             class,
             key,
@@ -114,7 +114,7 @@ impl Regroup {
         let spare = self.spares.take(bytes.len() + SEAL_BYTES_MAX);
         let sealed = self.sealer.seal_into(spare, self.store.rng(), head, bytes)?;
         self.squeezed = squeezed;
-        self.decoder.verify(&sealed, &plain, &self.key)?;
+        self.reader.verify(&sealed, &plain, &self.key)?;
         // The next one of its kind grows in the same memory.
         plain.clear();
         (if squeezable { &mut self.squeezable } else { &mut self.stored }).plain = plain;

@@ -1,7 +1,6 @@
 //! Dropping paths from history: snapshots written anew without them.
 
 use super::Repository;
-use super::View;
 use super::excluded;
 use super::excluded::Excluded;
 use super::repair::Judge;
@@ -19,6 +18,7 @@ use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::job::Job;
 use crate::pattern::Patterns;
+use crate::view::RepositoryView;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl RewriteBuilder {
             );
         }
         let patterns = excluded::understood(excludes)?;
-        let view = repository.view().await?;
+        let view = repository.view_all().await?;
         let mut report = RewriteReport::default();
         let mut planned = Vec::new();
         // Whatever speaks against one of them is known before the first is changed.
@@ -173,7 +173,7 @@ impl RewriteBuilder {
         Ok(None)
     }
 
-    async fn write(&self, control: &Control, view: &View, plan: &Planned) -> Result<SnapshotId> {
+    async fn write(&self, control: &Control, view: &RepositoryView, plan: &Planned) -> Result<SnapshotId> {
         let Planned { snapshot, excluded, .. } = plan;
         let excluded = Some(Arc::clone(excluded));
         let source = SnapshotSource::start(view, snapshot, Some(snapshot), excluded);
