@@ -1,6 +1,8 @@
 //! Looking into snapshots costs what there is to see: each segment is opened once for a folder of files, each page once for
 //! many snapshots, and the index is read once for all of them.
 
+mod far;
+
 use super::support::counting::Counting;
 use super::support::counting::Counts;
 use super::support::counting::Operation;
@@ -127,6 +129,50 @@ async fn a_search_of_many_snapshots_reads_the_index_once_and_each_page_once() {
             one.clone().children(None).await.expect("read");
         }
         assert_eq!(read(&counting.counts()), costs[1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reading_at_random_opens_the_segments_concerned_and_keeps_no_more_than_there_is_room_for() {
+    in_time(async {
+        let (scene, counting) = (Scene::new(43), Counting::new(shared(MemoryBackend::new())));
+        let (repository, _) = scene.create(shared(counting.clone()), false).await.expect("created");
+        // More than is kept of opened segments (48 MiB).
+        let tree = Tree::of_files("large", &[(1, 72 << 20)]);
+        let done = backup(&repository, Given::new(&tree)).start().await.expect("stored");
+        let view = repository.view(&done.snapshot.expect("a snapshot")).await.expect("a view");
+        let bytes = &tree.items[0].bytes;
+        let content = view.open(&view.entry(&tree.items[0].path).await.expect("read").expect("an entry"));
+        // The pages of the chunk list come with the first bytes.
+        content.read_at(0, 1).await.expect("read");
+        let mut place = 7u64;
+        for _ in 0..40 {
+            place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (offset, length) = (place % (71 << 20), 64 << 10);
+            let from = offset as usize;
+            for most in [2, 0] {
+                counting.take();
+                let found = view.open(&view.entry(&tree.items[0].path).await.expect("read").expect("an entry"));
+                let found = found.read_at(offset, length).await.expect("read");
+                assert!(found == bytes[from..from + length], "at {offset}");
+                let opened = read(&counting.counts()).0;
+                assert!(opened <= most, "{opened} segments for {length} bytes at {offset}, and then none");
+            }
+        }
+        let opened = |offset: usize| {
+            let (content, counting) = (content.clone(), counting.clone());
+            async move {
+                counting.take();
+                content.read_at(offset as u64, 1).await.expect("read");
+                read(&counting.counts()).0
+            }
+        };
+        for offset in (0..72 << 20).step_by(1 << 20) {
+            opened(offset).await;
+        }
+        assert_eq!(opened(71 << 20).await, 0, "what was used last is at hand");
+        assert_eq!(opened(0).await, 1, "what was used longest ago is not");
     })
     .await;
 }

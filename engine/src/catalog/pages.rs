@@ -43,6 +43,14 @@ impl PageSource for KeptPages {
             Ok(decoded)
         })
     }
+
+    fn prefetch(&self, pages: &[PageRef]) {
+        let missing: Vec<PageRef> = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            pages.iter().filter(|page| !kept.has(&(page.id, page.length))).copied().collect()
+        };
+        self.reader.prefetch(&missing);
+    }
 }
 
 impl PageSource for ChunkReader {
@@ -56,5 +64,9 @@ impl PageSource for ChunkReader {
                 .map_err(|cause| cause.while_reading(format!("catalog page {}", page.id)))?;
             Ok(Arc::new(decoded))
         })
+    }
+
+    fn prefetch(&self, pages: &[PageRef]) {
+        pages.iter().for_each(|page| self.ahead(&page.id));
     }
 }

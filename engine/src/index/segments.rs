@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::format::wire::size;
 use crate::limits::DATA_SEGMENTS_KEPT_BYTES;
 use crate::limits::METADATA_SEGMENTS_KEPT_BYTES;
+use crate::limits::READS_AHEAD_MAX;
 use crate::store::SegmentReader;
 use crate::store::StoredSegment;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use tokio::sync::OnceCell;
+use tokio::sync::Semaphore;
 
 /// Readers that wait for their next use: each holds a buffer of a stored segment.
 const READERS_IDLE: usize = 2;
@@ -34,6 +36,8 @@ pub(super) struct Segments {
     index: Arc<LiveIndex>,
     class: Class,
     kept: Mutex<Recent<Key, Slot>>,
+    /// Requests for what nobody waits for yet.
+    ahead: Semaphore,
     readers: Mutex<Vec<SegmentReader>>,
 }
 
@@ -43,7 +47,13 @@ impl Segments {
             Class::Data => DATA_SEGMENTS_KEPT_BYTES,
             Class::Metadata => METADATA_SEGMENTS_KEPT_BYTES,
         };
-        Self { index: Arc::clone(index), class, kept: Mutex::new(Recent::new(room)), readers: Mutex::default() }
+        Self {
+            index: Arc::clone(index),
+            class,
+            kept: Mutex::new(Recent::new(room)),
+            ahead: Semaphore::new(READS_AHEAD_MAX),
+            readers: Mutex::default(),
+        }
     }
 
     pub(super) fn index(&self) -> &Arc<LiveIndex> {
@@ -117,7 +127,9 @@ impl Segments {
 
     /// The same without holding up those who wait for other things.
     async fn read_elsewhere(self: &Arc<Self>, place: &ChunkPlace) -> Result<Bytes> {
+        let turn = self.ahead.acquire().await;
         let (segment, stored, key) = self.fetch(place).await?;
+        drop(turn);
         if segment.plain_length() < HANDED_OVER_BYTES_MIN {
             return self.open(&segment, &stored, &key);
         }

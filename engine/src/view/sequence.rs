@@ -50,6 +50,7 @@ impl Sequence {
         let mut chunks = ChunkWalk::new(Arc::clone(origin.view.pages()), &origin.content);
         let from = origin.holes.in_content(offset);
         chunks.seek(from);
+        chunks.until(from.saturating_add(1));
         Self {
             origin: Arc::clone(origin),
             chunks,
@@ -64,7 +65,10 @@ impl Sequence {
 
     /// The same for whoever will ask for all up to the byte `end` of the file, and for nothing behind it.
     pub(super) fn between(origin: &Arc<Origin>, offset: u64, end: u64) -> Self {
-        Self { wanted: Some(origin.holes.in_content(end)), ..Self::from(origin, offset) }
+        let mut this = Self::from(origin, offset);
+        let wanted = origin.holes.in_content(end);
+        this.chunks.until(wanted);
+        Self { wanted: Some(wanted), ..this }
     }
 
     /// The next bytes, never empty; `None` at the end. Every chunk is verified before any of it is given. After an error
@@ -105,6 +109,7 @@ impl Sequence {
         let Some(wanted) = self.wanted else {
             let first = self.chunks.next().await;
             self.wanted = Some(u64::MAX);
+            self.chunks.until(u64::MAX);
             return first;
         };
         while self.ahead_bytes < READ_AHEAD_BYTES {
