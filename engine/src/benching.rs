@@ -9,7 +9,6 @@ use crate::class::Class;
 use crate::crypto::keys::Keys;
 use crate::crypto::keys::RootKey;
 use crate::crypto::seal::DataKey;
-use crate::crypto::seal::Place;
 use crate::crypto::seal::SealedSegment;
 use crate::crypto::seal::Sealer;
 use crate::crypto::seal::SegmentHead;
@@ -27,7 +26,6 @@ use crate::format::config::PrivateConfig;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::pack::NO_SALT;
-use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
 use crate::format::pack::SegmentRecord;
 use crate::format::page::PageRef;
@@ -45,15 +43,23 @@ use crate::index::load;
 use crate::index::table::Index;
 use crate::limits::INDEX_MERGED_CHUNKS;
 use crate::limits::METADATA_PACK_BYTES_GOAL;
-use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
 use crate::limits::SEGMENT_CHUNKS_MAX;
+use crate::pack::Form;
+use crate::pack::FullPack;
+use crate::pack::IndexWriter;
+use crate::pack::OpenPacks;
+use crate::pack::PackShape;
+use crate::pack::Parcel;
+use crate::pack::SegmentBuilder;
+use crate::pack::SegmentShape;
 use crate::random::SeededRng;
 use crate::repository::Repository;
+use crate::squeeze::Compression;
 use crate::squeeze::Squeezer;
-use crate::store::NewPack;
+use crate::store::DurablePacks;
+use crate::store::OnFull;
 use crate::store::Store;
 use crate::time::Timestamp;
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// Which AEAD the bench seals with.
@@ -200,20 +206,20 @@ impl Scale {
         let store = repository.store();
         let key = store.new_data_key(Class::Data, Suite::fastest(), true).await?;
         let mut packs = Vec::new();
-        let mut body = IndexBody::default();
+        let mut named = Vec::new();
         let mut chunks = 0;
         for first in (0..self.chunks).step_by(usize::try_from(self.of_pack).unwrap_or(usize::MAX)) {
             let pack = self.pack(repository, first, key.id);
             packs.push((Name::Pack(pack.pack).to_string(), u64::from(pack.length)));
-            body.packs.push(pack);
+            named.push(pack);
             chunks += self.of_pack;
             if chunks >= u64::try_from(INDEX_MERGED_CHUNKS).unwrap_or(u64::MAX) {
-                store.put_index(&std::mem::take(&mut body)).await?;
+                store.put_index(DurablePacks::made_up(std::mem::take(&mut named)), Vec::new(), OnFull::Fail).await?;
                 chunks = 0;
             }
         }
-        if !body.packs.is_empty() {
-            store.put_index(&body).await?;
+        if !named.is_empty() {
+            store.put_index(DurablePacks::made_up(named), Vec::new(), OnFull::Fail).await?;
         }
         Ok(packs)
     }
@@ -226,7 +232,6 @@ impl Scale {
         for (number, step) in [(1, step), (2, 2 * step)] {
             let mut shelf = Shelf::new(repository).await?;
             let mut catalog = CatalogBuilder::new(PageHasher::new([5; 32]));
-            let mut packs = Vec::new();
             for first in (0..self.chunks).step_by(step) {
                 let last = self.chunks.min(first + self.of_pack);
                 for file in (first..last).step_by(8) {
@@ -239,12 +244,10 @@ impl Scale {
                     let path = path.map_err(|cause| Error::new(Kind::Bug, "a made-up path").because(cause))?;
                     catalog.push(Entry::new(path, metadata, Content::Inline(chunks)), &mut shelf)?;
                 }
-                packs.extend(shelf.put().await?);
+                shelf.put().await?;
             }
             let root = catalog.finish(&mut shelf)?;
-            packs.extend(shelf.finish().await?);
-            store.backend().barrier().await?;
-            store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?;
+            shelf.finish().await?;
             let mut record = Snapshot::new(SnapshotId::from_bytes([number; 16]), Timestamp::default());
             record.root = root;
             store.put_small(&Name::Snapshot(record.id), &record.encode()).await?;
@@ -288,104 +291,58 @@ const FILE_CHUNKS: u64 = 8;
 /// Pages of a catalog on their way into packs.
 struct Shelf {
     store: Arc<Store>,
-    key: Arc<DataKey>,
-    sealer: Sealer,
-    squeezer: Squeezer,
-    plain: Vec<u8>,
-    chunks: Vec<ChunkRef>,
-    segments: Vec<(SealedSegment, Vec<ChunkRef>)>,
-    bytes: usize,
-    full: Vec<NewPack>,
+    segments: SegmentBuilder,
+    packs: OpenPacks,
+    full: Vec<FullPack>,
+    index: IndexWriter,
 }
 
 impl Shelf {
     async fn new(repository: &Repository) -> Result<Self> {
         let store = Arc::clone(repository.store());
-        let key = store.new_data_key(Class::Metadata, Suite::fastest(), true).await?;
-        Ok(Self {
-            sealer: Sealer::new(Arc::clone(&key), store.repository(), store.rng())?,
-            squeezer: Squeezer::new(3)?,
-            store,
-            key,
-            plain: Vec::new(),
-            chunks: Vec::new(),
-            segments: Vec::new(),
-            bytes: 0,
-            full: Vec::new(),
-        })
+        let class = Class::Metadata;
+        let key = store.new_data_key(class, Suite::fastest(), true).await?;
+        let shape = SegmentShape::new(class, Compression::Level(3), METADATA_PACK_BYTES_GOAL);
+        let session = SnapshotId::from_bytes([3; 16]);
+        let packs = OpenPacks::new(&store, PackShape::new(class, session, METADATA_PACK_BYTES_GOAL));
+        let segments = SegmentBuilder::new(&store, shape, &key, None)?;
+        let index = IndexWriter::new(&store, OnFull::Fail);
+        Ok(Self { store, segments, packs, full: Vec::new(), index })
     }
 
-    fn close_segment(&mut self) -> Result<()> {
-        let (plain, chunks) = (std::mem::take(&mut self.plain), std::mem::take(&mut self.chunks));
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        let mut squeezed = Vec::new();
-        let helped = self.squeezer.squeeze(&plain, &mut squeezed)?;
-        let head = SegmentHead {
-            class: Class::Metadata,
-            compression: u8::from(helped),
-            plain_length: length_u32(plain.len()),
-        };
-        let sealed = self.sealer.seal(self.store.rng(), head, if helped { &squeezed } else { &plain })?;
-        self.bytes += sealed.bytes().len();
-        self.segments.push((sealed, chunks));
-        if self.bytes >= METADATA_PACK_BYTES_GOAL { self.close_pack() } else { Ok(()) }
-    }
-
-    fn close_pack(&mut self) -> Result<()> {
-        self.bytes = 0;
-        let (class, session) = (Class::Metadata, SnapshotId::from_bytes([3; 16]));
-        let mut table =
-            PackTable { class, session, data_keys: vec![self.key.id], salts: Vec::new(), segments: Vec::new() };
-        let mut stored = Vec::new();
-        for (sealed, chunks) in std::mem::take(&mut self.segments) {
-            let (salt, number) = match sealed.place() {
-                Place::Nonce => (NO_SALT, 0),
-                Place::Counter { salt, number } => {
-                    table.salts = vec![salt];
-                    (0, number)
-                }
-            };
-            let SegmentHead { compression, plain_length, .. } = sealed.head();
-            let stored_length = length_u32(sealed.bytes().len());
-            let info = SegmentInfo { offset: 0, stored_length, plain_length, data_key: 0, salt, number, compression };
-            table.segments.push(info.with_chunks(chunks));
-            stored.push(Bytes::from(sealed.into_bytes()));
-        }
-        if !stored.is_empty() {
-            let wrapped_keys = vec![self.store.wrapped_key(&self.key.id)?];
-            self.full.push(self.store.lay_out_pack(OwnTable { table, wrapped_keys }, stored)?);
+    fn add(&mut self, parcels: impl IntoIterator<Item = Parcel>) -> Result<()> {
+        for parcel in parcels {
+            self.full.extend(self.packs.add(parcel)?);
         }
         Ok(())
     }
 
     /// Stores what is full.
-    async fn put(&mut self) -> Result<Vec<IndexedPack>> {
-        let mut stored = Vec::new();
-        for NewPack { parts, indexed } in std::mem::take(&mut self.full) {
-            self.store.put_pack(indexed.pack, indexed.length, parts).await?;
-            stored.push(indexed);
+    async fn put(&mut self) -> Result<()> {
+        for pack in std::mem::take(&mut self.full) {
+            let pack = pack.lay_out(&self.store)?;
+            let (stored, _) = self.store.put_pack(pack, OnFull::Fail).await?;
+            self.index.add(stored).await?;
         }
-        Ok(stored)
+        Ok(())
     }
 
     /// Stores the rest.
-    async fn finish(mut self) -> Result<Vec<IndexedPack>> {
-        self.close_segment()?;
-        self.close_pack()?;
-        self.put().await
+    async fn finish(mut self) -> Result<()> {
+        let rest = self.segments.finish()?;
+        self.add(rest)?;
+        self.full.extend(self.packs.finish());
+        self.put().await?;
+        self.index.finish().await.map(drop)
     }
 }
 
 impl PageSink for Shelf {
     fn put_page(&mut self, bytes: Vec<u8>) -> Result<PageRef> {
         let page = PageRef { id: self.store.names(Class::Metadata).name(&bytes), length: length_u32(bytes.len()) };
-        self.plain.extend_from_slice(&bytes);
-        self.chunks.push(ChunkRef { id: page.id, length: page.length });
-        if self.plain.len() >= METADATA_SEGMENT_BYTES_GOAL {
-            self.close_segment()?;
-        }
+        let chunk = ChunkRef { id: page.id, length: page.length };
+        let closed = self.segments.add(chunk, &bytes, Form::Squeezed)?;
+        self.add(closed)?;
         Ok(page)
     }
 }

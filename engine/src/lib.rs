@@ -50,6 +50,7 @@ mod id;
 mod index;
 mod job;
 mod limits;
+mod pack;
 mod pattern;
 mod prune;
 mod random;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source thread         workers (one a core)                     tasks
-//! Source -> read -> cut -> [batch] -> prepare: name, claim -> group: squeeze, seal, verify -> pack -> upload -> record
+//! Source -> read -> cut -> [batch] -> prepare: name, claim -> group: squeeze, seal, verify -> pack -> upload -> index
 //!              \                          |                                                                     |
 //!            parent                 [prepared batch]                                                            |
 //!                                         v                                                                     v
@@ -26,14 +26,11 @@ mod intent;
 mod interleaved;
 mod journal;
 mod late;
-mod level;
 mod needs;
 mod options;
-mod pack;
 mod parent;
 mod prepare;
 mod read;
-mod record;
 mod report;
 mod rescue;
 mod run;

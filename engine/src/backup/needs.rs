@@ -1,6 +1,5 @@
 //! What a snapshot needs to stay restorable: packs, and index objects that name them; and whether all of it still holds.
 
-use super::record::IndexedPacks;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::error::Result;
@@ -10,6 +9,7 @@ use crate::id::SnapshotId;
 use crate::index::claim::Claims;
 use crate::index::distrust::Distrust;
 use crate::index::load;
+use crate::pack::IndexedPacks;
 use crate::store::Condemned;
 use crate::store::Store;
 use std::collections::HashSet;

@@ -3,9 +3,9 @@
 use super::assemble::Assembled;
 use super::group::Tally;
 use super::options::BackupReport;
-use super::record::IndexedPacks;
 use crate::format::snapshot::Counts;
 use crate::format::snapshot::Snapshot;
+use crate::pack::IndexedPacks;
 
 /// What the record of the snapshot says.
 pub(super) fn counts(assembled: &Assembled, tally: &Tally, bytes_stored: u64) -> Counts {

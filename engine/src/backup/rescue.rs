@@ -11,11 +11,9 @@ use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::pack::OwnTable;
 use crate::format::page::PageRef;
-use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
@@ -24,8 +22,13 @@ use crate::index::distrust::Distrust;
 use crate::index::load;
 use crate::index::table::Index;
 use crate::job::Control;
-use crate::store::NewPack;
+use crate::pack::FullPack;
+use crate::pack::IndexWriter;
+use crate::pack::IndexedPacks;
+use crate::pack::Parcel;
+use crate::store::OnFull;
 use crate::store::Store;
+use crate::store::StoredSegment;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -75,11 +78,8 @@ pub(super) async fn rescue(
     // The walk may have found more damage behind what it has counted as usable: the next validation sees that.
     let objects = index.objects().clone();
     let mut needs = Needs { packs, objects, twin: None, distrust: Arc::clone(distrust) };
-    if !copied.is_empty() {
-        needs.packs.extend(copied.iter().map(|pack| pack.pack));
-        store.backend().barrier().await?;
-        needs.objects.insert(store.put_index(&IndexBody { supersedes: Vec::new(), packs: copied }).await?);
-    }
+    needs.packs.extend(copied.packs());
+    needs.objects.extend(copied.objects());
     Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost, needs) })
 }
 
@@ -155,8 +155,8 @@ struct Copier<'a> {
 
 impl Copier<'_> {
     /// New packs with everything that is homeless and not lost.
-    async fn run(&mut self) -> Result<Vec<IndexedPack>> {
-        let mut copied = Vec::new();
+    async fn run(&mut self) -> Result<IndexedPacks> {
+        let mut index = IndexWriter::new(self.store, OnFull::Fail);
         while let Some((id, length)) = self.homeless.first_key_value().map(|(id, length)| (*id, *length)) {
             self.control.check()?;
             let Some(pack) = self.next_source(&id, length)? else {
@@ -165,10 +165,10 @@ impl Copier<'_> {
                 continue;
             };
             if let Some(whole) = whole_pack(self.store, pack).await? {
-                copied.extend(self.copy(pack, whole).await?);
+                self.copy(pack, whole, &mut index).await?;
             }
         }
-        Ok(copied)
+        index.finish().await
     }
 
     /// A pack with a copy of the chunk that was not tried yet.
@@ -182,37 +182,34 @@ impl Copier<'_> {
     }
 
     /// The segments of one pack that are needed, as a pack of their own; without opening them.
-    async fn copy(&mut self, from: PackId, (mut own, bytes): (OwnTable, Bytes)) -> Result<Option<IndexedPack>> {
+    async fn copy(&mut self, from: PackId, (own, bytes): (OwnTable, Bytes), index: &mut IndexWriter) -> Result<()> {
         let wrapped_keys = self.store.keys_to_copy(&own).await?;
-        let table = &mut own.table;
-        let homeless = &self.homeless;
-        let is_homeless = |chunk: &ChunkRef| homeless.get(&chunk.id) == Some(&chunk.length);
-        table.segments.retain(|segment| segment.chunks.iter().any(is_homeless));
-        let mut segments = Vec::with_capacity(table.segments.len() + 2);
-        for segment in &table.segments {
-            let (start, end) = (size(segment.offset), size(segment.offset) + size(segment.stored_length));
-            if end > bytes.len() {
-                return Err(Error::new(Kind::Bug, "a segment lies outside its pack"));
+        let table = own.table;
+        let mut pack = FullPack::new(table.class, self.session);
+        for (number, segment) in (0u16..).zip(&table.segments) {
+            if !segment.chunks.iter().any(|chunk| self.homeless.get(&chunk.id) == Some(&chunk.length)) {
+                continue;
             }
-            segments.push(bytes.slice(start..end));
-        }
-        if segments.is_empty() {
-            return Ok(None);
-        }
-        for chunk in table.segments.iter().flat_map(|segment| &segment.chunks) {
-            if self.homeless.get(&chunk.id) == Some(&chunk.length) {
-                self.homeless.remove(&chunk.id);
+            let located = StoredSegment::of_table(from, &table, number)?;
+            let wrapped_key = wrapped_keys.get(usize::from(segment.data_key)).cloned();
+            let wrapped_key = wrapped_key.ok_or_else(|| Error::new(Kind::Bug, "a segment names no key"))?;
+            let stored = bytes.slice_ref(located.within(&bytes, 0)?);
+            pack.add(Parcel::copied(&located, segment, wrapped_key, stored))?;
+            for chunk in &segment.chunks {
+                if self.homeless.get(&chunk.id) == Some(&chunk.length) {
+                    self.homeless.remove(&chunk.id);
+                }
             }
         }
-        // The lists of keys and salts stay as they are: segments name them by position.
-        own.table.session = self.session;
-        let own = OwnTable { wrapped_keys, ..own };
-        let NewPack { parts, indexed } = self.store.lay_out_pack(own, segments)?;
+        if pack.is_empty() {
+            return Ok(());
+        }
+        let new = pack.lay_out(self.store)?;
         // What the new name was computed from is the same memory: if it still hashes to the old name, the copy is true.
         if name::object_hash([bytes.as_ref()]) != *from.as_bytes() {
             return Err(Error::new(Kind::Bug, format!("pack {from} has changed in memory while it was copied")));
         }
-        self.store.put_pack(indexed.pack, indexed.length, parts).await?;
-        Ok(Some(indexed))
+        let (stored, _) = self.store.put_pack(new, OnFull::Fail).await?;
+        index.add(stored).await
     }
 }

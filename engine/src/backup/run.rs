@@ -19,7 +19,6 @@ use super::options::BackupReport;
 use super::options::Fill;
 use super::options::Options;
 use super::options::Run;
-use super::pack::Packer;
 use super::parent;
 use super::parent::Cursor;
 use super::parent::Sameness;
@@ -27,8 +26,6 @@ use super::prepare::Worker;
 use super::read::Expected;
 use super::read::Reader;
 use super::read::Wiring;
-use super::record::IndexedPacks;
-use super::record::Recorder;
 use super::report::counts;
 use super::report::report;
 use super::said::Said;
@@ -56,15 +53,19 @@ use crate::job::Control;
 use crate::limits::BACKUP_THREADS_MAX;
 use crate::limits::BATCH_BUFFERS_AHEAD;
 use crate::limits::METADATA_PACKS_WAITING_MAX;
-use crate::limits::METADATA_SEGMENT_BYTES_GOAL;
-use crate::limits::PACKS_OPEN;
 use crate::limits::PACKS_WAITING_MAX;
-use crate::limits::SEGMENT_BYTES_GOAL;
-use crate::limits::segment_goal;
+use crate::pack::IndexWriter;
+use crate::pack::IndexedPacks;
+use crate::pack::LastFinishes;
+use crate::pack::PackShape;
+use crate::pack::Packer;
+use crate::pack::SealedPack;
+use crate::pack::SegmentShape;
 use crate::random;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::squeeze::Compression;
+use crate::store::OnFull;
 use crate::store::Store;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -216,7 +217,7 @@ impl Stages {
             store: Arc::clone(&self.store),
             control: self.control.clone(),
             halt: Arc::clone(&self.halt),
-            recorder: Recorder::new(&self.store, self.options.dry_run),
+            index: IndexWriter::new(&self.store, OnFull::Fail),
             dry_run: self.options.dry_run,
             limit: self.options.limit_upload,
         };
@@ -266,7 +267,7 @@ impl Stages {
         earlier: Option<&Snapshot>,
         keys: &SessionKeys,
         cache: &CachePlace,
-        full: mpsc::Sender<super::pack::SealedPack>,
+        full: mpsc::Sender<SealedPack>,
     ) -> Result<(
         Vec<JoinHandle<Result<Tally>>>,
         JoinHandle<Result<Option<Assembled>>>,
@@ -278,19 +279,13 @@ impl Stages {
         let (batch_sender, batches) = crossbeam_channel::bounded(threads);
         let (credit_sender, credits) = crossbeam_channel::bounded(threads * BATCHES_AHEAD);
         let (prepared_sender, prepared) = crossbeam_channel::bounded(threads * 4);
-        let (goal, packs) = (size(self.config.pack_bytes), (PACKS_OPEN, PACKS_WAITING_MAX));
-        let data_packer = Packer::new(&self.store, Class::Data, self.session, goal, packs, full.clone());
+        let packs = PackShape::new(Class::Data, self.session, size(self.config.pack_bytes));
+        let data_packer = Packer::new(&self.store, packs, PACKS_WAITING_MAX, full.clone());
+        let shape = SegmentShape::new(Class::Data, self.options.compression, packs.goal_bytes);
         let mut workers = Vec::with_capacity(threads);
-        let packing = Arc::new(super::pack::LastFinishes::new(Arc::clone(&data_packer), threads));
+        let packing = Arc::new(LastFinishes::new(Arc::clone(&data_packer), threads));
         for _ in 0..threads {
-            let group = Group::new(
-                &self.store,
-                Class::Data,
-                &keys.data,
-                self.options.compression,
-                segment_goal(SEGMENT_BYTES_GOAL, goal),
-                &data_packer,
-            )?;
+            let group = Group::new(&self.store, shape, &keys.data, &data_packer)?;
             let worker = Worker {
                 control: self.control.clone(),
                 halt: Arc::clone(&self.halt),
@@ -323,18 +318,12 @@ impl Stages {
         cache: &CachePlace,
         comparison: Comparison,
         (prepared, credits): (crossbeam_channel::Receiver<super::batch::Prepared>, crossbeam_channel::Receiver<()>),
-        full: mpsc::Sender<super::pack::SealedPack>,
+        full: mpsc::Sender<SealedPack>,
     ) -> Result<JoinHandle<Result<Option<Assembled>>>> {
-        let (goal, packs) = (size(self.config.metadata_pack_bytes), (1, METADATA_PACKS_WAITING_MAX));
-        let packer = Packer::new(&self.store, Class::Metadata, self.session, goal, packs, full);
-        let group = Group::new(
-            &self.store,
-            Class::Metadata,
-            &keys.metadata,
-            Compression::Level(3),
-            segment_goal(METADATA_SEGMENT_BYTES_GOAL, goal),
-            &packer,
-        )?;
+        let packs = PackShape::new(Class::Metadata, self.session, size(self.config.metadata_pack_bytes));
+        let packer = Packer::new(&self.store, packs, METADATA_PACKS_WAITING_MAX, full);
+        let shape = SegmentShape::new(Class::Metadata, Compression::Level(3), packs.goal_bytes);
+        let group = Group::new(&self.store, shape, &keys.metadata, &packer)?;
         let pages = Pages { store: Arc::clone(&self.store), claims: Arc::clone(&self.claims), group };
         let hasher = PageHasher::new(*self.store.keys().metadata_names.name(b"page boundaries").as_bytes());
         let assembler = Assembler::new(pages, hasher, Journal::new(cache.open(), self.session), comparison);

@@ -1,31 +1,29 @@
 //! Packs to the backend, a few at a time, each acknowledged before it counts.
 
 use super::halt::Halt;
-use super::pack::SealedPack;
-use super::record::IndexedPacks;
-use super::record::Recorder;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::IndexedPack;
 use crate::job::Control;
 use crate::limits::UPLOADS_MAX;
+use crate::pack::IndexWriter;
+use crate::pack::IndexedPacks;
+use crate::pack::SealedPack;
+use crate::store::OnFull;
 use crate::store::Store;
+use crate::store::StoredPack;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// A pack the backend has acknowledged; made only here.
-pub(crate) struct StoredPack {
-    pack: IndexedPack,
-}
-
-impl StoredPack {
-    pub(crate) fn into_indexed(self) -> IndexedPack {
-        self.pack
-    }
+/// A pack that has left memory.
+enum Left {
+    Stored(StoredPack),
+    /// In a dry run.
+    Counted(IndexedPack),
 }
 
 /// What the upload stage needs.
@@ -33,7 +31,7 @@ pub(crate) struct Uploader {
     pub(crate) store: Arc<Store>,
     pub(crate) control: Control,
     pub(crate) halt: Arc<Halt>,
-    pub(crate) recorder: Recorder,
+    pub(crate) index: IndexWriter,
     pub(crate) dry_run: bool,
     /// Bytes a second; 0 is no limit.
     pub(crate) limit: u64,
@@ -42,7 +40,7 @@ pub(crate) struct Uploader {
 impl Uploader {
     /// Runs until every packer is done, then indexes what is left. On failure what was stored stays indexed.
     pub(crate) async fn run(mut self, mut packs: mpsc::Receiver<SealedPack>) -> Result<IndexedPacks> {
-        let mut running: JoinSet<Result<StoredPack>> = JoinSet::new();
+        let mut running: JoinSet<Result<Left>> = JoinSet::new();
         let mut pace = Pace::new(self.limit);
         let outcome = loop {
             tokio::select! {
@@ -53,10 +51,10 @@ impl Uploader {
                 }
                 pack = packs.recv(), if running.len() < UPLOADS_MAX => match pack {
                     Some(pack) => {
-                        if !pace.wait(pack.length, &self.halt, &self.control).await {
+                        if !pace.wait(pack.pack.indexed.length, &self.halt, &self.control).await {
                             break Err(Error::new(Kind::Cancelled, "stopped on request"));
                         }
-                        self.control.count(|counters| &counters.bytes_stored, u64::from(pack.length));
+                        self.control.count(|counters| &counters.bytes_stored, u64::from(pack.pack.indexed.length));
                         running.spawn(put(Arc::clone(&self.store), pack, self.dry_run));
                     }
                     None if running.is_empty() => break Ok(()),
@@ -78,27 +76,30 @@ impl Uploader {
                 let _ = self.take(done).await;
             }
             // What was stored stays indexed, if the backend still takes it: the next run need not store it again.
-            let _ = self.recorder.finish().await;
+            let _ = self.index.finish().await;
             // The reason stays in `halt`: whoever fails because uploading has ended must not take its place.
             return Err(Error::new(Kind::Cancelled, "the upload has failed"));
         }
-        self.recorder.finish().await
+        self.index.finish().await
     }
 
-    async fn take(&mut self, done: Result<Result<StoredPack>, tokio::task::JoinError>) -> Result<()> {
-        let stored =
-            done.map_err(|cause| Error::new(Kind::Bug, "an upload task was lost").because(cause.to_string()))??;
-        self.recorder.add(stored).await
+    async fn take(&mut self, done: Result<Result<Left>, tokio::task::JoinError>) -> Result<()> {
+        match done.map_err(|cause| Error::new(Kind::Bug, "an upload task was lost").because(cause.to_string()))?? {
+            Left::Stored(pack) => self.index.add(pack).await,
+            Left::Counted(pack) => {
+                self.index.count(&pack);
+                Ok(())
+            }
+        }
     }
 }
 
-async fn put(store: Arc<Store>, pack: SealedPack, dry_run: bool) -> Result<StoredPack> {
-    let SealedPack { id, parts, length, table, room } = pack;
-    if !dry_run {
-        store.put_pack(id, length, parts).await?;
-    }
+async fn put(store: Arc<Store>, sealed: SealedPack, dry_run: bool) -> Result<Left> {
+    let SealedPack { pack, room } = sealed;
+    let left =
+        if dry_run { Left::Counted(pack.indexed) } else { Left::Stored(store.put_pack(pack, OnFull::Fail).await?.0) };
     drop(room);
-    Ok(StoredPack { pack: IndexedPack { pack: id, length, table } })
+    Ok(left)
 }
 
 /// How often a paced upload looks whether the job still goes on.

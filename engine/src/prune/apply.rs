@@ -8,7 +8,6 @@ use super::count_of;
 use super::earlier;
 use super::keys;
 use super::merge;
-use super::need;
 use super::options::GRACE;
 use super::options::MaxUnused;
 use super::options::PruneOptions;
@@ -32,6 +31,7 @@ use crate::job::Control;
 use crate::limits::MARK_PACKS_MAX;
 use crate::random;
 use crate::store::Condemned;
+use crate::store::OnFull;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
@@ -453,7 +453,7 @@ impl Run {
     /// Stores a small object; on a full store in what room there is, else in the room that was set aside.
     async fn put_in_need(&self, name: &Name, body: &[u8]) -> Result<()> {
         let store = &self.view.store;
-        need::put(store, || store.put_small(name, body)).await.map_err(|error| match error.kind() {
+        OnFull::SpendReserve.put(store, || store.put_small(name, body)).await.map_err(|error| match error.kind() {
             Kind::NoSpace => error.advise(FULL),
             _ => error,
         })

@@ -5,26 +5,29 @@ use super::crew;
 use super::extract::Copied;
 use super::extract::Extractor;
 use super::extract::Wanted;
-use super::need;
 use super::options::PruneOptions;
-use super::pack::OpenPacks;
-use super::regroup::Regroup;
 use super::scan::Scanner;
-use super::spare::Spares;
 use super::view::View;
 use crate::class::Class;
 use crate::crypto::seal::Suite;
 use crate::error::Result;
-use crate::format::index::IndexBody;
-use crate::format::index::IndexedPack;
 use crate::id::SnapshotId;
 use crate::job::Control;
-use crate::limits::CHECKPOINT_BYTES_FIRST;
-use crate::limits::CHECKPOINT_CHUNKS;
+use crate::pack::IndexWriter;
+use crate::pack::OpenPacks;
+use crate::pack::PackShape;
+use crate::pack::SegmentBuffers;
+use crate::pack::SegmentBuilder;
+use crate::pack::SegmentShape;
+use crate::squeeze::Compression;
 use crate::store::NewPack;
+use crate::store::OnFull;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// How segments formed anew are squeezed: as in a backup that is told nothing else, without its samples.
+const COMPRESSION: Compression = Compression::Level(3);
 
 /// The outcome of copying.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,10 +51,8 @@ pub(super) async fn copy(
     let wanted = Wanted { index: Arc::clone(&view.index), positions: Arc::new(needed) };
     let mut out = Out {
         store: Arc::clone(&view.store),
-        waiting: Vec::new(),
-        chunks: 0,
-        bytes: 0,
-        spares: Spares::default(),
+        index: IndexWriter::new(&view.store, OnFull::SpendReserve),
+        buffers: SegmentBuffers::default(),
         tally: Tally::default(),
     };
     for (class, goal) in [(Class::Data, options.pack_goals.0), (Class::Metadata, options.pack_goals.1)] {
@@ -64,64 +65,49 @@ pub(super) async fn copy(
         if victims.is_empty() {
             continue;
         }
-        let packs = OpenPacks::new(&view.store, class, session, goal);
+        // So that what is open and what is on its way stay small together.
+        let open_bytes_max = goal.saturating_add(goal / 4);
+        let packs = OpenPacks::new(&view.store, PackShape { open_bytes_max, ..PackShape::new(class, session, goal) });
         // Segments of another class have other lengths.
-        out.spares = Spares::default();
-        let key = need::put(&view.store, || view.store.new_data_key(class, Suite::fastest(), true)).await?;
+        out.buffers = SegmentBuffers::default();
+        let key =
+            OnFull::SpendReserve.put(&view.store, || view.store.new_data_key(class, Suite::fastest(), true)).await?;
         let extractor = || {
-            let regroup = Regroup::new(&view.store, class, Arc::clone(&key), goal, &out.spares)?;
-            Ok(Extractor::new(&view.store, class, regroup, out.spares.clone()))
+            let shape = SegmentShape::new(class, COMPRESSION, goal);
+            let segments = SegmentBuilder::new(&view.store, shape, &key, Some(&out.buffers))?;
+            Ok(Extractor::new(&view.store, class, segments, out.buffers.clone()))
         };
         let pair = (extractor()?, extractor()?);
         let store = Arc::clone(&view.store);
-        let (options, spares) = (options.clone(), Spares::default());
-        let scanner = Scanner { store, class, wanted: wanted.clone(), options, spares };
+        let (options, buffers) = (options.clone(), SegmentBuffers::default());
+        let scanner = Scanner { store, class, wanted: wanted.clone(), options, buffers };
         if let Err(error) = crew::copy_class(view, &mut out, scanner, pair, packs, &victims, control).await {
             // The next run finds what was copied so far.
-            let _ = out.flush().await;
+            let _ = out.index.settle().await;
             return Err(error);
         }
     }
-    out.flush().await?;
+    out.index.finish().await?;
     Ok(out.tally)
 }
 
-/// New packs on their way, and those that wait for their index object.
+/// New packs on their way into the index.
 pub(super) struct Out {
     store: Arc<Store>,
-    waiting: Vec<IndexedPack>,
-    chunks: usize,
-    bytes: u64,
-    spares: Spares,
+    index: IndexWriter,
+    buffers: SegmentBuffers,
     pub(super) tally: Tally,
 }
 
 impl Out {
     /// Stores a pack; on a full store once more, in the room that was set aside.
     pub(super) async fn put(&mut self, pack: NewPack, control: &Control) -> Result<()> {
-        let NewPack { parts, indexed } = pack;
-        let (id, length) = (indexed.pack, indexed.length);
-        need::put(&self.store, || self.store.put_pack(id, length, parts.clone())).await?;
-        self.spares.give_all(parts);
-        control.count(|counters| &counters.bytes_stored, u64::from(length));
+        let length = u64::from(pack.indexed.length);
+        let (stored, parts) = self.store.put_pack(pack, OnFull::SpendReserve).await?;
+        self.buffers.give_all(parts);
+        control.count(|counters| &counters.bytes_stored, length);
         self.tally.packs += 1;
-        self.tally.bytes += u64::from(length);
-        self.chunks += indexed.table.segments.iter().map(|segment| segment.chunks.len()).sum::<usize>();
-        self.bytes += u64::from(length);
-        self.waiting.push(indexed);
-        let is_due = u64::try_from(self.chunks).unwrap_or(u64::MAX) >= CHECKPOINT_CHUNKS;
-        if is_due || self.bytes >= CHECKPOINT_BYTES_FIRST { self.flush().await } else { Ok(()) }
-    }
-
-    /// Packs become durable before the index object that names them (I-13).
-    async fn flush(&mut self) -> Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let packs = std::mem::take(&mut self.waiting);
-        (self.chunks, self.bytes) = (0, 0);
-        self.store.backend().barrier().await?;
-        let body = IndexBody { supersedes: Vec::new(), packs };
-        need::put(&self.store, || self.store.put_index(&body)).await.map(|_| ())
+        self.tally.bytes += length;
+        self.index.add(stored).await
     }
 }

@@ -14,13 +14,13 @@ use super::extract::Copied;
 use super::extract::Extractor;
 use super::extract::Lot;
 use super::off_thread;
-use super::pack::OpenPacks;
-use super::pack::Parcel;
 use super::scan::Scanned;
 use super::scan::Scanner;
 use super::view::View;
 use crate::error::Result;
 use crate::job::Control;
+use crate::pack::OpenPacks;
+use crate::pack::Parcel;
 use crate::store::NewPack;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -116,7 +116,7 @@ impl Feeder<'_> {
             }
             let bytes = self.scanner.read(victim.id, start..end).await?;
             let lot =
-                Lot { victim: Arc::clone(&victim), takes: some, start, bytes, spares: self.scanner.spares.clone() };
+                Lot { victim: Arc::clone(&victim), takes: some, start, bytes, buffers: self.scanner.buffers.clone() };
             let [one, other] = &self.to;
             let to = if self.lots.is_multiple_of(2) { one } else { other };
             self.lots += 1;

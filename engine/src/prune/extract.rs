@@ -2,10 +2,6 @@
 
 use super::bits::Bits;
 use super::options::PruneOptions;
-use super::pack::Parcel;
-use super::regroup::Regroup;
-use super::regroup::segment_bytes;
-use super::spare::Spares;
 use crate::class::Class;
 use crate::crypto::name;
 use crate::crypto::seal::DataKey;
@@ -19,6 +15,11 @@ use crate::format::pack::SegmentRecord;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::index::table::Index;
+use crate::pack::Form;
+use crate::pack::Parcel;
+use crate::pack::SegmentBuffers;
+use crate::pack::SegmentBuilder;
+use crate::pack::SegmentShape;
 use crate::store::SegmentReader;
 use crate::store::Store;
 use crate::store::StoredSegment;
@@ -122,7 +123,7 @@ pub(super) struct Lot {
     pub(super) start: u32,
     pub(super) bytes: Vec<u8>,
     /// Where their memory goes when they are done with.
-    pub(super) spares: Spares,
+    pub(super) buffers: SegmentBuffers,
 }
 
 impl Lot {
@@ -144,20 +145,20 @@ pub(super) struct Copied {
 /// Takes what is needed out of packs of one class, one lot after another.
 pub(super) struct Extractor {
     store: Arc<Store>,
-    regroup: Regroup,
-    spares: Spares,
+    segments: SegmentBuilder,
+    buffers: SegmentBuffers,
     reader: SegmentReader,
     parcels: Vec<Parcel>,
     pub(super) copied: Copied,
 }
 
 impl Extractor {
-    pub(super) fn new(store: &Arc<Store>, class: Class, regroup: Regroup, spares: Spares) -> Self {
+    pub(super) fn new(store: &Arc<Store>, class: Class, segments: SegmentBuilder, buffers: SegmentBuffers) -> Self {
         Self {
             store: Arc::clone(store),
-            regroup,
-            spares,
-            reader: SegmentReader::with_room(store, segment_bytes(class)),
+            segments,
+            buffers,
+            reader: SegmentReader::with_room(store, SegmentShape::bytes(class)),
             parcels: Vec::new(),
             copied: Copied::default(),
         }
@@ -173,44 +174,37 @@ impl Extractor {
                 Way::Anew(wanted) => self.form_anew(&lot, take, segment, wanted)?,
             }
         }
-        lot.spares.give(lot.bytes);
+        lot.buffers.give(lot.bytes);
         Ok(std::mem::take(&mut self.parcels))
     }
 
     /// Closes all segments that are open.
     pub(super) fn finish(&mut self) -> Result<Vec<Parcel>> {
-        let parcels = self.regroup.finish()?;
+        let parcels = self.segments.finish()?;
         self.copied.segments_formed += u64::try_from(parcels.len()).unwrap_or(u64::MAX);
         Ok(parcels)
     }
 
     /// The sealed segment as it stands, without opening it.
     fn copy_whole(&mut self, lot: &Lot, take: &Take, segment: &SegmentRecord, hash: &[u8; 32]) -> Result<()> {
-        let Victim { id, own: OwnTable { table, wrapped_keys }, keys, .. } = &*lot.victim;
+        let Victim { id, own: OwnTable { wrapped_keys, .. }, keys, .. } = &*lot.victim;
         let (located, stored) = lot.stored(take)?;
         if name::object_hash([stored]) != *hash {
             return Err(Error::damaged(format!("pack {id}"), "it is not what it was a moment ago"));
         }
-        let at = usize::from(segment.data_key);
-        let (data_key, copy) = table.data_keys.get(at).zip(wrapped_keys.get(at)).ok_or_else(|| {
-            Error::damaged(format!("pack {id}"), "a segment names a data key that is not in the table")
-        })?;
         // The object's bytes, or the old pack's copy of them where the object is lost.
-        let wrapped_key = if keys.contains_key(data_key) { self.store.wrapped_key(data_key)? } else { copy.clone() };
-        let place = located.place();
+        let wrapped_key = if keys.contains_key(located.key()) {
+            self.store.wrapped_key(located.key())?
+        } else {
+            let copy = wrapped_keys.get(usize::from(segment.data_key));
+            let missing = || Error::damaged(format!("pack {id}"), "it has no copy of a data key that it names");
+            copy.ok_or_else(missing)?.clone()
+        };
         self.copied.segments_copied += 1;
         // A slice would keep the whole lot in memory.
-        let mut own = self.spares.take(stored.len());
+        let mut own = self.buffers.take(stored.len());
         own.extend_from_slice(stored);
-        self.parcels.push(Parcel {
-            stored: Bytes::from(own),
-            plain_length: segment.plain_length,
-            compression: segment.compression,
-            data_key: *data_key,
-            wrapped_key,
-            place,
-            chunks: segment.chunks.clone(),
-        });
+        self.parcels.push(Parcel::copied(&located, segment, wrapped_key, Bytes::from(own)));
         Ok(())
     }
 
@@ -221,7 +215,9 @@ impl Extractor {
         let open = self.reader.open(&located, stored, key)?;
         for (offset, chunk) in wanted {
             let bytes = open.chunk(*offset, chunk)?;
-            if let Some(parcel) = self.regroup.add(*chunk, bytes, segment.compression)? {
+            // What did not squeeze then is not tried again.
+            let form = if segment.compression == 0 { Form::Stored } else { Form::Squeezed };
+            if let Some(parcel) = self.segments.add(*chunk, bytes, form)? {
                 self.copied.segments_formed += 1;
                 self.parcels.push(parcel);
             }

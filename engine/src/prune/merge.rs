@@ -2,7 +2,6 @@
 
 use super::PruneReport;
 use super::account::Account;
-use super::need;
 use super::view::View;
 use crate::backend::Area;
 use crate::backend::Name;
@@ -17,6 +16,7 @@ use crate::format::wire::size;
 use crate::id::IndexId;
 use crate::id::PackId;
 use crate::limits::INDEX_MERGED_CHUNKS;
+use crate::store::OnFull;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -127,7 +127,7 @@ async fn merge_group(store: &Arc<Store>, group: &[IndexId], going: &HashSet<Pack
     }
     // Once it is stored, what it supersedes is as good as gone to every reader.
     account.settle(&records)?;
-    let stored = need::put(store, || store.put_index_records(&records)).await?;
+    let stored = store.put_merged_index(&records, OnFull::SpendReserve).await?;
     drop(records);
     // It may have been merged by somebody else already.
     let read = store.get_index(stored).await.map_err(beside_others)?;

@@ -9,8 +9,8 @@
 //! A look reads the roots (pending records first, `roots`), then marks and tombs, the index and the list of packs
 //! (`view`), and follows every root (`trace`). `count` tells how much of each pack is needed, `plan` chooses, and
 //! `apply` runs the protocol: the mark is visible before the roots are read, so that a writer either shows its intent
-//! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, `regroup`,
-//! `pack`, in memory from `spare`), and of a chunk that has other copies one that stays was read (`proof`), before the index is merged without the victims (`merge`); the tomb is visible before
+//! in time or finds the mark; every live chunk of a victim is copied (`copy` and `crew`: `scan`, `extract`, and
+//! the room `pack`), and of a chunk that has other copies one that stays was read (`proof`), before the index is merged without the victims (`merge`); the tomb is visible before
 //! the first pack is gone. A run that dies anywhere leaves marks, tombs and copies, which the next run of anybody
 //! finishes (`sweep` takes them away when their time has come, `keys` data keys that no pack names). Marks are terminal: nothing is ever un-condemned. One
 //! that seals anew also takes what earlier root keys open (`earlier`).
@@ -28,15 +28,11 @@ mod earlier;
 mod extract;
 mod keys;
 mod merge;
-mod need;
 mod options;
-mod pack;
 mod plan;
 mod proof;
-mod regroup;
 mod roots;
 mod scan;
-mod spare;
 mod sweep;
 mod trace;
 mod view;

@@ -1,10 +1,10 @@
 //! Which packs to remove and which to write anew: a pure choice from how much of each is needed.
 
 use super::options::MaxUnused;
-use super::pack::open;
 use crate::class::Class;
 use crate::format::index::PackInfo;
 use crate::id::PackId;
+use crate::pack::PackShape;
 
 /// Packs below this share of their goal, in percent, are small.
 const SMALL_PERCENT: u64 = 50;
@@ -122,8 +122,9 @@ pub(super) fn choose(uses: &[PackUse], wishes: &Wishes) -> Choice {
 /// Whether there are more small packs of each class than copying leaves open at its end: as many would become as many
 /// again, every time.
 fn smalls(packs: &[PackUse], wishes: &Wishes) -> [bool; 2] {
-    [Class::Data, Class::Metadata]
-        .map(|class| packs.iter().filter(|pack| pack.class == class && is_small(pack, wishes)).count() > open(class))
+    [Class::Data, Class::Metadata].map(|class| {
+        packs.iter().filter(|pack| pack.class == class && is_small(pack, wishes)).count() > PackShape::open(class)
+    })
 }
 
 fn small_of([data, metadata]: [bool; 2], class: Class) -> bool {

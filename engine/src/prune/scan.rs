@@ -6,7 +6,6 @@ use super::extract::Wanted;
 use super::extract::Way;
 use super::off_thread;
 use super::options::PruneOptions;
-use super::spare::Spares;
 use super::view::View;
 use crate::backend::Name;
 use crate::class::Class;
@@ -24,6 +23,7 @@ use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::index::keys;
 use crate::limits::PACK_BYTES_MAX;
+use crate::pack::SegmentBuffers;
 use crate::store::Store;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -49,13 +49,13 @@ pub(super) struct Scanner {
     pub(super) class: Class,
     pub(super) wanted: Wanted,
     pub(super) options: PruneOptions,
-    pub(super) spares: Spares,
+    pub(super) buffers: SegmentBuffers,
 }
 
 impl Scanner {
     /// A part of a pack, in memory that was in use before.
     pub(super) async fn read(&self, pack: PackId, place: Range<u32>) -> Result<Vec<u8>> {
-        let mut bytes = self.spares.take(size(place.end.saturating_sub(place.start)));
+        let mut bytes = self.buffers.take(size(place.end.saturating_sub(place.start)));
         let mut at = place.start;
         while at < place.end {
             let end = at.saturating_add(PIECE_BYTES).min(place.end);

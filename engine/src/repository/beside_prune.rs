@@ -29,6 +29,7 @@ use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::Want;
+use crate::store::OnFull;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::sync::Arc;
@@ -116,14 +117,14 @@ async fn objects_that_differ_about_a_pack_are_not_merged_and_all_of_them_stay() 
         let Name::Index(id) = name else { panic!("{name}") };
         // The same once more: no reason to refuse anything.
         let records = repository.store().get_index(id).await.expect("an index object");
-        repository.store().put_index_records(&records).await.expect("another one");
+        repository.store().put_merged_index(&records, OnFull::Fail).await.expect("another one");
     }
     let twice = backend.fork();
     let name = backend.list(Area::Index).await.expect("a list")[0].name;
     let Name::Index(id) = name else { panic!("{name}") };
     let mut records = repository.store().get_index(id).await.expect("an index object");
     records.packs[0].session = RUN;
-    repository.store().put_index_records(&records).await.expect("another one");
+    repository.store().put_merged_index(&records, OnFull::Fail).await.expect("another one");
     let before = backend.contents();
     let failed = repository.prune().plan().await.expect("a plan").apply().await.expect_err("which one is right?");
     assert!(failed.kind() == Kind::Damaged && format!("{failed:?}").contains("differ"), "{failed:?}");

@@ -24,6 +24,7 @@ use crate::repository::Key;
 use crate::repository::ReadData;
 use crate::repository::Repository;
 use crate::source::FolderSource;
+use crate::store::OnFull;
 use std::collections::HashSet;
 use std::path::Path;
 use std::path::PathBuf;
@@ -259,7 +260,7 @@ async fn what_was_kept_of_a_large_object_stays_when_small_ones_are_merged() {
         let mut records = repository.store().get_index(id).await.expect("an index object");
         assert!(records.chunks.len() < 16, "{} chunks", records.chunks.len());
         records.supersedes = vec![id];
-        created.store().put_index_records(&records).await.expect("a merged one");
+        created.store().put_merged_index(&records, OnFull::Fail).await.expect("a merged one");
     }
     let objects = quiet(&memory);
     let repository = open_with_small_ones(&objects, cache.path()).await;
@@ -287,7 +288,7 @@ async fn of_many_shards_few_are_made_which_outlive_merges_of_what_is_in_them() {
         let Name::Index(id) = merged.name else { continue };
         let mut records = repository.store().get_index(id).await.expect("an index object");
         records.supersedes = vec![id];
-        repository.store().put_index_records(&records).await.expect("a merged one");
+        repository.store().put_merged_index(&records, OnFull::Fail).await.expect("a merged one");
         if turn % 2 == 0 {
             scene.objects.delete(&merged.name).await.expect("deleted");
         }

@@ -12,6 +12,7 @@ use crate::entry::EntryPath;
 use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::pack;
+use crate::format::pack::OwnTable;
 use crate::format::snapshot::Snapshot;
 use crate::format::wire::length_u32;
 use crate::format::wire::size;
@@ -24,6 +25,8 @@ use crate::repository::Key;
 use crate::repository::ReadData;
 use crate::repository::Repository;
 use crate::source::FolderSource;
+use crate::store::DurablePacks;
+use crate::store::OnFull;
 use crate::store::Store;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -110,7 +113,7 @@ async fn moved(before: &MemoryBackend) -> MemoryBackend {
     }
     body.supersedes.sort();
     body.packs.sort_by_key(|pack| pack.pack);
-    store.put_index(&body).await.expect("stored");
+    store.put_index(DurablePacks::made_up(body.packs), body.supersedes.clone(), OnFull::Fail).await.expect("stored");
     for id in &body.supersedes {
         after.delete(&Name::Index(*id)).await.expect("deleted");
     }
@@ -130,7 +133,8 @@ async fn copied(store: &Store, after: &MemoryBackend, mut old: IndexedPack) -> I
     for id in &old.table.data_keys {
         store.data_key(id, old.table.class).await.expect("a key");
     }
-    let front = store.seal_table(&store.with_keys(old.table.clone()).expect("keys")).expect("sealed");
+    let wrapped_keys = old.table.data_keys.iter().map(|id| store.wrapped_key(id).expect("a key")).collect();
+    let front = store.seal_table(&OwnTable { table: old.table.clone(), wrapped_keys }).expect("sealed");
     let mut new = front.clone();
     segments.iter().for_each(|segment| new.extend_from_slice(segment));
     new.resize(pack::padded_length(new.len() + pack::TRAILER_BYTES) - pack::TRAILER_BYTES, 0);

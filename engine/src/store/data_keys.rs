@@ -13,7 +13,6 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::envelope::ObjectType;
 use crate::format::pack::OwnTable;
-use crate::format::pack::PackTable;
 use crate::id::DataKeyId;
 use crate::random;
 use std::sync::Arc;
@@ -99,12 +98,6 @@ impl Store {
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             other => other,
         }
-    }
-
-    /// A table of a pack to be written, with the stored form of its keys, which this run has made or read.
-    pub(crate) fn with_keys(&self, table: PackTable) -> Result<OwnTable> {
-        let wrapped_keys = table.data_keys.iter().map(|id| self.wrapped_key(id)).collect::<Result<_>>()?;
-        Ok(OwnTable { table, wrapped_keys })
     }
 
     /// The stored form of a data key for a pack that takes segments over from one which holds it as `copy`: the bytes

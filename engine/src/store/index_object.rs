@@ -1,5 +1,7 @@
 //! Index objects: the body in sealed parts under a key of the object's own, named by the hash of its bytes.
 
+use super::DurablePacks;
+use super::OnFull;
 use super::Store;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -13,7 +15,6 @@ use crate::error::Result;
 use crate::format::FormatError;
 use crate::format::index;
 use crate::format::index::ChunkRecord;
-use crate::format::index::IndexBody;
 use crate::format::index::IndexRecords;
 use crate::format::index::RECORD_BYTES;
 use crate::format::index_parts;
@@ -35,16 +36,22 @@ const PART_LEVEL: i32 = 3;
 const KEY_CONTEXT: &str = "strongroom 2026 index object";
 
 impl Store {
-    /// Stores an index object for packs that are durable already.
-    pub(crate) async fn put_index(&self, body: &IndexBody) -> Result<IndexId> {
-        let (front, rows) = index::body_parts(body).map_err(not_laid_out)?;
-        self.put_sealed(self.seal_index(&front, &rows)?).await
+    /// Stores an index object, which stands for those in `supersedes` as well.
+    pub(crate) async fn put_index(
+        &self,
+        packs: DurablePacks,
+        supersedes: Vec<IndexId>,
+        on_full: OnFull,
+    ) -> Result<IndexId> {
+        let body = packs.into_body(supersedes);
+        let (front, rows) = index::body_parts(&body).map_err(not_laid_out)?;
+        on_full.put(self, || async { self.put_sealed(self.seal_index(&front, &rows)?).await }).await
     }
 
-    /// The same from the stored form: what a merge of index objects comes to.
-    pub(crate) async fn put_index_records(&self, records: &IndexRecords) -> Result<IndexId> {
+    /// Stores the union of index objects that are stored: the packs that they name were durable before them.
+    pub(crate) async fn put_merged_index(&self, records: &IndexRecords, on_full: OnFull) -> Result<IndexId> {
         let front = index::records_front(records).map_err(not_laid_out)?;
-        self.put_sealed(self.seal_index(&front, &records.chunks)?).await
+        on_full.put(self, || async { self.put_sealed(self.seal_index(&front, &records.chunks)?).await }).await
     }
 
     async fn put_sealed(&self, bytes: Vec<u8>) -> Result<IndexId> {

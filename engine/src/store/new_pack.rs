@@ -1,5 +1,6 @@
 //! A pack to be stored: its sealed table, segments, padding and trailer, named by the hash of them all.
 
+use super::OnFull;
 use super::Store;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -7,10 +8,12 @@ use crate::crypto::name;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::format::pack;
 use crate::format::pack::OwnTable;
 use crate::format::wire::length_u32;
+use crate::id::IndexId;
 use crate::id::PackId;
 use bytes::Bytes;
 
@@ -40,16 +43,60 @@ impl Store {
         Ok(NewPack { parts, indexed: IndexedPack { pack: id, length: length_u32(length), table } })
     }
 
-    /// Stores a pack; it is durable after the next barrier.
-    pub(crate) async fn put_pack(&self, id: PackId, length: u32, parts: Vec<Bytes>) -> Result<()> {
-        let name = Name::Pack(id);
+    /// Stores a pack. It is durable after the next barrier. Its parts are given back, for their memory.
+    pub(crate) async fn put_pack(&self, pack: NewPack, on_full: OnFull) -> Result<(StoredPack, Vec<Bytes>)> {
+        let NewPack { parts, indexed } = pack;
+        on_full.put(self, || self.put_parts(&indexed, parts.clone())).await?;
+        Ok((StoredPack(indexed), parts))
+    }
+
+    async fn put_parts(&self, indexed: &IndexedPack, parts: Vec<Bytes>) -> Result<()> {
+        let name = Name::Pack(indexed.pack);
         match self.backend.put(&name, Payload::from(parts)).await {
             // The name is the hash of the bytes: whatever stands there already is this pack, if its length is right.
             Err(error) if error.kind() == Kind::Conflict => match self.backend.stat(&name).await? {
-                Some(there) if there.length == u64::from(length) => Ok(()),
+                Some(there) if there.length == u64::from(indexed.length) => Ok(()),
                 _ => Err(error),
             },
             other => other,
         }
+    }
+
+    /// A pack that is there. Whoever stored it may have died before it was durable.
+    pub(crate) async fn adopt_pack(&self, indexed: IndexedPack) -> Result<StoredPack> {
+        self.backend.adopt(&Name::Pack(indexed.pack)).await?;
+        Ok(StoredPack(indexed))
+    }
+
+    /// Makes stored packs durable, and all that were stored before.
+    pub(crate) async fn make_durable(&self, packs: Vec<StoredPack>) -> Result<DurablePacks> {
+        self.backend.barrier().await?;
+        Ok(DurablePacks(packs.into_iter().map(|StoredPack(indexed)| indexed).collect()))
+    }
+}
+
+/// A pack that the backend has acknowledged, or that is there; made only here.
+pub(crate) struct StoredPack(IndexedPack);
+
+impl StoredPack {
+    /// What an index object will say of it.
+    pub(crate) fn indexed(&self) -> &IndexedPack {
+        &self.0
+    }
+}
+
+/// Packs that a barrier has made durable, so that an index object may name them (I-13); made only here.
+pub(crate) struct DurablePacks(Vec<IndexedPack>);
+
+impl DurablePacks {
+    /// An index object's body that names them.
+    pub(super) fn into_body(self, supersedes: Vec<IndexId>) -> IndexBody {
+        IndexBody { supersedes, packs: self.0 }
+    }
+
+    /// Packs of a repository that is made up.
+    #[cfg(any(test, feature = "benching"))]
+    pub(crate) fn made_up(packs: Vec<IndexedPack>) -> Self {
+        Self(packs)
     }
 }

@@ -6,13 +6,14 @@ use crate::backup::rescue;
 use crate::class::Class;
 use crate::format::gc::Mark;
 use crate::format::gc::Tomb;
-use crate::format::index::IndexBody;
 use crate::format::snapshot::Snapshot;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::load;
 use crate::job::Control;
 use crate::store::Condemned;
+use crate::store::DurablePacks;
+use crate::store::OnFull;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -131,8 +132,8 @@ impl Pruner {
             kept.extend(body.packs.into_iter().map(|pack| (pack.pack, pack)));
         }
         kept.retain(|pack, _| !victims.contains(pack) && !condemned.is_deleted(pack));
-        let body = IndexBody { supersedes: supersedes.clone(), packs: kept.into_values().collect() };
-        self.store.put_index(&body).await.expect("an index object");
+        let packs = DurablePacks::made_up(kept.into_values().collect());
+        self.store.put_index(packs, supersedes.clone(), OnFull::Fail).await.expect("an index object");
         for id in supersedes {
             self.store.backend().delete(&Name::Index(id)).await.expect("deleted");
         }

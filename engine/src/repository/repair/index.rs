@@ -1,6 +1,5 @@
 //! The index once more: packs that no index object names, by their own tables, and data keys whose objects are gone.
 
-use super::additions::Additions;
 use super::look::Look;
 use super::look::PackRead;
 use super::look::read_pack;
@@ -16,8 +15,10 @@ use crate::index::keys;
 use crate::index::keys::LostKey;
 use crate::job::Control;
 use crate::job::Job;
+use crate::pack::IndexWriter;
 use crate::repository::DataKeysPutBack;
 use crate::repository::Repository;
+use crate::store::OnFull;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ impl RepairIndexBuilder {
         let store = repository.store();
         let look = Look::take(store).await?;
         let mut report = IndexRepaired::default();
-        let mut additions = Additions::new(store);
+        let mut writer = IndexWriter::new(store, OnFull::Fail);
         for id in look.unnamed() {
             control.check()?;
             match read_pack(store, id).await? {
@@ -86,7 +87,8 @@ impl RepairIndexBuilder {
                     report.packs_named.push(id);
                     control.count(|counters| &counters.bytes_done, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                     if !dry_run {
-                        additions.name(IndexedPack { pack: id, length: length_u32(bytes.len()), table }).await?;
+                        let pack = IndexedPack { pack: id, length: length_u32(bytes.len()), table };
+                        writer.add(store.adopt_pack(pack).await?).await?;
                     }
                 }
             }
@@ -101,7 +103,7 @@ impl RepairIndexBuilder {
         if dry_run {
             report.keys = judge_keys(store, &look).await?;
         } else {
-            additions.finish(replaced).await?;
+            writer.finish_superseding(replaced).await?;
             // Reads the index as it is now: a key may be found in a pack that was named just before.
             report.keys = repository.put_back_data_keys().await?;
         }

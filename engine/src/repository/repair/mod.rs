@@ -10,7 +10,6 @@
 //! follows the order of a backup: packs, a barrier, the index object that names them. So a repair may be cut off anywhere
 //! and be run again, beside backups and prunes, and whatever was readable before is readable after it.
 
-mod additions;
 mod fetch;
 #[cfg(test)]
 mod fetch_tests;

@@ -3,8 +3,6 @@
 use super::look::Look;
 use super::look::lost;
 use crate::crypto::seal::DataKey;
-use crate::error::Error;
-use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::index::IndexRecords;
@@ -12,16 +10,18 @@ use crate::format::index::PackInfo;
 use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
 use crate::format::wire::length_u32;
-use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::index::keys;
 use crate::limits::PACK_BYTES_MAX;
+use crate::pack::FullPack;
+use crate::pack::Parcel;
 use crate::store::NewPack;
 use crate::store::SegmentReader;
 use crate::store::Store;
+use crate::store::StoredSegment;
 use crate::store::WholePack;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -175,11 +175,11 @@ fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: Snap
     let Known { table: Some(old), keys } = known else { return Ok(Salvaged::default()) };
     let store = &look.store;
     let mut reader = SegmentReader::new(store);
-    let pack = WholePack { id, table: old, bytes };
+    let whole = WholePack { id, table: old, bytes };
     let mut salvaged = Salvaged { segments: old.segments.len(), ..Salvaged::default() };
-    let (mut kept, mut parts) = (Vec::new(), Vec::new());
+    let mut pack = FullPack::new(old.class, session);
     for (number, segment) in (0u16..).zip(&old.segments) {
-        if is_good(&mut reader, &pack, keys, number) != Some(true) {
+        if is_good(&mut reader, &whole, keys, number) != Some(true) {
             salvaged.segments_lost += 1;
             continue;
         }
@@ -192,25 +192,14 @@ fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: Snap
             }
         }
         if is_needed {
-            let start = size(segment.offset);
-            parts.push(bytes.slice(start..start + size(segment.stored_length)));
-            kept.push(segment.clone());
+            let located = StoredSegment::of_table(id, old, number)?;
+            let wrapped_key = store.wrapped_key(located.key())?;
+            let stored = bytes.slice_ref(located.within(bytes, 0)?);
+            pack.add(Parcel::copied(&located, segment, wrapped_key, stored))?;
         }
     }
-    if kept.is_empty() {
-        return Ok(salvaged);
+    if !pack.is_empty() {
+        salvaged.pack = Some(pack.lay_out(store)?);
     }
-    let mut table = PackTable { session, data_keys: Vec::new(), segments: Vec::new(), ..old.clone() };
-    for mut segment in kept {
-        let missing = || Error::new(Kind::Bug, "a segment that opened names no key");
-        let key = *old.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-        let at = table.data_keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-            table.data_keys.push(key);
-            table.data_keys.len() - 1
-        });
-        segment.data_key = u16::try_from(at).unwrap_or(u16::MAX);
-        table.segments.push(segment);
-    }
-    salvaged.pack = Some(store.lay_out_pack(store.with_keys(table)?, parts)?);
     Ok(salvaged)
 }

@@ -1,6 +1,5 @@
 //! One run of a repair of packs: each is read once, and what is found is saved, indexed and condemned as the run goes on.
 
-use super::additions::Additions;
 use super::look::Look;
 use super::look::PackRead;
 use super::look::read_pack;
@@ -20,8 +19,10 @@ use crate::id::PackId;
 use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::limits::MARK_PACKS_MAX;
+use crate::pack::IndexWriter;
 use crate::random;
 use crate::store::Condemned;
+use crate::store::OnFull;
 use crate::store::Store;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -56,7 +57,7 @@ pub(super) struct Saving<'a> {
     /// Packs that have other copies of what is damaged: read and opened in this run, asked for or not.
     proven: HashSet<PackId>,
     session: SnapshotId,
-    additions: Additions,
+    index: IndexWriter,
     saved: HashSet<ChunkId>,
     /// Found damaged, with the reason; nothing was saved of them yet.
     damaged: Vec<(PackId, String)>,
@@ -75,7 +76,7 @@ impl<'a> Saving<'a> {
             unread: asked.packs.iter().map(|(id, _)| *id).collect(),
             proven: HashSet::new(),
             session: SnapshotId::from_bytes(random::array(look.store.rng())?),
-            additions: Additions::new(&look.store),
+            index: IndexWriter::new(&look.store, OnFull::Fail),
             saved: HashSet::new(),
             damaged: Vec::new(),
             tableless: Vec::new(),
@@ -107,7 +108,6 @@ impl<'a> Saving<'a> {
         }
         self.condemn().await?;
         report.damaged.sort_by_key(|pack| pack.id);
-        (report.packs_written, report.bytes_written) = (self.additions.packs, self.additions.bytes);
         Ok(self.saved)
     }
 
@@ -225,7 +225,10 @@ impl<'a> Saving<'a> {
         self.saved.extend(good);
         if !self.asked.dry_run {
             if let Some(pack) = pack {
-                self.additions.put(pack).await?;
+                report.packs_written += 1;
+                report.bytes_written += u64::from(pack.indexed.length);
+                let (stored, _) = self.look.store.put_pack(pack, OnFull::Fail).await?;
+                self.index.add(stored).await?;
             }
             self.spent.push(id);
         }
@@ -237,7 +240,7 @@ impl<'a> Saving<'a> {
         if self.spent.is_empty() {
             return Ok(());
         }
-        self.additions.settle().await?;
+        self.index.settle().await?;
         let spent = std::mem::take(&mut self.spent);
         condemn(&self.look.store, spent.iter().filter(|pack| !self.look.condemned.is_condemned(pack))).await
     }

@@ -13,33 +13,33 @@ const BYTES_MIN: usize = STEP_BYTES / 2;
 
 /// Vectors to be used again, shared by all who seal, copy and store.
 #[derive(Clone, Default)]
-pub(super) struct Spares(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct SegmentBuffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
-impl Spares {
+impl SegmentBuffers {
     /// An empty vector with room for so many bytes: the smallest that is long enough, or a new one.
-    pub(super) fn take(&self, bytes: usize) -> Vec<u8> {
+    pub(crate) fn take(&self, bytes: usize) -> Vec<u8> {
         if bytes < BYTES_MIN {
             return Vec::with_capacity(bytes);
         }
-        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = spares.iter().enumerate().filter(|(_, spare)| spare.capacity() >= bytes);
-        match fitting.min_by_key(|(_, spare)| spare.capacity()).map(|(at, _)| at) {
-            Some(at) => spares.swap_remove(at),
+        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fitting = buffers.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= bytes);
+        match fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at) {
+            Some(at) => buffers.swap_remove(at),
             // Rounded, so that lengths that are nearly the same can use the same.
             None => Vec::with_capacity(bytes.next_multiple_of(STEP_BYTES)),
         }
     }
 
     /// Takes one back.
-    pub(super) fn give(&self, mut spare: Vec<u8>) {
-        if spare.capacity() >= BYTES_MIN {
-            spare.clear();
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(spare);
+    pub(crate) fn give(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() >= BYTES_MIN {
+            buffer.clear();
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
         }
     }
 
     /// Takes back those that nobody else holds.
-    pub(super) fn give_all(&self, parts: Vec<Bytes>) {
+    pub(crate) fn give_all(&self, parts: Vec<Bytes>) {
         parts.into_iter().filter(Bytes::is_unique).for_each(|part| self.give(Vec::from(part)));
     }
 }
@@ -50,16 +50,16 @@ mod tests {
 
     #[test]
     fn what_was_given_back_is_used_again_and_what_others_hold_is_not() {
-        let spares = Spares::default();
-        let mut first = spares.take(100_000);
+        let buffers = SegmentBuffers::default();
+        let mut first = buffers.take(100_000);
         first.extend_from_slice(&[1; 100_000]);
         let place = first.as_ptr();
         let (free, held) = (Bytes::from(first), Bytes::from(vec![2; 300_000]));
         let holder = held.clone();
-        spares.give_all(vec![free, held]);
-        let again = spares.take(90_000);
+        buffers.give_all(vec![free, held]);
+        let again = buffers.take(90_000);
         assert!(again.is_empty() && again.as_ptr() == place);
-        assert!(spares.take(200_000).capacity() >= 200_000);
+        assert!(buffers.take(200_000).capacity() >= 200_000);
         assert_eq!(holder, vec![2; 300_000]);
     }
 }

@@ -1,8 +1,6 @@
 //! Index objects for stored packs: at checkpoints, so that an interrupted run loses little, and at the end.
 
-use super::upload::StoredPack;
 use crate::error::Result;
-use crate::format::index::IndexBody;
 use crate::format::index::IndexedPack;
 use crate::id::IndexId;
 use crate::id::PackId;
@@ -10,12 +8,15 @@ use crate::limits::CHECKPOINT_BYTES;
 use crate::limits::CHECKPOINT_BYTES_FIRST;
 use crate::limits::CHECKPOINT_CHUNKS;
 use crate::limits::CHECKPOINT_SECONDS;
+use crate::store::OnFull;
 use crate::store::Store;
+use crate::store::StoredPack;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Proof that every pack of a job is stored, durable, and named by a durable index object.
+#[derive(Default)]
 pub(crate) struct IndexedPacks {
     packs: Vec<PackId>,
     objects: Vec<IndexId>,
@@ -39,11 +40,12 @@ impl IndexedPacks {
     }
 }
 
-/// Collects stored packs and writes index objects for them.
-pub(crate) struct Recorder {
+/// Collects stored packs and writes index objects for them. Of the packs that one object names, and all before them, a
+/// barrier has said that they are durable (I-13).
+pub(crate) struct IndexWriter {
     store: Arc<Store>,
-    dry_run: bool,
-    waiting: Vec<IndexedPack>,
+    on_full: OnFull,
+    waiting: Vec<StoredPack>,
     waiting_chunks: u64,
     waiting_bytes: u64,
     /// Grows with the run: losing a fixed share of a long run costs no more than losing all of a short one.
@@ -52,50 +54,62 @@ pub(crate) struct Recorder {
     done: IndexedPacks,
 }
 
-impl Recorder {
-    pub(crate) fn new(store: &Arc<Store>, dry_run: bool) -> Self {
+impl IndexWriter {
+    pub(crate) fn new(store: &Arc<Store>, on_full: OnFull) -> Self {
         Self {
             store: Arc::clone(store),
-            dry_run,
+            on_full,
             waiting: Vec::new(),
             waiting_chunks: 0,
             waiting_bytes: 0,
             next_bytes: CHECKPOINT_BYTES_FIRST,
             since: Instant::now(),
-            done: IndexedPacks { packs: Vec::new(), objects: Vec::new(), bytes: 0 },
+            done: IndexedPacks::default(),
         }
     }
 
     /// Takes a stored pack; writes a checkpoint when enough has come together.
     pub(crate) async fn add(&mut self, stored: StoredPack) -> Result<()> {
-        let pack = stored.into_indexed();
+        let pack = stored.indexed();
         let chunks: usize = pack.table.segments.iter().map(|segment| segment.chunks.len()).sum();
         self.waiting_chunks += u64::try_from(chunks).unwrap_or(u64::MAX);
         self.waiting_bytes += u64::from(pack.length);
-        self.waiting.push(pack);
+        self.waiting.push(stored);
         let due = self.waiting_chunks >= CHECKPOINT_CHUNKS
             || self.waiting_bytes >= self.next_bytes
             || self.since.elapsed() >= Duration::from_secs(CHECKPOINT_SECONDS);
-        if due { self.checkpoint().await } else { Ok(()) }
+        if due { self.settle().await } else { Ok(()) }
+    }
+
+    /// Counts a pack of a dry run, which nobody has stored.
+    pub(crate) fn count(&mut self, pack: &IndexedPack) {
+        self.done.packs.push(pack.pack);
+        self.done.bytes += u64::from(pack.length);
+    }
+
+    /// Indexes what waits for it.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        if self.waiting.is_empty() { Ok(()) } else { self.write(Vec::new()).await }
     }
 
     /// Indexes the rest.
-    pub(crate) async fn finish(mut self) -> Result<IndexedPacks> {
-        self.checkpoint().await?;
+    pub(crate) async fn finish(self) -> Result<IndexedPacks> {
+        self.finish_superseding(Vec::new()).await
+    }
+
+    /// Indexes the rest. The last object stands for those in `supersedes` as well.
+    pub(crate) async fn finish_superseding(mut self, supersedes: Vec<IndexId>) -> Result<IndexedPacks> {
+        if !self.waiting.is_empty() || !supersedes.is_empty() {
+            self.write(supersedes).await?;
+        }
         Ok(self.done)
     }
 
-    /// Packs become durable before the index object that names them (I-13).
-    async fn checkpoint(&mut self) -> Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
+    async fn write(&mut self, supersedes: Vec<IndexId>) -> Result<()> {
         let packs = std::mem::take(&mut self.waiting);
-        let names: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
-        if !self.dry_run {
-            self.store.backend().barrier().await?;
-            self.done.objects.push(self.store.put_index(&IndexBody { supersedes: Vec::new(), packs }).await?);
-        }
+        let names: Vec<PackId> = packs.iter().map(|pack| pack.indexed().pack).collect();
+        let durable = self.store.make_durable(packs).await?;
+        self.done.objects.push(self.store.put_index(durable, supersedes, self.on_full).await?);
         self.done.packs.extend(names);
         self.done.bytes += self.waiting_bytes;
         self.waiting_chunks = 0;
