@@ -103,6 +103,28 @@ async fn a_store_without_room_finishes_what_is_condemned_before_it_condemns_more
 }
 
 #[tokio::test]
+async fn a_store_with_room_for_one_mark_condemns_no_more_beside_what_is_still_needed_in_part() {
+    let (memory, repository, trees) = partly_needed(33).await;
+    // All is condemned, and there is no room to copy what is needed of any.
+    fill(&memory, FILE as u64 / 2);
+    prune(&repository).await.expect_err("no room for one file");
+    memory.limit(u64::MAX);
+    let condemned = eager(&repository).plan().await.expect("planned").summary().packs_waiting;
+    assert!(condemned >= PACKS, "{condemned}");
+    let more = [stored(&repository, &tree("more", &[(901, 500_000)])).await];
+    repository.forget(&more).await.expect("forgotten");
+    let filling = Filling::new(&memory, Area::Marks, 2, 0);
+    let full = Scene::new(47).open(shared(filling.clone())).await.expect("opened");
+    let error = eager(&full).forgotten(&more).plan().await.expect("planned").apply().await.expect_err("no room");
+    assert!(filling.is_full() && error.kind() == Kind::NoSpace, "{error}");
+    let summary = eager(&repository).plan().await.expect("planned").summary();
+    assert_eq!(summary.packs_waiting, condemned, "what no room is left for is not condemned");
+    memory.limit(u64::MAX);
+    prune(&repository).await.expect("pruned");
+    is_sound(&repository, &trees, 1).await;
+}
+
+#[tokio::test]
 async fn a_changed_record_without_room_for_its_snapshot_leaves_no_intent() {
     let (_, memory, repository) = made(35).await;
     let id = stored(&repository, &tree("one", &[(1, 1000)])).await;

@@ -191,7 +191,14 @@ async fn a_repository_without_snapshots_is_emptied_only_on_demand() {
     let id = stored(&repository, &tree("one", &[(1, 100_000)])).await;
     repository.forget(&[id]).await.expect("forgotten");
     let before = memory.contents();
-    assert_eq!(prune(&repository).await.expect_err("refused").kind(), Kind::Invalid);
+    // Whoever has forgotten the last one knows that no backup is writing what is left.
+    let refused = eager(&repository).forgotten(&[id]).plan().await.expect_err("refused");
+    assert_eq!(refused.kind(), Kind::Invalid);
+    assert!(memory.contents() == before);
+    // To anybody else it looks like a first backup that runs.
+    let plan = eager(&repository).plan().await.expect("planned");
+    assert!(plan.summary().is_beginning && plan.summary().packs_removed == 0, "{plan:?}");
+    assert_eq!(plan.apply().await.expect("nothing is done").packs_deleted, 0);
     assert!(memory.contents() == before);
     let plan = eager(&repository).allow_no_snapshots(true).plan().await.expect("planned");
     plan.apply().await.expect("pruned");

@@ -36,11 +36,24 @@ pub struct Context {
     pub incomplete: AtomicBool,
     /// Set once somebody was warned of a snapshot dated in the future.
     warned: OnceLock<()>,
+    /// The same of whose the repository is that root writes into.
+    warned_of_owner: OnceLock<()>,
+    /// Where caches go, once that is known.
+    cache: OnceLock<Option<PathBuf>>,
 }
 
 impl Context {
     pub fn new(global: Global, environment: Environment, show: Show, interrupt: Interrupt) -> Self {
-        Self { global, environment, show, interrupt, incomplete: AtomicBool::new(false), warned: OnceLock::new() }
+        Self {
+            global,
+            environment,
+            show,
+            interrupt,
+            incomplete: AtomicBool::new(false),
+            warned: OnceLock::new(),
+            warned_of_owner: OnceLock::new(),
+            cache: OnceLock::new(),
+        }
     }
 
     /// Where the repository is.
@@ -53,7 +66,16 @@ impl Context {
         Ok(self.open_and_keep_key().await?.0)
     }
 
-    /// The same, and gives the key that opened it once more.
+    /// The same for a verb that writes, unless it is only to tell what it would do: root is told whose the repository is.
+    pub async fn open_to_write(&self, dry_run: bool) -> Result<Repository, Failure> {
+        let repository = self.open().await?;
+        if !dry_run {
+            self.warn_of_owner(&repository);
+        }
+        Ok(repository)
+    }
+
+    /// Opens it, and gives the key that opened it once more.
     pub async fn open_and_keep_key(&self) -> Result<(Repository, Key), Failure> {
         let place = self.place()?;
         self.open_with_key_at(&place, backend(&place)?).await
@@ -78,12 +100,14 @@ impl Context {
         }
         let mut options = OpenOptions::default();
         options.kdf_limit = self.global.kdf_limit.unwrap_or(options.kdf_limit);
+        options.cache = self.trusted_cache();
         for left in (0..ASKED_TIMES).rev() {
             let key = secret::read(&from, &self.environment, false)?;
             let kept = key.copied();
-            match Repository::open_within(Arc::clone(&backend), key, options).await {
+            match Repository::open_within(Arc::clone(&backend), key, options.clone()).await {
                 Ok(opened) => {
                     self.give_folders(&opened);
+                    self.warn_of_newer_keys(&opened);
                     return Ok((opened, kept));
                 }
                 Err(error) if error.kind() == Kind::WrongKey && from == secret::From::Prompt && left > 0 => {
@@ -112,21 +136,48 @@ impl Context {
 
     /// Tells a repository where it may put files on this machine.
     pub fn give_folders(&self, repository: &Repository) {
-        let cache = self.cache_folder().filter(|folder| match strongroom::check_cache_folder(folder) {
-            Ok(()) => true,
-            Err(refused) => {
-                let why = std::error::Error::source(&refused).map(|why| format!(": {why}")).unwrap_or_default();
-                self.show.warn(&format!("{refused}{why}"));
-                false
-            }
-        });
-        repository.use_folders(cache, Some(std::env::temp_dir()));
+        repository.use_folders(self.trusted_cache(), Some(std::env::temp_dir()));
     }
 
-    /// Warns when root writes into a repository of somebody else.
+    /// The cache folder, unless somebody else may write to it: that is told, once.
+    fn trusted_cache(&self) -> Option<PathBuf> {
+        let find = || {
+            self.cache_folder().filter(|folder| match strongroom::check_cache_folder(folder) {
+                Ok(()) => true,
+                Err(refused) => {
+                    let why = std::error::Error::source(&refused).map(|why| format!(": {why}")).unwrap_or_default();
+                    self.show.warn(&format!("{refused}{why}"));
+                    false
+                }
+            })
+        };
+        self.cache.get_or_init(find).clone()
+    }
+
+    /// Warns when a key of the newest root key was left out, and an older one opened: what is stored with that one the new
+    /// keys read, and what is stored with them it does not.
+    fn warn_of_newer_keys(&self, repository: &Repository) {
+        let newer = repository.newer_keys_not_tried();
+        if newer.is_empty() {
+            return;
+        }
+        let named: Vec<&str> = newer.iter().take(KEYS_NAMED).map(String::as_str).collect();
+        let more = match newer.len() - named.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        self.show.warn(&format!(
+            "the root key was changed, and this is an older key; newer ones were not tried: the key {}{more}; if one of them \
+             is yours, allow it more with '--kdf-limit', as in '--kdf-limit 4G'",
+            named.join("; ")
+        ));
+    }
+
+    /// Warns, once, when root writes into a repository of somebody else.
     pub fn warn_of_owner(&self, repository: &Repository) {
         let owner = repository.folder().and_then(|folder| std::fs::metadata(folder).ok()).map(|found| found.uid());
-        if let Some(owner) = owner.filter(|owner| *owner != 0 && rustix::process::geteuid().is_root()) {
+        let owner = owner.filter(|owner| *owner != 0 && rustix::process::geteuid().is_root());
+        if let Some(owner) = owner.filter(|_| self.warned_of_owner.set(()).is_ok()) {
             self.show.warn(&format!(
                 "root writes into a repository of another user ({owner}): what is new in it is given to that user, as far \
                  as its file system allows"
@@ -171,6 +222,8 @@ impl Context {
 
 /// How often a password is asked for: it is typed blindly.
 const ASKED_TIMES: usize = 3;
+/// Keys that a warning names.
+const KEYS_NAMED: usize = 3;
 /// The clocks of two hosts may differ by so much without anybody having made a mistake.
 const CLOCKS_DIFFER_SECONDS: i64 = 600;
 /// The advice where a user's own repository does not exist yet.

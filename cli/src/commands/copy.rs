@@ -26,10 +26,7 @@ pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
         move |failure: Failure| failure.because(which)
     };
     let from: Repository = other.open().await.map_err(meant("from"))?;
-    let to: Repository = context.open().await.map_err(meant("to"))?;
-    if !args.dry_run {
-        context.warn_of_owner(&to);
-    }
+    let to: Repository = context.open_to_write(args.dry_run).await.map_err(meant("to"))?;
     let snapshots = other.select(&from, &args.which.ids, &args.which.filter).await.map_err(meant("from"))?;
     if other.incomplete.load(Ordering::Relaxed) {
         context.incomplete.store(true, Ordering::Relaxed);

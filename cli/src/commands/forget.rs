@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: ForgetArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("neither rules nor IDs say what to remove")
             .hint("give rules of what to keep, as in '--keep-daily 7', or the IDs of what to remove"));
     }
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     if args.ids.is_empty() {
         by_rules(context, &repository, &args).await
     } else {

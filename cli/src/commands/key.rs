@@ -12,6 +12,7 @@ use crate::keyfile;
 use crate::secret;
 use crate::show::Failure;
 use crate::show::clock;
+use crate::show::counted;
 use crate::show::lossy;
 use crate::show::message;
 use crate::show::must_be_read;
@@ -34,7 +35,11 @@ use strongroom::SlotKind;
 /// Does what was asked with the keys.
 pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let (repository, key) = context.open_and_keep_key().await?;
+    if !matches!(args.verb, KeyVerb::List) {
+        context.warn_of_owner(&repository);
+    }
     match args.verb {
+        KeyVerb::Rotate(args) if args.undo => undo(context, &repository).await?,
         KeyVerb::Rotate(args) => return rotate(context, &repository, key, args).await,
         KeyVerb::List => return list(context, &repository).await,
         KeyVerb::Add(args) => add(context, &repository, args).await?,
@@ -45,6 +50,7 @@ pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
             told(done(context, "changed", "changed the password: the new key is", id), || {
                 "the password is changed".into()
             })?;
+            warn_of_the_limit(context, &repository).await?;
         }
     }
     Ok(Exit::Done)
@@ -77,6 +83,13 @@ pub fn help(findings: &[KeyFinding]) -> Option<String> {
     }
     if has(&[KeyTrouble::NotRemoved, KeyTrouble::Unlisted]) {
         verbs.push(format!("'strongroom key remove {id}' takes away what should not be there"));
+    }
+    // Its list is newer than whoever holds an older root key.
+    if has(&[KeyTrouble::RootKeyChanged, KeyTrouble::Newer]) {
+        verbs.push(
+            "if the root key's change was cut off and the new key is lost, 'strongroom key rotate --undo' takes it back"
+                .to_owned(),
+        );
     }
     if has(&[KeyTrouble::List, KeyTrouble::Unlisted]) {
         verbs.push("'strongroom repair keys' lists the keys that are there, if all of them are yours".to_owned());
@@ -120,7 +133,35 @@ async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Re
         None => Key::Passphrase(secret::new_password(args.new_password_file.as_deref())?),
     };
     let id = repository.add_key(key, kdf(args.kdf), args.label.as_deref().unwrap_or_default()).await?;
-    told(done(context, "added", "added the key", id), || "the key is added".into())
+    told(done(context, "added", "added the key", id), || "the key is added".into())?;
+    warn_of_the_limit(context, repository).await
+}
+
+/// Warns when the repository's own passwords cost more together than they may where none is remembered.
+async fn warn_of_the_limit(context: &Context, repository: &Repository) -> Result<(), Failure> {
+    let beyond = repository.keys_beyond_the_limit().await?;
+    let Some(id) = beyond.first() else { return Ok(()) };
+    let (keys, are) = (counted(beyond.len() as u64, "password"), if beyond.len() == 1 { "is" } else { "are" });
+    context.show.warn(&format!(
+        "the passwords of this repository cost more together than '--kdf-limit' allows: {keys}, as the key {id}, {are} tried \
+         only on hosts where it opened the repository last, or with a larger limit; remove keys that nobody needs, or use key \
+         files, which cost nothing"
+    ));
+    Ok(())
+}
+
+/// Takes back a change of the root key that was cut off and whose key is lost.
+async fn undo(context: &Context, repository: &Repository) -> Result<(), Failure> {
+    let removed = repository.undo_root_key_change().await?;
+    let text = "removed a key of the new root key:";
+    let shown = removed.iter().try_for_each(|id| done(context, "removed", text, *id));
+    let shown = shown.and_then(|()| match context.show.json {
+        true => Ok(()),
+        false => {
+            context.show.say("the change of the root key is taken back; 'strongroom key list' shows the keys there are")
+        }
+    });
+    told(shown, || "the change of the root key is taken back".into())
 }
 
 /// The key file named, which is made when it does not exist, and never for a repository that takes no key.

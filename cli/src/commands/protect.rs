@@ -13,7 +13,7 @@ use strongroom::SnapshotId;
 
 /// Protects the snapshots named, or takes their protection away.
 pub async fn run(context: &Context, ids: Vec<String>, is_protected: bool) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(false).await?;
     let snapshots = context.select_surely(&repository, &ids, &FilterArgs::default()).await?;
     let ids: Vec<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
     let changed = repository.protect(&ids, is_protected).await?;

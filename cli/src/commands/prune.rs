@@ -26,8 +26,8 @@ use strongroom::Snapshot;
 
 /// Shows the plan, and carries it out unless it is only to be shown.
 pub async fn run(context: &Context, args: PruneArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
-    carry_out(context, &repository, builder(repository.prune(), &args.how), args.dry_run).await
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
+    carry_out(context, builder(repository.prune(), &args.how), args.dry_run).await
 }
 
 /// What was asked for; what was not stays as the engine has it.
@@ -50,23 +50,15 @@ pub async fn after_forget(
     how: &PruneHow,
 ) -> Result<Exit, Failure> {
     let sessions: Vec<_> = forgotten.iter().flat_map(|snapshot| [snapshot.id, snapshot.session]).collect();
-    carry_out(context, repository, builder(repository.prune().forgotten(&sessions), how), false).await
+    carry_out(context, builder(repository.prune().forgotten(&sessions), how), false).await
 }
 
 /// The same after the root key was changed, to seal anew what was stored before.
 pub async fn after_rotation(context: &Context, repository: &Repository) -> Result<Exit, Failure> {
-    carry_out(context, repository, repository.prune().reencrypt(true), false).await
+    carry_out(context, repository.prune().reencrypt(true), false).await
 }
 
-async fn carry_out(
-    context: &Context,
-    repository: &Repository,
-    builder: PruneBuilder,
-    dry_run: bool,
-) -> Result<Exit, Failure> {
-    if !dry_run {
-        context.warn_of_owner(repository);
-    }
+async fn carry_out(context: &Context, builder: PruneBuilder, dry_run: bool) -> Result<Exit, Failure> {
     let plan = drive(builder.plan(), &context.show, &context.interrupt, false).await.map_err(|failure| {
         if failure.exit != Exit::of(Kind::Invalid) {
             return failure;
@@ -78,6 +70,10 @@ async fn carry_out(
         true => plan_json(context, &summary, plan.pending(), dry_run),
         false => plan_lines(context, &summary).and_then(|()| pending::lines(context, plan.pending())),
     };
+    let planned = planned.and_then(|()| match summary.is_beginning {
+        true => context.show.say(NO_SNAPSHOT_YET),
+        false => Ok(()),
+    });
     let is_idle = summary.sealed_before.is_some_and(|before| before.is_nothing());
     if dry_run {
         // The real run says so of what it has left.
@@ -105,6 +101,10 @@ async fn carry_out(
     ));
     Ok(Exit::Partial)
 }
+
+/// What a prune says that finds nothing but what first backups may be writing.
+const NO_SNAPSHOT_YET: &str = "there is no snapshot yet, and what is stored may belong to a backup that runs: nothing is \
+                               removed; '--unsafe-allow-no-snapshots' removes all of it, if that is meant";
 
 fn plan_lines(context: &Context, plan: &PruneSummary) -> Result<(), Failure> {
     let packs = |packs: u64, count: u64| format!("{} in {}", bytes(count), counted(packs, "pack"));
@@ -190,6 +190,7 @@ fn sealed_before_json(before: Option<SealedBefore>) -> Option<Value> {
 fn plan_json(context: &Context, plan: &PruneSummary, records: &[PendingRecord], dry_run: bool) -> Result<(), Failure> {
     let mut value = message("prune_plan");
     value.insert("dry_run".into(), dry_run.into());
+    value.insert("no_snapshot_yet".into(), plan.is_beginning.into());
     value.insert("pending_records".into(), pending::json(records));
     for (name, number) in [
         ("snapshots_count", plan.snapshots),

@@ -43,7 +43,7 @@ fn exit(is_complete: bool) -> Exit {
 }
 
 async fn index(context: &Context, args: RepairIndexArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     let job = repository.repair_index().dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
     done(tell::index(context, &report, args.dry_run), args.dry_run, "the index is repaired as far as it can be")?;
@@ -51,14 +51,14 @@ async fn index(context: &Context, args: RepairIndexArgs) -> Result<Exit, Failure
 }
 
 async fn keys(context: &Context, args: RepairKeysArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     let report = repository.repair_keys(args.dry_run).await?;
     done(tell::keys(context, &report, args.dry_run), args.dry_run, "the list of keys is repaired")?;
     Ok(exit(report.damaged.is_empty()))
 }
 
 async fn packs(context: &Context, args: RepairPacksArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     let mut only = Vec::new();
     for id in &args.ids {
         // As 'check' names it, or only the ID.
@@ -83,7 +83,7 @@ async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure
     let (environment, show) = (context.environment.clone(), context.show.clone());
     let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
     let from: Repository = other.open().await?;
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     let snapshots = context.select(&repository, &args.which.ids, &args.which.filter).await?;
     let job = repository.fetch_from(&from, snapshots).dry_run(args.dry_run).start();
     let report = drive(job, &context.show, &context.interrupt, false).await?;
@@ -92,7 +92,7 @@ async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure
 }
 
 async fn snapshots(context: &Context, args: RepairSnapshotsArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     let snapshots = if args.forget {
         context.select_surely(&repository, &args.which.ids, &args.which.filter).await?
     } else {

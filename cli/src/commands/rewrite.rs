@@ -15,7 +15,7 @@ use strongroom::SnapshotRewritten;
 
 /// Rewrites the snapshots named, or all that match.
 pub async fn run(context: &Context, args: RewriteArgs) -> Result<Exit, Failure> {
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(args.dry_run).await?;
     let snapshots = context.select_surely(&repository, &args.which.ids, &args.which.filter).await?;
     let job = repository.rewrite(snapshots, args.exclude.clone()).forget(args.forget).dry_run(args.dry_run).start();
     let list = args.dry_run || context.show.verbose > 0;

@@ -21,7 +21,7 @@ pub async fn run(context: &Context, args: TagArgs) -> Result<Exit, Failure> {
         add: flat_tags(&args.add),
         remove: flat_tags(&args.remove),
     };
-    let repository: Repository = context.open().await?;
+    let repository: Repository = context.open_to_write(false).await?;
     let snapshots = context.select_surely(&repository, &args.ids, &args.filter).await?;
     let ids: Vec<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
     let changed = repository.tag(&ids, &change).await?;

@@ -83,6 +83,16 @@ fn a_repository_without_snapshots_is_not_emptied_by_mistake() {
     let (house, first) = house();
     house.run(["forget", &first, "latest"]).done();
     let before = stored(&house);
+    // As young as this it may be of a backup that runs.
+    house.run(["prune", "--min-age", "0"]).done().says("no snapshot yet").says("--unsafe-allow-no-snapshots");
+    let plan = house.run(["--json", "prune", "--min-age", "0"]).done().message("prune_plan");
+    assert_eq!(plan["no_snapshot_yet"], true);
+    assert_eq!(stored(&house), before);
+    // And older it is not, if only one pack is.
+    let packs = house.area("packs");
+    let file = std::fs::File::options().write(true).open(&packs[0].0).expect("a pack");
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(49 * 3600);
+    file.set_modified(then).expect("a time");
     house.run(["prune", "--min-age", "0"]).refused(2, &["not one snapshot", "--unsafe-allow-no-snapshots"]);
     assert_eq!(stored(&house), before);
     house.run(["prune", "--min-age", "0", "--unsafe-allow-no-snapshots"]).done();

@@ -128,6 +128,25 @@ fn root_locks_no_owner_out_of_his_repository_and_is_told_whose_it_is() {
     let outcome = house.run(["backup", &house.text("in")]).done();
     assert!(outcome.err.contains("repository of another user"), "{outcome}");
     assert!(house.run(["snapshots"]).done().err.is_empty(), "nothing is written");
+    for dry in [&["forget", "latest", "--dry-run"][..], &["repair", "keys", "--dry-run"], &["key", "list"]] {
+        assert!(house.run(dry).done().err.is_empty(), "nothing is written");
+    }
+    for verb in [
+        &["tag", "--add", "new", "latest"][..],
+        &["protect", "latest"],
+        &["unprotect", "latest"],
+        &["rewrite", "--exclude", "nothing", "latest"],
+        &["repair", "keys"],
+        &["repair", "index"],
+        &["repair", "packs"],
+        &["repair", "snapshots", "--all"],
+        &["key", "add", "--new-recovery-code"],
+        &["forget", "--prune", "--keep-last", "1"],
+        &["prune"],
+    ] {
+        let outcome = house.run(verb).done();
+        assert_eq!(outcome.err.matches("repository of another user").count(), 1, "{verb:?}: {outcome}");
+    }
     assert!(all_of(&house.repository()).iter().all(|(_, _, owner, _)| *owner == ANN));
     house.write("in/more", "more");
     let outcome = run_as(&house, ANN, &["backup", &house.text("in")]).done();

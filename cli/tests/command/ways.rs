@@ -97,6 +97,50 @@ fn opening_costs_no_more_than_is_allowed() {
 }
 
 #[test]
+fn a_password_too_many_is_told_and_still_opens_where_it_opened_last() {
+    let house = House::new();
+    for word in ["first", "second", "third"] {
+        house.write(word, format!("{word} horse"));
+    }
+    let add = |word: &str| house.run(["--kdf-limit", "64M", "key", "add", "--new-password-file", word]).done();
+    let open = |options: &[&str]| {
+        let mut command = house.command([options, &["--kdf-limit", "64M", "-p", "first", "snapshots"]].concat());
+        command.env_remove("STRONGROOM_KEY_FILE");
+        crate::harness::run(&mut command)
+    };
+    assert!(!add("first").err.contains("warning"));
+    open(&[]).done();
+    assert!(!add("second").err.contains("warning"));
+    let told = add("third");
+    assert!(told.err.contains("cost more together than '--kdf-limit' allows: 1 password"), "{told}");
+    open(&["--no-cache"]).refused(12, &["not tried"]);
+    open(&[]).done();
+}
+
+#[test]
+fn a_change_of_the_root_key_whose_key_is_lost_is_taken_back() {
+    let house = House::new();
+    house.write("in/file", "content");
+    house.backup(&[&house.text("in")]);
+    house.run(["key", "rotate", "--undo"]).refused(2, &["nobody has changed it"]);
+    // As it is left where the change is cut off before the old keys go.
+    let slots = house.area("keys/slot");
+    let kept: Vec<_> = slots.iter().map(|(path, _)| (path, std::fs::read(path).expect("read"))).collect();
+    house.run(["key", "rotate", "--new-key-file", "lost"]).done();
+    for (path, bytes) in kept {
+        std::fs::write(path, bytes).expect("written");
+    }
+    house.run(["key", "add", "--new-recovery-code"]).refused(1, &["root key was changed", "key rotate --undo"]);
+    assert!(house.run(["key", "list"]).ended(3).err.contains("key rotate --undo"));
+    house.run(["key", "rotate", "--undo"]).done().says("taken back");
+    house.run(["key", "list"]).done();
+    house.run(["check"]).done();
+    house.run(["key", "add", "--new-recovery-code"]).done();
+    house.run(["--key-file", "lost", "snapshots"]).refused(12, &["does not open"]);
+    house.assert_sound();
+}
+
+#[test]
 fn where_memory_is_short_the_keys_that_need_little_still_open() {
     let house = House::new();
     house.write("password", "correct horse");

@@ -131,16 +131,6 @@ impl Run {
         packs.iter().filter_map(|pack| self.view.index.pack_number(pack)).collect()
     }
 
-    /// A list of snapshots that is empty by mistake must not empty the repository (I-15).
-    fn refuse_without_snapshots(&self) -> Result<()> {
-        let has_packs = self.view.index.len() > 0 || !self.view.unindexed.is_empty();
-        if !self.roots.snapshots.is_empty() || !has_packs || self.options.allow_no_snapshots {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Invalid, "the repository has packs but not one snapshot")
-            .because("pruning would remove everything that is stored"))
-    }
-
     /// How long condemned packs must stay, in seconds.
     pub(super) fn grace_seconds(&self) -> u64 {
         let by_store = || if self.view.store.backend().lists_at_once() { 0 } else { GRACE.as_secs() };
@@ -149,16 +139,23 @@ impl Run {
 
     /// Does what was planned: `remove` and `repack` are condemned, copied from where needed, and removed at once or by
     /// a later run; what earlier runs have condemned is finished where its time has come.
-    pub(super) async fn apply(mut self, chosen: HashSet<PackId>) -> Result<PruneReport> {
+    pub(super) async fn apply(&mut self, chosen: HashSet<PackId>) -> Result<PruneReport> {
         let packs_before = count_of(self.view.packs_listed());
         self.finish_others().await?;
         let fresh: HashSet<PackId> =
             chosen.into_iter().filter(|pack| !self.view.condemned.is_condemned(pack)).collect();
+        // Where nothing waits for a time to pass, the mark on what earlier runs have condemned comes first: a store with no
+        // room for more condemns no more.
+        let first = if self.grace_seconds() == 0 { self.ripe(|_| None) } else { HashSet::new() };
+        self.mark(&first).await?;
+        let fresh = match self.mark(&fresh).await {
+            Err(full) if full.kind() == Kind::NoSpace && !first.is_empty() => HashSet::new(),
+            marked => marked.map(|()| fresh)?,
+        };
         self.report.packs_condemned = count_of(fresh.len());
-        self.mark(&fresh).await?;
         self.learn_time().await?;
         let earlier = self.ripe(|then| self.view.age_seconds(then));
-        self.mark(&earlier).await?;
+        self.mark(&earlier.difference(&first).copied().collect()).await?;
         let victims: HashSet<PackId> = fresh.union(&earlier).copied().collect();
         let going = if self.grace_seconds() == 0 { victims.clone() } else { earlier };
         self.finish(&victims, going).await?;
@@ -290,7 +287,7 @@ impl Run {
         Err(Error::new(Kind::Conflict, "cannot merge the index").because("other runs merge it all the time"))
     }
 
-    fn count_what_is_left(&mut self) -> Result<()> {
+    pub(super) fn count_what_is_left(&mut self) -> Result<()> {
         let condemned = &self.view.condemned;
         for (number, pack) in (0u32..).zip(self.view.index.packs()) {
             let pack = pack?;

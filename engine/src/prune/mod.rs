@@ -15,11 +15,12 @@
 //! finishes (`sweep` takes them away when their time has come, `keys` data keys that no pack names). Marks are terminal: nothing is ever un-condemned. One
 //! that seals anew also takes what earlier root keys open (`earlier`).
 //!
-//! Whatever cannot be read or found stops the run before it deletes anything. All that is kept for each chunk beside
+//! Whatever cannot be read or found stops the run before it deletes anything; without one snapshot nothing goes (`beginning`). All that is kept for each chunk beside
 //! the index are a few bits (`bits`).
 
 mod account;
 mod apply;
+mod beginning;
 mod bits;
 mod copy;
 mod count;
@@ -68,6 +69,8 @@ use view::View;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneSummary {
+    /// There is no snapshot yet: what is stored may belong to first backups that run, and stays as it is.
+    pub is_beginning: bool,
     /// Snapshots.
     pub snapshots: u64,
     /// Pending records: backups about to commit, or cut off then, whose data stays as well.
@@ -179,7 +182,12 @@ impl Plan {
     /// Looks at everything and chooses; writes nothing.
     pub(crate) async fn make(store: &Arc<Store>, options: PruneOptions, control: Control) -> Result<Self> {
         let mut run = Run::new(View::new(store), options, control);
-        run.look(&HashSet::new()).await?;
+        match run.look(&HashSet::new()).await {
+            Err(error) if error.kind() == Kind::Invalid && run.is_beginning()? => {
+                return Self::of_nothing_yet(run).await;
+            }
+            looked => looked?,
+        };
         // Packs of a session that has committed belong to no running backup.
         let records = run.roots.snapshots.iter();
         let mut ended: HashSet<SnapshotId> =
@@ -212,6 +220,13 @@ impl Plan {
         Ok(Self { run, chosen, summary, pending })
     }
 
+    /// Nothing to do beside the first backup: without a snapshot nobody can tell what is needed.
+    async fn of_nothing_yet(run: Run) -> Result<Self> {
+        let summary = PruneSummary { is_beginning: true, ..run.summary(&Choice::default(), &[])? };
+        let pending = run.pending().await?;
+        Ok(Self { run, chosen: HashSet::new(), summary, pending })
+    }
+
     /// The pending records that are there, and what they keep.
     pub(crate) fn pending(&self) -> &[PendingRecord] {
         &self.pending
@@ -228,8 +243,18 @@ impl Plan {
 
     /// Does it. The work watches `control` from here on.
     pub(crate) async fn apply(mut self, control: Control) -> Result<PruneReport> {
+        if self.summary.is_beginning {
+            self.run.count_what_is_left()?;
+            return Ok(self.run.report);
+        }
         self.run.control = control;
-        self.run.apply(self.chosen).await
+        match self.run.apply(self.chosen).await {
+            // The first backup began meanwhile.
+            Err(error) if error.kind() == Kind::Invalid && self.summary.packs == 0 && self.run.is_beginning()? => {
+                Ok(self.run.report)
+            }
+            applied => applied,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::key_lists;
 use super::keys::NewSlot;
 use super::keys::new_slot;
 use super::open::Key;
+use super::unlock::OpenOptions;
 use crate::backend::Backend;
 use crate::backend::Name;
 use crate::backend::Payload;
@@ -141,7 +142,8 @@ impl Repository {
         let public = put_config(&store, &private).await?;
         // What cannot be set aside is no failure of a repository that is made.
         let _ = store.backend().reserve(0).await;
-        let inner = Inner { store, ring, slot, public, private, read_only_because: None };
+        let (options, newer_not_tried) = (OpenOptions::default(), Vec::new());
+        let inner = Inner { store, ring, slot, options, newer_not_tried, public, private, read_only_because: None };
         Ok(Created { repository: Self { inner: Arc::new(inner) }, recovery_code })
     }
 }

@@ -3,10 +3,12 @@
 use super::Repository;
 use crate::backend::Area;
 use crate::backend::Name;
+use crate::crypto::keys::Purpose;
 use crate::crypto::name::object_hash;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::envelope::Head;
 use crate::format::keylist::KeyList;
 use crate::format::keylist::ListedSlot;
 use crate::format::keyslot::SlotHead;
@@ -57,16 +59,12 @@ pub(super) async fn read(store: &Store) -> Result<Listed> {
     loop {
         let (mut listed, mut missing) = (Listed::default(), Vec::new());
         for object in store.list(Area::KeyLists).await? {
-            let body = match store.get_small_of_ours(&object.name).await {
-                Ok(Some(body)) => KeyList::decode(&body).map_err(|cause| cause.while_reading(object.name)),
-                Ok(None) => continue,
-                Err(error) => Err(error),
-            };
-            match body {
-                Ok(list) => {
+            match read_list(store, &object.name).await {
+                Ok(Some(list)) => {
                     listed.slots.merge(list);
                     listed.read.push(object.name);
                 }
+                Ok(None) => {}
                 Err(error) if error.kind() == Kind::NotFound => missing.push(object.name),
                 Err(error) if error.is_local() || error.kind() == Kind::BackendDenied => {
                     listed.unread.push((object.name, error));
@@ -87,6 +85,26 @@ pub(super) async fn read(store: &Store) -> Result<Listed> {
         }
         tries += 1;
     }
+}
+
+/// One list; `None` is another repository's. Damage is believed only when a second reading finds it too: a repair deletes
+/// what is damaged.
+async fn read_list(store: &Store, name: &Name) -> Result<Option<KeyList>> {
+    match read_once(store, name).await {
+        Err(error) if error.kind() == Kind::Damaged => read_once(store, name).await,
+        other => other,
+    }
+}
+
+async fn read_once(store: &Store, name: &Name) -> Result<Option<KeyList>> {
+    let body = store.get_small_of_ours(name).await?;
+    body.map(|body| KeyList::decode(&body).map_err(|cause| cause.while_reading(name))).transpose()
+}
+
+/// Whether a list that cannot be read is sealed under a root key that is not at hand.
+pub(super) async fn is_under_another_root_key(store: &Store, name: &Name) -> Result<bool> {
+    let bytes = store.backend().get(name).await?;
+    Ok(Head::decode(&bytes).is_ok_and(|(head, _)| store.keys().opening(Purpose::KeyLists, &head.key_id).is_none()))
 }
 
 /// Stores a list that says what all say, and what has changed; then those go that it has taken in. Two who do this at once

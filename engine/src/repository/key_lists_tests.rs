@@ -12,12 +12,15 @@ use super::rotate_tests::back_up;
 use super::rotate_tests::key;
 use crate::backend::Area;
 use crate::backend::Backend;
+use crate::backend::BackendFuture;
+use crate::backend::Layer;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
 use crate::crypto::secret::Secret;
 use crate::error::Kind;
 use crate::id::KeyListId;
 use crate::id::SlotId;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -137,6 +140,47 @@ async fn a_list_that_is_damaged_or_lost_is_found_and_made_anew() {
         assert_eq!(checked(&backend).await, (1, 0), "a loss after that is missed");
         assert_eq!(open(&backend).await.repair_keys(false).await.expect("repaired").given_up.len(), 1);
         assert_eq!(checked(&backend).await, (0, 0));
+    }
+}
+
+/// Objects of which one reads as rot, so many times.
+struct MisreadFor {
+    objects: MemoryBackend,
+    name: Name,
+    left: Mutex<usize>,
+}
+
+impl Layer for MisreadFor {
+    fn inner(&self) -> &dyn Backend {
+        &self.objects
+    }
+
+    fn get<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Bytes> {
+        let mut left = self.left.lock().expect("no holder panics");
+        if *name == self.name && *left > 0 {
+            *left -= 1;
+            return Box::pin(async { Ok(Bytes::from_static(b"rot")) });
+        }
+        self.objects.get(name)
+    }
+}
+
+#[tokio::test]
+async fn a_list_or_slot_that_misreads_once_is_not_taken_for_damaged() {
+    let (whole, repository, _) = made().await;
+    let list = whole.list(Area::KeyLists).await.expect("lists").remove(0).name;
+    let code = Name::Slot(slot(&repository, "recovery code").await);
+    for name in [list, code] {
+        let misread = Arc::new(MisreadFor { objects: whole.clone(), name, left: Mutex::new(0) });
+        let shared: Arc<dyn Backend> = Arc::clone(&misread) as Arc<dyn Backend>;
+        let repository = Repository::open(shared, key(1)).await.expect("opens");
+        let before = whole.contents();
+        *misread.left.lock().expect("no holder panics") = 1;
+        assert_eq!(repository.repair_keys(false).await.expect("nothing to do"), super::KeysRepaired::default());
+        assert_eq!(*misread.left.lock().expect("no holder panics"), 0, "{name} was misread");
+        *misread.left.lock().expect("no holder panics") = 1;
+        assert_eq!(repository.unreadable_keys().await.expect("read").len(), 0);
+        assert_eq!(whole.contents(), before, "{name}");
     }
 }
 

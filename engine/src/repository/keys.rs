@@ -5,8 +5,8 @@ use super::create::KdfChoice;
 use super::key_lists;
 use super::key_lists::StoredSlot;
 use super::open::Key;
+use super::rotate::UNDO;
 use super::unlock::slot_key;
-use super::unlock::slot_of;
 use crate::backend::Area;
 use crate::backend::Name;
 use crate::crypto::keyfile;
@@ -141,8 +141,7 @@ impl Repository {
         self.check_slot().await?;
         self.check_root_key("cannot make a new key").await?;
         let secret = Arc::new(key.into_slot_secret()?);
-        let backend = self.store().backend();
-        if let Some(known) = slot_of(backend.as_ref(), self.id(), kind, &secret).await? {
+        if let Some(known) = self.slot_of(kind, &secret).await? {
             return Err(Error::new(Kind::Conflict, "cannot add this key")
                 .because(format!("it opens the repository already, as the key {known}"))
                 .advise("choose another one; 'strongroom key list' shows what there is"));
@@ -266,7 +265,8 @@ impl Repository {
     async fn check_root_key(&self, doing: &str) -> Result<()> {
         if self.is_root_key_changed().await? {
             return Err(Error::new(Kind::Conflict, doing)
-                .because("the root key was changed meanwhile; open the repository with the new key first"));
+                .because("the root key was changed meanwhile; open the repository with the new key first")
+                .advise(UNDO));
         }
         Ok(())
     }
@@ -281,25 +281,29 @@ impl Repository {
         let mut slots = Vec::new();
         for listed in self.store().list(Area::Slots).await? {
             let Name::Slot(id) = listed.name else { continue };
-            let bytes = match self.store().backend().get(&listed.name).await {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == Kind::NotFound => continue,
-                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::BackendDenied) => {
-                    slots.push((id, Err(error)));
-                    continue;
-                }
-                Err(error) => return Err(error),
+            // Damage is believed only when a second reading finds it too: it is a reason to take a slot away.
+            let read = match self.read_slot(id).await {
+                Err(error) if error.kind() == Kind::Damaged => self.read_slot(id).await,
+                other => other,
             };
-            let read = SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(listed.name));
-            let read = read.map(|(head, ..)| {
-                let stored = StoredSlot::new(id, &head, &bytes);
-                (head, stored)
-            });
-            // A slot of another repository is what an interrupted creation left behind.
-            if read.as_ref().map_or(true, |(head, _)| head.repository == self.id()) {
-                slots.push((id, read));
+            match read {
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) if !matches!(error.kind(), Kind::Damaged | Kind::Unsupported | Kind::BackendDenied) => {
+                    return Err(error);
+                }
+                // A slot of another repository is what an interrupted creation left behind.
+                Ok((head, _)) if head.repository != self.id() => {}
+                read => slots.push((id, read)),
             }
         }
         Ok(slots)
+    }
+
+    async fn read_slot(&self, id: SlotId) -> Result<(SlotHead, StoredSlot)> {
+        let name = Name::Slot(id);
+        let bytes = self.store().backend().get(&name).await?;
+        let (head, ..) = SlotHead::decode(&bytes).map_err(|cause| cause.while_reading(name))?;
+        let stored = StoredSlot::new(id, &head, &bytes);
+        Ok((head, stored))
     }
 }

@@ -53,6 +53,9 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
+mod undo_rotation;
+#[cfg(test)]
+mod undo_rotation_tests;
 mod unlock;
 #[cfg(test)]
 mod unlock_tests;
@@ -142,6 +145,10 @@ struct Inner {
     ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
+    /// What opening it was allowed to cost.
+    options: OpenOptions,
+    /// Slots of a newer root key that were not tried, and why.
+    newer_not_tried: Vec<String>,
     public: PublicConfig,
     private: PrivateConfig,
     /// The feature that this program lacks for writing.

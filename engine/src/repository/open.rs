@@ -3,6 +3,7 @@
 use super::Inner;
 use super::Repository;
 use super::unlock::OpenOptions;
+use super::unlock::Unlocked;
 use super::unlock::unlock;
 use crate::backend::Area;
 use crate::backend::Backend;
@@ -117,7 +118,8 @@ impl Repository {
             return Err(Error::new(Kind::Unsupported, "the repository was made by a newer program")
                 .because(format!("reading it needs the feature {feature:?}, which this program does not know")));
         }
-        let (slot, ring) = unlock(backend.as_ref(), public.repository, key, options).await?;
+        let Unlocked { slot, ring, newer_not_tried } =
+            unlock(backend.as_ref(), public.repository, key, &options).await?;
         let keys = ring.derive(&public.repository);
         let private = open_private(&keys, public.repository, parts.public_bytes, parts.envelope).map_err(advised)?;
         if private.chunker.id != CHUNKER_FASTCDC {
@@ -126,7 +128,8 @@ impl Repository {
         }
         let read_only_because = public.missing_to_write().map(str::to_owned);
         let store = Arc::new(Store::new(backend, public.repository, keys, rng, clock));
-        Ok(Self { inner: Arc::new(Inner { store, ring, slot, public, private, read_only_because }) })
+        let inner = Inner { store, ring, slot, options, newer_not_tried, public, private, read_only_because };
+        Ok(Self { inner: Arc::new(inner) })
     }
 }
 

@@ -1,9 +1,12 @@
 //! Unlocking: which slots are tried with a key, in what order, and what that may cost.
 
+use super::Repository;
+use super::key_lists;
 use super::open::Key;
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::Name;
+use crate::cache;
 use crate::crypto::kdf;
 use crate::crypto::kdf::KdfCost;
 use crate::crypto::kdf::SlotKey;
@@ -14,6 +17,7 @@ use crate::crypto::secret::Secret;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::format::keylist::ListedSlot;
 use crate::format::keyslot;
 use crate::format::keyslot::SlotCost;
 use crate::format::keyslot::SlotHead;
@@ -23,10 +27,12 @@ use crate::id::SlotId;
 use crate::limits::KDF_LIMIT_BYTES;
 use crate::limits::KDF_LIMIT_PASSES;
 use crate::limits::KEY_SLOTS_MAX;
+use crate::time::Timestamp;
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Times that all slots are tried, where each time one had gone before it was read.
@@ -35,17 +41,20 @@ const TRIES_MAX: usize = 5;
 const NAMED_MAX: usize = 3;
 
 /// What opening a repository may cost. Whoever may write to its storage may add key slots that ask for any memory and time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Bytes of memory that trying a password may take; all slots together may pass over eight times as much. Slots that
     /// ask for more are not tried.
     pub kdf_limit: u64,
+    /// The folder for caches (see [`Repository::use_folders`]). Which slot opened the repository last is remembered there:
+    /// it is tried first, and whatever the others cost does not count against it.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { kdf_limit: KDF_LIMIT_BYTES }
+        Self { kdf_limit: KDF_LIMIT_BYTES, cache: None }
     }
 }
 
@@ -61,42 +70,85 @@ pub(super) async fn slot_key(kind: SlotKind, secret: &Arc<Secret>, cost: SlotCos
         .map_err(|lost| Error::new(Kind::Bug, "the key derivation was lost").because(lost.to_string()))?
 }
 
+/// A slot that was opened.
+pub(super) struct Unlocked {
+    pub(super) slot: SlotId,
+    pub(super) ring: Keyring,
+    /// The root key was changed after this slot was made, and these newer slots were not tried, each with the reason.
+    pub(super) newer_not_tried: Vec<String>,
+}
+
 /// Opens one of the slots. Where one has gone meanwhile, because a root key was changed, the one in its place was there
 /// before.
 pub(super) async fn unlock(
     backend: &dyn Backend,
     repository: RepositoryId,
     key: Key,
-    options: OpenOptions,
-) -> Result<(SlotId, Keyring)> {
+    options: &OpenOptions,
+) -> Result<Unlocked> {
     let kind = key.kind();
     let secret = Arc::new(key.into_slot_secret()?);
+    let lock = Lock { repository, kind, secret: &secret, kdf_limit: options.kdf_limit };
+    let cache = options.cache.as_deref();
+    let last = cache.and_then(|folder| cache::last_slot(folder, &repository, kind.byte()));
     let mut tries = 1;
     loop {
-        match try_slots(backend, repository, kind, &secret, options).await? {
-            Tried::Opened(slot, ring) => return Ok((slot, ring)),
+        match try_slots(backend, &lock, last).await? {
+            Tried::Opened(unlocked) => {
+                if let Some(folder) = cache {
+                    cache::remember_slot(folder, &repository, kind.byte(), unlocked.slot);
+                }
+                return Ok(unlocked);
+            }
             Tried::Missed(_) if tries < TRIES_MAX => tries += 1,
             Tried::Refused(why) | Tried::Missed(why) => return Err(why),
         }
     }
 }
 
-/// The slot that a secret opens.
-pub(super) async fn slot_of(
-    backend: &dyn Backend,
+/// What is tried on the slots of a kind.
+struct Lock<'a> {
     repository: RepositoryId,
     kind: SlotKind,
-    secret: &Arc<Secret>,
-) -> Result<Option<SlotId>> {
-    match try_slots(backend, repository, kind, secret, OpenOptions::default()).await? {
-        Tried::Opened(slot, _) => Ok(Some(slot)),
-        Tried::Refused(_) | Tried::Missed(_) => Ok(None),
+    secret: &'a Arc<Secret>,
+    kdf_limit: u64,
+}
+
+impl Repository {
+    /// The slot that a secret opens, within what opening this repository was allowed to cost.
+    pub(super) async fn slot_of(&self, kind: SlotKind, secret: &Arc<Secret>) -> Result<Option<SlotId>> {
+        let lock = Lock { repository: self.id(), kind, secret, kdf_limit: self.inner.options.kdf_limit };
+        match try_slots(self.store().backend().as_ref(), &lock, None).await? {
+            Tried::Opened(unlocked) => Ok(Some(unlocked.slot)),
+            Tried::Refused(_) | Tried::Missed(_) => Ok(None),
+        }
+    }
+
+    /// Newer keys that were not tried when the repository was opened, because they cost more than was allowed or there was
+    /// no memory for them, each with the reason: the root key was changed, and the key in use is an older one.
+    pub fn newer_keys_not_tried(&self) -> &[String] {
+        &self.inner.newer_not_tried
+    }
+
+    /// The passwords of the repository's own that a wrong or unknown password is not tried on, because all of them together
+    /// cost more than was allowed: one of these opens the repository only where it did so last, or with a larger limit.
+    pub async fn keys_beyond_the_limit(&self) -> Result<Vec<SlotId>> {
+        let listed = key_lists::read(self.store()).await?.slots;
+        let slots = self.read_stored_slots().await?.into_iter().filter_map(|(id, outcome)| Some((id, outcome.ok()?.0)));
+        let is_own = |id: &SlotId| listed.0.get(id).is_some_and(ListedSlot::is_there);
+        let mut own: Vec<Candidate> = slots
+            .filter(|(id, head)| head.kind == SlotKind::Passphrase && is_own(id))
+            .map(|(id, head)| Candidate { id, head, bytes: Bytes::new() })
+            .collect();
+        own.sort_by_key(Candidate::order);
+        let mut budget = Budget::of(self.inner.options.kdf_limit);
+        Ok(own.into_iter().filter(|slot| budget.take(slot).is_err()).map(|slot| slot.id).collect())
     }
 }
 
 /// The outcome of trying the slots.
 enum Tried {
-    Opened(SlotId, Keyring),
+    Opened(Unlocked),
     Refused(Error),
     /// The same, but a slot that was listed had gone before it was read.
     Missed(Error),
@@ -114,24 +166,47 @@ impl Candidate {
     fn work(&self) -> u64 {
         u64::from(self.head.cost.memory_kib) * u64::from(self.head.cost.passes)
     }
+
+    /// What a stranger has added must not stand before what costs less, nor take its place. Of slots that cost the same the
+    /// newest comes first: one that was made when the root key was changed is dated after all others.
+    fn order(&self) -> (u64, Reverse<(Timestamp, SlotId)>) {
+        (self.work(), Reverse((self.head.created, self.id)))
+    }
 }
 
 /// Everything that stands among the slots.
 #[derive(Default)]
 struct Found {
     ids: BTreeSet<SlotId>,
-    /// Those of the key's kind, the cheapest first.
+    /// Those of the key's kind: the one that opened last, then the cheapest first.
     candidates: Vec<Candidate>,
+    /// How many there are of them.
+    of_kind: usize,
     /// How many there are of the other kinds.
     others: BTreeMap<SlotKind, usize>,
     damaged: Option<Error>,
     missed: bool,
-    /// Those that were not tried, and why.
-    skipped: Vec<String>,
+    /// Those that were not tried, when they were made, and why.
+    skipped: Vec<(Timestamp, String)>,
+}
+
+impl Found {
+    fn skip(&mut self, slot: &Candidate, why: String) {
+        self.skipped.push((slot.head.created, why));
+    }
+
+    /// What was not tried and is newer than the slot that was opened, where the root key was changed since.
+    fn newer_not_tried(&self, repository: &RepositoryId, opened: &Candidate, ring: &Keyring) -> Vec<String> {
+        if !self.ids.contains(&ring.present().next_slot(repository)) {
+            return Vec::new();
+        }
+        let newer = self.skipped.iter().filter(|(created, _)| *created > opened.head.created);
+        newer.map(|(_, why)| why.clone()).collect()
+    }
 }
 
 /// Reads all slots. One that is damaged or may not be read does not keep others from opening.
-async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -> Result<Found> {
+async fn find(backend: &dyn Backend, lock: &Lock<'_>, last: Option<SlotId>) -> Result<Found> {
     let mut found = Found::default();
     let listed = backend.list(Area::Slots).await?;
     if listed.is_empty() {
@@ -139,9 +214,7 @@ async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -
             .because("keys/slot is empty, and without a slot no password, key file or recovery code opens anything")
             .advise("bring the folder keys/slot back from a copy of the repository"));
     }
-    // What a stranger has added must not stand before what costs less, nor take its place. Of slots that cost the same the
-    // newest comes first: one that was made when the root key was changed is dated after all others.
-    let mut candidates = BTreeMap::new();
+    let (mut first, mut candidates) = (None, BTreeMap::new());
     for listed in listed {
         let Name::Slot(id) = listed.name else { continue };
         let bytes = match backend.get(&listed.name).await {
@@ -159,63 +232,64 @@ async fn find(backend: &dyn Backend, repository: RepositoryId, kind: SlotKind) -
         };
         found.ids.insert(id);
         match SlotHead::decode(&bytes) {
-            Ok((head, ..)) if head.repository != repository => {}
-            Ok((head, ..)) if head.kind != kind => *found.others.entry(head.kind).or_default() += 1,
+            Ok((head, ..)) if head.repository != lock.repository => {}
+            Ok((head, ..)) if head.kind != lock.kind => *found.others.entry(head.kind).or_default() += 1,
+            Ok((head, ..)) if Some(id) == last => first = Some(Candidate { id, head, bytes }),
             Ok((head, ..)) => {
                 let slot = Candidate { id, head, bytes };
-                candidates.insert((slot.work(), Reverse((slot.head.created, id))), slot);
+                candidates.insert(slot.order(), slot);
             }
             Err(cause) => found.damaged = Some(cause.while_reading(listed.name)),
         }
-        let last = if candidates.len() > KEY_SLOTS_MAX { candidates.pop_last() } else { None };
-        if let Some((_, Candidate { id, .. })) = last {
-            found.skipped.push(format!("{id}, because there are more than {KEY_SLOTS_MAX} of its kind"));
+        let dearest = if candidates.len() > KEY_SLOTS_MAX { candidates.pop_last() } else { None };
+        if let Some((_, slot)) = dearest {
+            found.skip(&slot, format!("{}, because there are more than {KEY_SLOTS_MAX} of its kind", slot.id));
         }
     }
-    found.candidates = candidates.into_values().collect();
+    found.candidates = first.into_iter().chain(candidates.into_values()).collect();
+    found.of_kind = found.candidates.len();
     Ok(found)
 }
 
-/// Tries every slot of the key's kind that the bounds allow.
-async fn try_slots(
-    backend: &dyn Backend,
-    repository: RepositoryId,
-    kind: SlotKind,
-    secret: &Arc<Secret>,
-    options: OpenOptions,
-) -> Result<Tried> {
-    let mut found = find(backend, repository, kind).await?;
-    let mut budget = Budget::of(options);
-    let mut opened: Option<(&Candidate, Keyring)> = None;
-    for slot in &found.candidates {
+/// Tries every slot of the key's kind that the bounds allow; the one that opened `last` before all others, and whatever
+/// they cost.
+async fn try_slots(backend: &dyn Backend, lock: &Lock<'_>, last: Option<SlotId>) -> Result<Tried> {
+    let mut found = find(backend, lock, last).await?;
+    let mut budget = Budget::of(lock.kdf_limit);
+    let mut opened: Option<(Candidate, Keyring)> = None;
+    for slot in std::mem::take(&mut found.candidates) {
         if let Some((first, ring)) = &opened {
             // Only where the root key was changed may another slot of the same secret hold more.
-            if !found.ids.contains(&ring.present().next_slot(&repository)) {
+            if !found.ids.contains(&ring.present().next_slot(&lock.repository)) {
                 break;
             }
             if slot.head.created <= first.head.created {
                 continue;
             }
         }
-        if let Err(why) = budget.take(slot) {
-            found.skipped.push(format!("{}, {why}", slot.id));
+        // Anybody may have dated the one that opened last, and nobody can have made it cheaper than it is: a budget of its own.
+        let is_last = Some(slot.id) == last;
+        let paid = if is_last { Budget::of(lock.kdf_limit).take(&slot) } else { budget.take(&slot) };
+        if let Err(why) = paid {
+            found.skip(&slot, format!("{}, {why}", slot.id));
             continue;
         }
-        match open_slot(slot.id, &slot.bytes, secret).await {
+        match open_slot(slot.id, &slot.bytes, lock.secret).await {
             Ok(Some(ring)) if opened.as_ref().is_none_or(|(_, old)| ring.earlier().len() > old.earlier().len()) => {
                 opened = Some((slot, ring));
             }
             Ok(_) => {}
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => found.damaged = Some(error),
-            Err(error) if error.kind() == Kind::NoMemory => found.skipped.push(format!("{}: {error}", slot.id)),
+            Err(error) if error.kind() == Kind::NoMemory => found.skip(&slot, format!("{}: {error}", slot.id)),
             Err(error) => return Err(error),
         }
     }
     if let Some((slot, ring)) = opened {
-        return Ok(Tried::Opened(slot.id, ring));
+        let newer_not_tried = found.newer_not_tried(&lock.repository, &slot, &ring);
+        return Ok(Tried::Opened(Unlocked { slot: slot.id, ring, newer_not_tried }));
     }
     let missed = found.missed;
-    let why = refusal(backend, kind, found);
+    let why = refusal(backend, lock.kind, found);
     Ok(if missed { Tried::Missed(why) } else { Tried::Refused(why) })
 }
 
@@ -226,8 +300,8 @@ struct Budget {
 }
 
 impl Budget {
-    fn of(options: OpenOptions) -> Self {
-        let memory_kib = options.kdf_limit / 1024;
+    fn of(kdf_limit: u64) -> Self {
+        let memory_kib = kdf_limit / 1024;
         Self { memory_kib, work_kib: memory_kib.saturating_mul(KDF_LIMIT_PASSES) }
     }
 
@@ -282,17 +356,17 @@ fn reasons(kind: SlotKind, found: &Found) -> String {
     let word = kind.word();
     let others: Vec<String> = found.others.iter().map(|(kind, count)| counted(*count, kind.word())).collect();
     let others = others.join(" and ");
-    let mut text = match (found.candidates.len(), others.is_empty()) {
+    let mut text = match (found.of_kind, others.is_empty()) {
         (0, true) => format!("it has no {word}"),
         (0, false) => format!("it has no {word}, but {others}"),
         (1, _) => format!("its {word} is another one"),
         (count, _) => format!("it is none of its {}", counted(count, word)),
     };
-    if !found.candidates.is_empty() && !others.is_empty() {
+    if found.of_kind > 0 && !others.is_empty() {
         text.push_str(&format!("; it also has {others}"));
     }
     if !found.skipped.is_empty() {
-        let named = found.skipped.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
+        let named = found.skipped.iter().take(NAMED_MAX).map(|(_, why)| why.as_str()).collect::<Vec<_>>().join("; ");
         text.push_str(&format!("; not tried: the key {named}"));
         if found.skipped.len() > NAMED_MAX {
             text.push_str(&format!("; and {} more", found.skipped.len() - NAMED_MAX));

@@ -5,6 +5,7 @@ use super::KdfChoice;
 use super::Key;
 use super::OpenOptions;
 use super::Repository;
+use super::RotateOptions;
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
@@ -22,6 +23,7 @@ use crate::id::SlotId;
 use crate::limits::KEY_SLOTS_MAX;
 use crate::time::Timestamp;
 use bytes::Bytes;
+use std::path::Path;
 use std::sync::Arc;
 
 fn password(word: &str) -> Key {
@@ -150,15 +152,111 @@ async fn the_work_of_all_slots_together_is_bounded() {
         let (name, bytes) = hostile(&repository, number, cost);
         backend.replace(name, bytes);
     }
-    let mut options = OpenOptions { kdf_limit: 8 * 1024 };
-    let open = |word, options| Repository::open_within(Arc::new(backend.clone()), password(word), options);
-    let refused = open("word", options).await.expect_err("the strangers' are newer, and use it up");
+    let open = |word, kdf_limit| open_with(&backend, password(word), kdf_limit, None);
+    let refused = open("word", 8 * 1024).await.expect_err("the strangers' are newer, and use it up");
     assert!(refused.kind() == Kind::WrongKey && reason(&refused).contains("not tried"), "{refused:?}");
-    options.kdf_limit = 1024 * 1024;
-    open("word", options).await.expect("all of them may be tried");
-    options.kdf_limit = 4 * 1024;
-    let refused = open("word", options).await.expect_err("no slot is within this");
+    open("word", 1024 * 1024).await.expect("all of them may be tried");
+    let refused = open("word", 4 * 1024).await.expect_err("no slot is within this");
     assert!(reason(&refused).contains("which asks for"), "{refused:?}");
+    // Who looks for a key that is there already looks as far as the one who opened the repository.
+    let file = Key::KeyFile(Secret::new(super::generate_key_file(&crate::random::SystemRng).expect("a key file")));
+    repository.add_key(file.copied(), KdfChoice::Minimal, "").await.expect("added");
+    let far = open_with(&backend, file.copied(), 1024 * 1024, None).await.expect("opens");
+    let refused = far.add_key(password("word"), KdfChoice::Minimal, "").await.expect_err("it is there");
+    assert_eq!(refused.kind(), Kind::Conflict);
+    let near = open_with(&backend, file, 8 * 1024, None).await.expect("opens");
+    near.add_key(password("word"), KdfChoice::Minimal, "").await.expect("it was not looked for so far");
+}
+
+async fn open_with(
+    backend: &MemoryBackend,
+    key: Key,
+    kdf_limit: u64,
+    cache: Option<&Path>,
+) -> Result<Repository, Error> {
+    let options = OpenOptions { kdf_limit, cache: cache.map(Path::to_path_buf) };
+    Repository::open_within(Arc::new(backend.clone()), key, options).await
+}
+
+/// Slots of strangers that cost as little as can be: more than eight passes over as much memory.
+fn crowd(backend: &MemoryBackend, repository: &Repository) {
+    for number in 0..20 {
+        let (name, bytes) = hostile(repository, number, SlotCost { memory_kib: 8, passes: 1, lanes: 1 });
+        backend.replace(name, bytes);
+    }
+}
+
+#[tokio::test]
+async fn the_slot_that_opened_last_on_this_machine_is_never_out_of_reach() {
+    let (backend, repository) = made(false).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = Some(folder.path());
+    const LIMIT: u64 = 8 * 1024;
+    open_with(&backend, password("word"), LIMIT, cache).await.expect("the only one");
+    crowd(&backend, &repository);
+    open_with(&backend, password("word"), LIMIT, None).await.expect_err("nothing is remembered");
+    open_with(&backend, password("word"), LIMIT, cache).await.expect("it is remembered");
+    let refused = open_with(&backend, password("other"), LIMIT, cache).await.expect_err("another password");
+    assert!(reason(&refused).contains("none of its 21 passwords"), "{refused:?}");
+    // The bound on memory is for it as for all others.
+    open_with(&backend, password("word"), LIMIT / 2, cache).await.expect_err("it asks for more");
+    // What is remembered is a hint: a wrong one has one more slot tried.
+    let owner = repository.keys().await.expect("keys").into_iter().find(|slot| slot.current).expect("its own").id;
+    for number in 0..20 {
+        backend.delete(&hostile(&repository, number, HUGE).0).await.expect("deleted");
+    }
+    let (stranger, bytes) = hostile(&repository, 7, SlotCost { memory_kib: 8, passes: 1, lanes: 1 });
+    backend.replace(stranger, bytes);
+    let Name::Slot(strange) = stranger else { panic!("{stranger}") };
+    for wrong in [strange, SlotId::from_bytes([9; 8])] {
+        crate::cache::remember_slot(folder.path(), &repository.id(), SlotKind::Passphrase.byte(), wrong);
+        let found = open_with(&backend, password("word"), LIMIT, cache).await.expect("opens");
+        assert_eq!(found.inner.slot, owner);
+        let kind = SlotKind::Passphrase.byte();
+        assert_eq!(crate::cache::last_slot(folder.path(), &repository.id(), kind), Some(owner));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_key_that_was_not_tried_is_told_where_an_older_one_opens() {
+    let (backend, repository) = made(false).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    const LIMIT: u64 = 8 * 1024;
+    open_with(&backend, password("word"), LIMIT, Some(folder.path())).await.expect("the only one");
+    let options = RotateOptions { kdf: KdfChoice::Minimal, ..RotateOptions::default() };
+    let rotation = repository.rotate_root_key(password("word"), options).await.expect("rotated");
+    let found = open_with(&backend, password("word"), LIMIT, Some(folder.path())).await.expect("opens");
+    assert_eq!((found.inner.slot, found.newer_keys_not_tried()), (rotation.slot(), [].as_slice()));
+    let owner = repository.inner.slot;
+    crate::cache::remember_slot(folder.path(), &repository.id(), SlotKind::Passphrase.byte(), owner);
+    crowd(&backend, &repository);
+    let found = open_with(&backend, password("word"), LIMIT, Some(folder.path())).await.expect("opens");
+    assert_eq!(found.inner.slot, owner);
+    let told = found.newer_keys_not_tried();
+    assert!(told.iter().any(|why| why.starts_with(&rotation.slot().to_string())), "{told:?}");
+    // Without a limit in the way the newest opens, and nothing is told.
+    let found = open_with(&backend, password("word"), 1 << 20, Some(folder.path())).await.expect("opens");
+    assert_eq!((found.inner.slot, found.newer_keys_not_tried()), (rotation.slot(), [].as_slice()));
+}
+
+#[tokio::test]
+async fn own_keys_that_cost_too_much_together_are_known() {
+    let (backend, repository) = made(false).await;
+    let owner = repository.inner.slot;
+    // Others' do not count.
+    crowd(&backend, &repository);
+    let found = || open_with(&backend, password("word"), 8 * 1024, None);
+    for number in 0..8 {
+        assert_eq!(repository.keys_beyond_the_limit().await.expect("counted"), []);
+        repository.add_key(password(&number.to_string()), KdfChoice::Minimal, "").await.expect("added");
+    }
+    found().await.expect_err("the oldest is out of reach");
+    for number in 0..20 {
+        backend.delete(&hostile(&repository, number, HUGE).0).await.expect("deleted");
+    }
+    found().await.expect_err("it still is");
+    let near = open_with(&backend, password("7"), 8 * 1024, None).await.expect("the newest");
+    assert_eq!(near.keys_beyond_the_limit().await.expect("counted"), [owner]);
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use crate::entry::Metadata;
 use crate::event::Action;
 use crate::restore::extents::ExtentMap;
 use crate::restore::flags;
+use crate::restore::flags::LateFlags;
+use crate::restore::identity::Identity;
+use crate::restore::identity::open_judged;
 use crate::restore::io;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
@@ -12,14 +15,15 @@ use crate::restore::owner::Owner;
 use crate::restore::patch::Patch;
 use crate::restore::site::Site;
 use crate::restore::target::Dir;
+use crate::restore::target::make_temp;
 use rustix::fs::AtFlags;
-use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -69,6 +73,8 @@ pub(crate) struct FileJob {
     failed: AtomicBool,
     finished: AtomicBool,
     open: Mutex<Option<Arc<Open>>>,
+    /// What was made for it.
+    made: OnceLock<Identity>,
 }
 
 /// A file being written.
@@ -91,6 +97,7 @@ impl FileJob {
             failed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             open: Mutex::default(),
+            made: OnceLock::new(),
         })
     }
 
@@ -288,25 +295,26 @@ impl FileJob {
     /// Names of the same inode may still be coming, which an immutable one would not take.
     fn set_flags(self: &Arc<Self>, site: &Site, fd: &OwnedFd, bare: bool) {
         let want = self.plan.metadata.flags;
-        if self.plan.metadata.links > 1 && !(bare && want == 0) {
-            site.flag_later(Arc::clone(self));
+        if self.plan.metadata.links > 1
+            && flags::differ(fd, want, bare)
+            && let Some(identity) = self.identity()
+        {
+            let (path, dir) = (self.plan.path.clone(), Arc::clone(&self.plan.dir));
+            site.flag_later(LateFlags { path, dir, identity, want });
         } else {
             flags::settle(site, &self.plan.path, fd, want, bare);
         }
     }
 
-    /// Sets the flags that had to wait.
-    pub(crate) fn set_late_flags(&self, site: &Site) {
-        match self.open_by_name(site, OFlags::RDONLY) {
-            Ok(fd) => flags::settle(site, &self.plan.path, &fd, self.plan.metadata.flags, false),
-            Err(errno) => site.tally.io(&self.plan.path, "set the flags of", errno),
-        }
+    /// What has the name once it is finished: what was made for it, or what stood there.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.made.get().copied().or_else(|| self.plan.standing.as_ref().map(Identity::from))
     }
 
-    /// Opens what the name stands for now, for reading it back.
-    pub(crate) fn open_by_name(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
-        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(site.target.handle(&self.plan.dir)?, &*self.plan.name, flags, Mode::empty())
+    /// Opens the finished file, and no other that has its name by now.
+    pub(crate) fn open_finished(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
+        let identity = self.identity().ok_or(Errno::STALE)?;
+        identity.open(site.target.handle(&self.plan.dir)?, &self.plan.name, access)
     }
 
     /// Fills `into` with the content from content offset `at` on; false when the file ends before.
@@ -325,16 +333,14 @@ impl FileJob {
 
     /// Opens the file that was judged, and no other.
     pub(crate) fn open_standing(&self, site: &Site, access: OFlags) -> Result<OwnedFd, Errno> {
-        let fd = self.open_by_name(site, access)?;
-        let stat = rustix::fs::fstat(&fd)?;
-        let same = self.plan.standing.is_some_and(|old| old.device == stat.st_dev && old.inode == stat.st_ino);
-        if same && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(fd) } else { Err(Errno::STALE) }
+        let old = self.plan.standing.as_ref().ok_or(Errno::STALE)?;
+        open_judged(site.target.handle(&self.plan.dir)?, &self.plan.name, access, old)
     }
 
     /// Reads content back from where it is being written, or from the finished file.
     pub(crate) fn read_back(&self, site: &Site) -> Result<ReadBack, Errno> {
         if self.is_finished() {
-            return self.open_by_name(site, OFlags::RDONLY).map(ReadBack::Own);
+            return self.open_finished(site, OFlags::RDONLY).map(ReadBack::Own);
         }
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
         open.map(ReadBack::Shared).ok_or(Errno::BADF)
@@ -400,16 +406,16 @@ impl FileJob {
             }
             How::Replace => {
                 let open = |temp: &[u8]| rustix::fs::openat(&dir, temp, create | OFlags::RDWR, Mode::RUSR | Mode::WUSR);
-                site.target.make_temp(|temp| flags::insist(site, &[(&dir, b".")], || open(temp)))?
+                make_temp(|temp| flags::insist(site, &[(&dir, b".")], || open(temp)))?
             }
         };
         flags::set_early(&fd, self.plan.metadata.flags);
         let open = Open { fd, made: Some(made), patch: None, lifted: None };
-        let ready = if self.plan.map.is_some() || (self.makes_holes(site) && self.length() > 0) {
-            rustix::fs::ftruncate(&open.fd, self.length())
-        } else {
-            Ok(())
-        };
+        let is_long = self.plan.map.is_some() || (self.makes_holes(site) && self.length() > 0);
+        let ready = Identity::of(&open.fd).and_then(|identity| {
+            self.made.get_or_init(|| identity);
+            if is_long { rustix::fs::ftruncate(&open.fd, self.length()) } else { Ok(()) }
+        });
         if let (Err(errno), Some(made)) = (ready, &open.made) {
             let _ = rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
             return Err(errno);

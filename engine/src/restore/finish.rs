@@ -12,8 +12,9 @@ use crate::restore::window::LeftDir;
 use crate::restore::window::Window;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+
+/// A handle that metadata is set through.
+const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// What is left to do when all files of a window are written.
 pub(crate) fn window(site: &Site, select: &Select, window: &Window) {
@@ -57,7 +58,7 @@ fn directory(site: &Site, left: &LeftDir) {
     let Some(path) = left.place.as_ref().or(site.options.path.as_ref()) else { return };
     let mut has_mode = false;
     if let Some((metadata, owner)) = left.metadata.as_ref().filter(|_| !site.options.dry_run) {
-        match open(site, left) {
+        match site.target.handle(&left.dir).and_then(|dir| rustix::fs::openat(dir, ".", OPEN, Mode::empty())) {
             Ok(fd) => {
                 let bare = !left.existed && left.dir.parent().is_some_and(|parent| parent.plain) && left.dir.plain;
                 if left.place.is_none() {
@@ -78,13 +79,5 @@ fn directory(site: &Site, left: &LeftDir) {
         && let Some(place) = &left.place
     {
         site.tally.done(place, if left.existed { Action::Unchanged } else { Action::New }, 0);
-    }
-}
-
-fn open(site: &Site, left: &LeftDir) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match left.dir.parent() {
-        Some(parent) => rustix::fs::openat(site.target.handle(parent)?, left.dir.name(), flags, Mode::empty()),
-        None => rustix::fs::openat(site.target.handle(&left.dir)?, ".", flags, Mode::empty()),
     }
 }

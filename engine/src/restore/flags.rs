@@ -10,8 +10,10 @@ use crate::entry::flags::NOT_COMPRESSED;
 use crate::entry::flags::STORAGE;
 use crate::entry::flags::each;
 use crate::entry::flags::letters;
+use crate::restore::identity::Identity;
 use crate::restore::site::Site;
 use crate::restore::tally::explain;
+use crate::restore::target::Dir;
 use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::IFlags;
@@ -19,6 +21,7 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -32,6 +35,25 @@ const TAKES_ROOT: &str = "is immutable or append-only (chattr -i, -a), which tak
 
 /// Whoever lifts a flag for the moment of one change keeps others from doing the same.
 static LIFTING: Mutex<()> = Mutex::new(());
+
+/// Flags of a file that are set when all of its names were made, which an immutable one would not take.
+pub(crate) struct LateFlags {
+    pub(crate) path: EntryPath,
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) identity: Identity,
+    pub(crate) want: u32,
+}
+
+impl LateFlags {
+    /// Sets them.
+    pub(crate) fn set(&self, site: &Site) {
+        let file = site.target.handle(&self.dir);
+        match file.and_then(|dir| self.identity.open(dir, self.path.name(), OFlags::RDONLY)) {
+            Ok(fd) => settle(site, &self.path, &fd, self.want, false),
+            Err(errno) => site.tally.io(&self.path, "set the flags of", errno),
+        }
+    }
+}
 
 /// Something whose flags were lifted, and what they were.
 pub(crate) struct Lifted {
@@ -134,6 +156,19 @@ pub(crate) fn set_early(fd: &OwnedFd, want: u32) {
     }
 }
 
+/// The bits that are the snapshot's to say at any time.
+const OURS: u32 = KEPT & !STORAGE;
+
+/// All bits of a file that has `now` and is to have `want`.
+fn next(now: u32, want: u32) -> u32 {
+    now & !OURS | want & KEPT
+}
+
+/// True when [`settle`] has something to change. `bare` when it certainly has no flags yet.
+pub(crate) fn differ(fd: &OwnedFd, want: u32, bare: bool) -> bool {
+    !(bare && want & KEPT == 0) && read(fd).is_ok_and(|now| next(now, want) != now)
+}
+
 /// Sets the flags, last of all: an immutable file takes nothing more. `bare` when it certainly has none yet.
 pub(crate) fn settle(site: &Site, path: &EntryPath, fd: &OwnedFd, want: u32, bare: bool) {
     let want = want & KEPT;
@@ -147,14 +182,13 @@ pub(crate) fn settle(site: &Site, path: &EntryPath, fd: &OwnedFd, want: u32, bar
         Err(_) if want == 0 => return,
         Err(errno) => return tell(format!("cannot set its flags {}: {}", letters(want), explain(errno))),
     };
-    let ours = KEPT & !STORAGE;
-    let next = now & !ours | want;
+    let next = next(now, want);
     if next == now {
         return;
     }
     let refused = write(fd, next).or_else(|_| one_by_one(fd, now, next)).err();
     let after = read(fd).unwrap_or(now);
-    let (missing, left) = (want & !after, after & ours & !want);
+    let (missing, left) = (want & !after, after & OURS & !want);
     for (doing, flags) in [("set", missing), ("clear", left)].into_iter().filter(|(_, flags)| *flags != 0) {
         let why = match refused {
             Some(errno) => explain(errno),

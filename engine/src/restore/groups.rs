@@ -1,8 +1,9 @@
 //! Which names of the snapshot are one file: the first one of each is remembered until its last one was seen.
 
 use crate::entry::EntryPath;
-use crate::restore::file::FileJob;
+use crate::restore::identity::Identity;
 use crate::restore::judge::Standing;
+use crate::restore::names::First;
 use crate::restore::names::Original;
 use crate::restore::names::Shared;
 use crate::restore::plan::Placed;
@@ -51,14 +52,14 @@ impl Groups {
         true
     }
 
-    /// The first restored name of an inode; `file` when it has content.
-    pub(crate) fn begin(&mut self, site: &Site, key: Key, placed: Placed, file: Option<Arc<FileJob>>) {
+    /// The first restored name of an inode.
+    pub(crate) fn begin(&mut self, site: &Site, key: Key, placed: Placed, first: First) {
         if let Some(left) = self.left.remove(&key) {
             site.tally.warn(&placed.place, parted(&left));
         }
-        let is_shared = file.as_ref().is_some_and(|file| file.plan.shared);
+        let is_shared = first.file().is_some_and(|file| file.plan.shared);
         let shared = placed.standing.filter(|_| is_shared && !site.options.dry_run).map(Shared::new);
-        let original = self.insert(key, placed, file, shared);
+        let original = self.insert(key, placed, first, shared);
         if original.shared.is_some() {
             site.share(&original);
         }
@@ -69,7 +70,7 @@ impl Groups {
         if let Some((original, more)) = self.originals.get_mut(&key).filter(|(first, _)| is_same(first, placed)) {
             let first = site.target.look_at(&original.dir, &original.name);
             let same = |old: &Standing| first.is_some_and(|new| (new.device, new.inode) == (old.device, old.inode));
-            if original.file.is_some() && !placed.standing.as_ref().is_some_and(same) {
+            if original.first.file().is_some() && !placed.standing.as_ref().is_some_and(same) {
                 site.tally.warn(&original.path, parted(&placed.place));
             }
             *more = more.saturating_sub(1);
@@ -80,7 +81,8 @@ impl Groups {
             let Placed { place, dir, metadata, owner, standing } = placed;
             let (place, dir, metadata) = (place.clone(), Arc::clone(dir), metadata.clone());
             let first = Placed { place, dir, metadata, owner: *owner, standing: *standing };
-            self.insert(key, first, None, None);
+            let stands = First::Whole(standing.as_ref().map(Identity::from));
+            self.insert(key, first, stands, None);
         } else {
             self.left.entry(key).or_insert_with(|| placed.place.clone());
         }
@@ -90,12 +92,12 @@ impl Groups {
         &mut self,
         key: Key,
         placed: Placed,
-        file: Option<Arc<FileJob>>,
+        first: First,
         shared: Option<std::sync::Mutex<Shared>>,
     ) -> Arc<Original> {
         let Placed { place: path, dir, metadata, owner, .. } = placed;
         let (more, name) = (metadata.links.saturating_sub(1), path.name().into());
-        let original = Arc::new(Original { path, dir, name, file, metadata, owner, shared });
+        let original = Arc::new(Original { path, dir, name, first, metadata, owner, shared });
         self.originals.insert(key, (Arc::clone(&original), more));
         original
     }

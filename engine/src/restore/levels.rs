@@ -4,6 +4,9 @@ use crate::entry::EntryPath;
 use crate::entry::Metadata;
 use crate::event::Action;
 use crate::restore::flags;
+use crate::restore::folders;
+use crate::restore::identity::Identity;
+use crate::restore::identity::open_judged;
 use crate::restore::judge::Judgement;
 use crate::restore::judge::Standing;
 use crate::restore::judge::judge;
@@ -13,14 +16,13 @@ use crate::restore::options::Overwrite;
 use crate::restore::owner::Owner;
 use crate::restore::patch;
 use crate::restore::site::Site;
-use crate::restore::target;
 use crate::restore::target::Dir;
 use crate::restore::target::Found;
 use crate::restore::window::LeftDir;
 use crate::restore::window::Window;
 use rustix::fs::AtFlags;
 use rustix::fs::FileType;
-use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -244,14 +246,10 @@ impl Level {
             }
             None => {}
         }
-        if !dry {
-            // What stood in a gap may have been nobody else's business.
-            let mode = if self.metadata.is_some() || site.lost().is_some() { 0o700 } else { 0o755 };
-            let dir = site.target.handle(parent)?;
-            let make = || rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode));
-            flags::insist(site, &[(&dir, b".")], make)?;
-        }
-        Ok(State::Made { dir: Dir::below(parent, name, true, parent.plain), existed: false })
+        // What stood in a gap may have been nobody else's business.
+        let mode = if self.metadata.is_some() || site.lost().is_some() { 0o700 } else { 0o755 };
+        let dir = if dry { Dir::below(parent, name, true, true) } else { folders::make(site, parent, name, mode)? };
+        Ok(State::Made { dir, existed: false })
     }
 
     fn enter_existing(
@@ -265,12 +263,18 @@ impl Level {
         if site.options.dry_run {
             return Ok(State::Made { dir: Dir::below(parent, name, false, true), existed: true });
         }
-        let fd = site.target.handle(&Dir::below(parent, name, false, false))?;
-        let dir = Dir::below(parent, name, false, target::is_plain(&fd));
+        let fd = open_judged(site.target.handle(parent)?, name, OFlags::PATH | OFlags::DIRECTORY, old)?;
+        let identity = Identity::of(&fd)?;
+        if site.target.has_made(&identity) {
+            return Err(Errno::STALE);
+        }
         let mode = match &self.metadata {
             Some((metadata, owner)) if !self.keeps_its_own(site) => opened::narrow(site, &fd, old, metadata, *owner),
             _ => old.mode,
         };
+        // Who owns it now may give it an access list at any time.
+        let dir = Dir::below(parent, name, false, site.target.is_plain(&fd));
+        let fd = site.target.keep(&dir, fd, identity);
         let shut = mode & 0o700 != 0o700 && !site.target.is_root() && old.uid == site.target.me;
         if shut && self.metadata.is_some() && site.options.overwrite != Overwrite::Never {
             site.opened.widen(&dir, &fd, mode)?;

@@ -26,11 +26,14 @@ mod fetch;
 mod file;
 mod finish;
 mod flags;
+mod folders;
 mod gather;
 mod groups;
+mod identity;
 mod io;
 mod judge;
 mod levels;
+mod listed;
 mod metadata;
 mod mounted;
 mod names;
@@ -58,6 +61,10 @@ mod fake;
 #[cfg(test)]
 mod guarded;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod linked;
 #[cfg(test)]
 mod lost;
@@ -67,6 +74,8 @@ mod scene;
 mod spared;
 #[cfg(test)]
 mod spelling;
+#[cfg(test)]
+mod swapped;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,8 @@ use crate::restore::file::FileJob;
 use crate::restore::file::FilePlan;
 use crate::restore::file::How;
 use crate::restore::flags;
+use crate::restore::identity;
+use crate::restore::identity::Identity;
 use crate::restore::io;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
@@ -20,6 +22,7 @@ use crate::restore::site::Site;
 use crate::restore::special;
 use crate::restore::special::Special;
 use crate::restore::target::Dir;
+use crate::restore::target::make_temp;
 use crate::restore::window::Link;
 use rustix::fs::AtFlags;
 use rustix::fs::CWD;
@@ -34,13 +37,36 @@ use std::sync::PoisonError;
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 20;
 
+/// What the first restored name of an inode stands for.
+pub(crate) enum First {
+    /// A file whose success is still open.
+    File(Arc<FileJob>),
+    /// What was made, or stood there as it is to be; nothing when that failed.
+    Whole(Option<Identity>),
+}
+
+impl First {
+    pub(crate) fn file(&self) -> Option<&Arc<FileJob>> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Whole(_) => None,
+        }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        match self {
+            Self::File(file) => file.identity(),
+            Self::Whole(identity) => *identity,
+        }
+    }
+}
+
 /// The first restored name of an inode.
 pub(crate) struct Original {
     pub(crate) path: EntryPath,
     pub(crate) dir: Arc<Dir>,
     pub(crate) name: Box<[u8]>,
-    /// The file, when its success is still open.
-    pub(crate) file: Option<Arc<FileJob>>,
+    pub(crate) first: First,
     pub(crate) metadata: Metadata,
     pub(crate) owner: Owner,
     /// What stands there with other names that were not seen yet.
@@ -74,7 +100,7 @@ impl Shared {
 impl Original {
     /// The shared file that stands there still, untouched, when not all of its names were seen.
     fn open_question(&self) -> Option<(&Arc<FileJob>, &Mutex<Shared>)> {
-        let file = self.file.as_ref().filter(|file| file.is_left_for_its_names())?;
+        let file = self.first.file().filter(|file| file.is_left_for_its_names())?;
         self.shared.as_ref().map(|shared| (file, shared))
     }
 }
@@ -82,14 +108,19 @@ impl Original {
 /// Gives a file a further name.
 pub(crate) fn link(site: &Site, link: &Link) {
     let original = &link.original;
-    if original.file.as_ref().is_some_and(|file| file.is_failed()) {
+    let identity = original.first.identity();
+    let is_lost = match original.first.file() {
+        Some(file) => file.is_failed(),
+        None => identity.is_none() && !site.options.dry_run,
+    };
+    if is_lost {
         return site.tally.fail(Some(&link.path), "it is a hard link to a file that could not be restored", true);
     }
     site.tally.passed(link.bytes);
     if site.options.dry_run {
         return site.tally.done(&link.path, Action::New, link.bytes);
     }
-    match try_link(site, link) {
+    match try_link(site, link, identity) {
         Ok(action) => site.tally.done(&link.path, action, link.bytes),
         Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
             if let Err(errno) = copy(site, link) {
@@ -115,23 +146,25 @@ pub(crate) fn link(site: &Site, link: &Link) {
     }
 }
 
-fn try_link(site: &Site, link: &Link) -> Result<Action, Errno> {
+/// Gives what is `first` another name, and nothing that has the first name by now.
+fn try_link(site: &Site, link: &Link, first: Option<Identity>) -> Result<Action, Errno> {
     let from = site.target.handle(&link.original.dir)?;
     let to = site.target.handle(&link.dir)?;
     let name = &*link.original.name;
+    let first = first.ok_or(Errno::STALE)?;
+    let original = first.open(&from, name, OFlags::PATH)?;
     if link.standing.is_none() {
-        let make = || rustix::fs::linkat(&from, name, &to, &*link.name, AtFlags::empty());
+        let make = || link_open(&original, &to, &link.name);
         flags::insist(site, &[(&from, name), (&to, &link.name)], make)?;
         return Ok(Action::New);
     }
-    let stat = |dir: &OwnedFd, name: &[u8]| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
-    let (original, standing) = (Standing::from(stat(&from, name)?), Standing::from(stat(&to, &link.name)?));
-    if (original.device, original.inode) == (standing.device, standing.inode) {
+    let standing = identity::open(&to, &link.name, OFlags::PATH)?;
+    if first.check(&standing).is_ok() {
         return Ok(Action::Unchanged);
     }
-    let make = |temp: &[u8]| rustix::fs::linkat(&from, name, &to, temp, AtFlags::empty());
+    let make = |temp: &[u8]| link_open(&original, &to, temp);
     let insist = |temp: &[u8]| flags::insist(site, &[(&from, name), (&to, b".")], || make(temp));
-    let ((), temp) = site.target.make_temp(insist)?;
+    let ((), temp) = make_temp(insist)?;
     let rename = || rustix::fs::renameat(&to, temp.as_slice(), &to, &*link.name);
     if let Err(errno) = flags::insist(site, &[(&to, &link.name), (&to, &temp)], rename) {
         let _ = rustix::fs::unlinkat(&to, temp.as_slice(), AtFlags::empty());
@@ -140,23 +173,33 @@ fn try_link(site: &Site, link: &Link) -> Result<Action, Errno> {
     Ok(Action::Changed)
 }
 
+/// Gives something open another name: who may rename it meanwhile changes nothing about what it is.
+fn link_open(original: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    let place = format!("/proc/self/fd/{}", original.as_raw_fd());
+    match rustix::fs::linkat(CWD, place, to, name, AtFlags::SYMLINK_FOLLOW) {
+        // Where there is no /proc: that takes root, or a new kernel.
+        Err(Errno::NOENT) => rustix::fs::linkat(original, "", to, name, AtFlags::EMPTY_PATH),
+        other => other,
+    }
+}
+
 /// Where links cannot be made, the further name becomes a file of its own.
 fn copy(site: &Site, link: &Link) -> Result<(), Errno> {
     let original = &link.original;
-    let Some(first) = &original.file else {
+    let Some(first) = original.first.file() else {
         if original.metadata.has_content() {
             return Err(Errno::MLINK);
         }
         let (place, dir, standing) = (&link.path, &link.dir, link.standing.as_ref());
         let (want, owner) = (&original.metadata, original.owner);
-        special::put(site, &Special { place, dir, want, owner, standing, keeps: false });
+        let _ = special::put(site, &Special { place, dir, want, owner, standing, keeps: false });
         return Ok(());
     };
-    let from = first.open_by_name(site, OFlags::RDONLY)?;
-    copy_to(site, &from, first, &link.path, &link.dir, link.standing)
+    let from = first.open_finished(site, OFlags::RDONLY)?;
+    copy_to(site, &from, first, &link.path, &link.dir, link.standing).map(drop)
 }
 
-/// Makes a file of its own of what `from` holds.
+/// Makes a file of its own of what `from` holds; what it is.
 fn copy_to(
     site: &Site,
     from: &OwnedFd,
@@ -164,7 +207,7 @@ fn copy_to(
     path: &EntryPath,
     dir: &Arc<Dir>,
     standing: Option<Standing>,
-) -> Result<(), Errno> {
+) -> Result<Option<Identity>, Errno> {
     let length = first.length();
     let copy = FileJob::new(FilePlan {
         path: path.clone(),
@@ -196,7 +239,7 @@ fn copy_to(
         at += take as u64;
     }
     copy.settle(site, 1);
-    if copy.is_finished() { Ok(()) } else { Err(Errno::IO) }
+    if copy.is_finished() { Ok(copy.identity()) } else { Err(Errno::IO) }
 }
 
 /// The walk is over, and some names of this file are not the snapshot's: another file takes those that are.
@@ -208,13 +251,14 @@ pub(crate) fn part(site: &Site, original: &Arc<Original>) {
         let from = file.open_standing(site, OFlags::RDONLY)?;
         copy_to(site, &from, file, &original.path, &original.dir, standing)
     });
-    if let Err(errno) = parted {
-        return site.tally.io(&original.path, "part from its other names", errno);
-    }
+    let parted = match parted {
+        Ok(parted) => parted,
+        Err(errno) => return site.tally.io(&original.path, "part from its other names", errno),
+    };
     for Name { path, dir, name, bytes } in &shared.names {
         let (path, name, original) = (path.clone(), name.clone(), Arc::clone(original));
         let link = Link { path, dir: Arc::clone(dir), name, standing, original, bytes: *bytes };
-        if let Err(errno) = keeping_time(site, dir, || try_link(site, &link)) {
+        if let Err(errno) = keeping_time(site, dir, || try_link(site, &link, parted)) {
             site.tally.io(&link.path, "link", errno);
         }
     }

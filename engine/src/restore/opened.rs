@@ -10,7 +10,6 @@ use crate::restore::target::Dir;
 use crate::restore::target::Target;
 use crate::restore::trust;
 use rustix::fs::AtFlags;
-use rustix::fs::Gid;
 use rustix::fs::Mode;
 use rustix::fs::Uid;
 use rustix::io::Errno;
@@ -50,17 +49,19 @@ impl Opened {
     }
 }
 
-/// Takes an existing directory out of the hands that it will not be in, before anything in it is written; its mode then.
-/// What does not work is told when its owner and mode are set for good.
+/// Takes an existing directory out of the hands that it will not be in, before anything in it is written; its mode then. It
+/// is not in those that it will be in either: root's own stays root's, and anybody else's becomes so, until nothing in it is
+/// written any more. What does not work is told when its owner and mode are set for good.
 pub(crate) fn narrow(site: &Site, fd: &OwnedFd, old: &Standing, want: &Metadata, owner: Owner) -> u32 {
-    let uid = owner.uid.filter(|uid| *uid != old.uid && *uid != u32::MAX).map(Uid::from_raw);
-    let gid = owner.gid.filter(|gid| *gid != old.gid && *gid != u32::MAX).map(Gid::from_raw);
-    if (uid.is_some() || gid.is_some()) && site.target.is_root() {
-        let _ = rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH);
+    let me = site.target.me;
+    let is_others = owner.uid.is_some_and(|uid| uid != old.uid && uid != u32::MAX) && old.uid != me;
+    if is_others && site.target.is_root() {
+        let _ = rustix::fs::chownat(fd, "", Some(Uid::from_raw(me)), None, AtFlags::EMPTY_PATH);
     }
+    let is_of_group = !site.target.is_root() || owner.gid.is_none_or(|gid| gid == old.gid);
     let place = format!("/proc/self/fd/{}/.", fd.as_raw_fd()).into_bytes();
-    let list = if trust::gives_no_more(place, old, want) { 0 } else { 0o070 };
-    let mode = old.mode & (metadata::recorded_mode(want) | 0o7000) & !list;
+    let group = if is_of_group && trust::gives_no_more(place, old, want) { 0 } else { 0o070 };
+    let mode = old.mode & (metadata::recorded_mode(want) | 0o7000) & !group;
     if mode != old.mode && set_mode(fd, mode).is_err() { old.mode } else { mode }
 }
 

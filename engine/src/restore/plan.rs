@@ -19,6 +19,7 @@ use crate::restore::judge::judge;
 use crate::restore::judge::judge_file;
 use crate::restore::levels::Levels;
 use crate::restore::metadata;
+use crate::restore::names::First;
 use crate::restore::owner::Owner;
 use crate::restore::owner::Owners;
 use crate::restore::patch;
@@ -208,18 +209,19 @@ impl Planner {
         if key.is_some_and(|key| self.groups.link(key, &placed, bytes, window)) {
             return;
         }
-        let file = if placed.metadata.has_content() {
+        let first = if placed.metadata.has_content() {
             match self.file(&placed, judgement, keeps, content) {
-                Ok(file) => Some(file),
+                Ok(file) => First::File(file),
                 Err(why) => return self.site.tally.fail(Some(&placed.place), why, true),
             }
         } else {
             let Placed { place, dir, metadata: want, owner, standing } = &placed;
-            special::put(&self.site, &Special { place, dir, want, owner: *owner, standing: standing.as_ref(), keeps });
-            None
+            let special = Special { place, dir, want, owner: *owner, standing: standing.as_ref(), keeps };
+            First::Whole(special::put(&self.site, &special))
         };
+        let file = first.file().cloned();
         if let Some(key) = key {
-            self.groups.begin(&self.site, key, placed, file.clone());
+            self.groups.begin(&self.site, key, placed, first);
         }
         if let Some(file) = file {
             if judgement == Judgement::Equal {

@@ -128,7 +128,7 @@ fn remove(site: &Site, select: &Select, parent: &OwnedFd, place: &EntryPath, lev
             site.tally.fail(Some(place), "cannot remove it: it is too many folders deep", false);
             return Ok(());
         }
-        for name in list(parent, name)? {
+        for name in list(&inside, b".")? {
             if let Ok(below) = place.join(&name) {
                 remove(site, select, &inside, &below, levels - 1)?;
             }

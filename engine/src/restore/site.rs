@@ -4,6 +4,8 @@ use crate::catalog::Gap;
 use crate::entry::EntryPath;
 use crate::restore::boundary::SegmentStore;
 use crate::restore::file::FileJob;
+use crate::restore::flags::LateFlags;
+use crate::restore::listed::Listed;
 use crate::restore::names;
 use crate::restore::names::Original;
 use crate::restore::opened::Opened;
@@ -30,7 +32,9 @@ pub(crate) struct Site {
     /// Files of the target of which not all names were seen yet.
     shared: Mutex<HashMap<usize, Arc<Original>>>,
     /// Files whose flags wait for the end.
-    flags: Mutex<Vec<Arc<FileJob>>>,
+    flags: Mutex<Vec<LateFlags>>,
+    /// Which folders were backed up with all below them, where that can be told.
+    listed: Option<Listed>,
     /// The first entries that cannot be read, and why: from there on what the snapshot has is not known.
     lost: OnceLock<String>,
 }
@@ -43,7 +47,9 @@ impl Site {
         tally: Tally,
         store: Arc<dyn SegmentStore>,
     ) -> Self {
+        let listed = options.listed.clone().map(Listed::new);
         Self {
+            listed,
             options,
             target,
             spare,
@@ -83,9 +89,9 @@ impl Site {
     /// True when this directory (nothing: the target) was backed up itself, or cannot be told from one that was, and does
     /// not only lead to one.
     pub(crate) fn is_listed(&self, place: Option<&EntryPath>) -> bool {
-        let Some(all) = &self.options.listed else { return true };
+        let Some(all) = &self.listed else { return true };
         let path = place.map(|place| self.in_snapshot(place)).or_else(|| self.options.path.clone());
-        path.is_some_and(|path| all.iter().any(|one| path.is_within(one)))
+        path.is_some_and(|path| all.holds(&path))
     }
 
     /// The path in the snapshot of what goes to `place` below the target: what patterns speak of.
@@ -128,14 +134,20 @@ impl Site {
     }
 
     /// The flags of this file are to be set after everything else.
-    pub(crate) fn flag_later(&self, file: Arc<FileJob>) {
-        self.flags.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    pub(crate) fn flag_later(&self, flags: LateFlags) {
+        self.flags.lock().unwrap_or_else(PoisonError::into_inner).push(flags);
+    }
+
+    /// How many files wait for theirs.
+    #[cfg(test)]
+    pub(crate) fn late_flags(&self) -> usize {
+        self.flags.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Sets the flags that had to wait.
     fn set_late_flags(&self) {
-        let files = std::mem::take(&mut *self.flags.lock().unwrap_or_else(PoisonError::into_inner));
-        files.iter().for_each(|file| file.set_late_flags(self));
+        let waiting = std::mem::take(&mut *self.flags.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.iter().for_each(|flags| flags.set(self));
     }
 
     /// Removes what unfinished files left, sets the flags of those that are finished, and shuts what was opened.

@@ -5,11 +5,14 @@ use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::event::Action;
 use crate::restore::flags;
+use crate::restore::identity::Identity;
+use crate::restore::identity::open_judged;
 use crate::restore::judge::Standing;
 use crate::restore::metadata;
 use crate::restore::owner::Owner;
 use crate::restore::site::Site;
 use crate::restore::target::Dir;
+use crate::restore::target::make_temp;
 use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
@@ -30,18 +33,24 @@ pub(crate) struct Special<'a> {
     pub(crate) keeps: bool,
 }
 
-/// Makes the entry, or only sets its metadata when the same stands there.
-pub(crate) fn put(site: &Site, special: &Special<'_>) {
+/// Makes the entry, or only sets its metadata when the same stands there; what it is then, if it is.
+pub(crate) fn put(site: &Site, special: &Special<'_>) -> Option<Identity> {
     match try_put(site, special) {
-        Ok(action) => site.tally.done(special.place, action, 0),
-        Err(errno) => site.tally.io(special.place, "make", errno),
+        Ok((action, identity)) => {
+            site.tally.done(special.place, action, 0);
+            identity
+        }
+        Err(errno) => {
+            site.tally.io(special.place, "make", errno);
+            None
+        }
     }
 }
 
-fn try_put(site: &Site, special: &Special<'_>) -> Result<Action, Errno> {
+fn try_put(site: &Site, special: &Special<'_>) -> Result<(Action, Option<Identity>), Errno> {
     let Special { place, dir, want, owner, standing, keeps } = *special;
     if site.options.dry_run && dir.fresh {
-        return Ok(Action::New);
+        return Ok((Action::New, None));
     }
     let fd = site.target.handle(dir)?;
     let name = place.name();
@@ -51,36 +60,35 @@ fn try_put(site: &Site, special: &Special<'_>) -> Result<Action, Errno> {
         Some(_) => Action::Changed,
     };
     if site.options.dry_run {
-        return Ok(action);
+        return Ok((action, None));
     }
-    match (action, standing) {
+    let put = match (action, standing) {
         (Action::New, _) => {
             flags::insist(site, &[(&fd, b".")], || make(&fd, name, want))?;
-            metadata::apply_named(site, place, &made(site, &fd, name, want)?, want, owner);
+            let new = made(site, &fd, name, want)?;
+            metadata::apply_named(site, place, &new, want, owner);
+            new
         }
         (Action::Unchanged, Some(old)) => {
-            let same = open(&fd, name)?;
-            let stat = rustix::fs::fstat(&same)?;
-            if (stat.st_dev, stat.st_ino) != (old.device, old.inode) {
-                return Err(Errno::STALE);
-            }
+            let same = open_judged(&fd, name, OFlags::PATH, old)?;
             metadata::apply_named(site, place, &same, want, owner);
+            same
         }
         _ => {
             let make = |temp: &[u8]| flags::insist(site, &[(&fd, b".")], || make(&fd, temp, want));
-            let ((), temp) = site.target.make_temp(make)?;
+            let ((), temp) = make_temp(make)?;
             let named = made(site, &fd, &temp, want).and_then(|new| {
                 metadata::apply_named(site, place, &new, want, owner);
                 let rename = || rustix::fs::renameat(&fd, temp.as_slice(), &fd, name);
-                flags::insist(site, &[(&fd, name), (&fd, &temp)], rename)
+                flags::insist(site, &[(&fd, name), (&fd, &temp)], rename).map(|()| new)
             });
-            if let Err(errno) = named {
+            if named.is_err() {
                 let _ = rustix::fs::unlinkat(&fd, temp.as_slice(), AtFlags::empty());
-                return Err(errno);
             }
+            named?
         }
-    }
-    Ok(action)
+    };
+    Ok((action, Some(Identity::of(&put)?)))
 }
 
 /// Makes it for nobody but us: owner, access list and mode come later, in this order.

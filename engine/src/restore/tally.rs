@@ -210,6 +210,9 @@ fn is_fatal(errno: Errno) -> bool {
 
 /// An errno in the system's words, without its number.
 pub(crate) fn explain(errno: Errno) -> String {
+    if errno == Errno::STALE {
+        return "something else was put in its place, or in that of a folder above it, meanwhile".to_owned();
+    }
     let text = std::io::Error::from(errno).to_string();
     match text.find(" (os error") {
         Some(at) => text.get(..at).unwrap_or(&text).to_lowercase(),

@@ -6,6 +6,9 @@ use crate::error::Result;
 use crate::job::open_files;
 use crate::random::Rng;
 use crate::random::SystemRng;
+use crate::restore::folders;
+use crate::restore::identity;
+use crate::restore::identity::Identity;
 use crate::restore::judge::Standing;
 use rustix::fs::AtFlags;
 use rustix::fs::Mode;
@@ -13,12 +16,13 @@ use rustix::fs::OFlags;
 use rustix::fs::RenameFlags;
 use rustix::fs::Stat;
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -37,6 +41,8 @@ const TEMP_TRIES: u32 = 100;
 pub(crate) struct Target {
     root: Option<Arc<OwnedFd>>,
     shelf: Mutex<VecDeque<Weak<Dir>>>,
+    /// Directories that were made where somebody else may rename them.
+    made: Mutex<HashSet<(u64, u64)>>,
     /// Who restores.
     pub(crate) me: u32,
 }
@@ -46,6 +52,8 @@ pub(crate) struct Dir {
     parent: Option<Arc<Dir>>,
     name: Box<[u8]>,
     fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// What it was when it was opened first: nothing else is taken for it.
+    identity: OnceLock<Identity>,
     /// Empty when this job came to it: nothing in it needs looking at.
     pub(crate) fresh: bool,
     /// What is created in it inherits no access list.
@@ -96,11 +104,10 @@ impl Target {
             let text = format!("cannot restore into '{}'", path.display());
             return Err(Error::new(Kind::Invalid, text).because("it is no folder"));
         }
-        if !dry_run {
-            make(path, private).map_err(failed)?;
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = match rustix::fs::open(path, flags, Mode::empty()) {
+        let me = rustix::process::geteuid().as_raw();
+        let is_there = path.symlink_metadata().is_ok();
+        let opened = if dry_run || is_there { open_way(path) } else { make(path, private, me) };
+        let root = match opened {
             Ok(fd) => Some(Arc::new(fd)),
             Err(Errno::NOENT) if dry_run => None,
             Err(errno) => return Err(failed(errno.into())),
@@ -108,15 +115,15 @@ impl Target {
         let names = OnceLock::new();
         let (fresh, plain) = match &root {
             Some(fd) => {
-                let empty = std::fs::read_dir(path).map_err(failed)?.next().is_none();
+                let empty = is_empty(fd).map_err(|errno| failed(errno.into()))?;
                 names.get_or_init(|| Names::read(fd));
-                (empty, is_plain(fd))
+                (empty, is_plain(fd, me))
             }
             None => (true, true),
         };
-        let me = rustix::process::geteuid().as_raw();
-        let target = Self { root, shelf: Mutex::default(), me };
-        let root = Dir { parent: None, name: Box::default(), fd: Mutex::default(), fresh, plain, names };
+        let target = Self { root, shelf: Mutex::default(), made: Mutex::default(), me };
+        let (fd, identity) = (Mutex::default(), OnceLock::new());
+        let root = Dir { parent: None, name: Box::default(), fd, identity, fresh, plain, names };
         Ok((target, Arc::new(root)))
     }
 
@@ -136,7 +143,7 @@ impl Target {
         self.me == 0
     }
 
-    /// A handle (`O_PATH`) of a directory for the `*at` calls.
+    /// A handle (`O_PATH`) of a directory for the `*at` calls; `STALE` when something else has its name by now.
     pub(crate) fn handle(&self, dir: &Arc<Dir>) -> Result<Arc<OwnedFd>, Errno> {
         let mut missing = Vec::new();
         let mut at = dir;
@@ -154,10 +161,41 @@ impl Target {
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         while let Some(dir) = missing.pop() {
-            fd = Arc::new(rustix::fs::openat(&fd, &*dir.name, flags, Mode::empty())?);
+            fd = Arc::new(match dir.identity.get() {
+                Some(identity) => identity.open(&fd, &dir.name, flags)?,
+                None => {
+                    let first = rustix::fs::openat(&fd, &*dir.name, flags, Mode::empty())?;
+                    let identity = Identity::of(&first)?;
+                    dir.identity.get_or_init(|| identity).check(&first)?;
+                    first
+                }
+            });
             self.shelve(dir, &fd);
         }
         Ok(fd)
+    }
+
+    /// The first handle of a directory: from now on it is this one.
+    pub(crate) fn keep(&self, dir: &Arc<Dir>, fd: OwnedFd, identity: Identity) -> Arc<OwnedFd> {
+        let fd = Arc::new(fd);
+        dir.identity.get_or_init(|| identity);
+        self.shelve(dir, &fd);
+        fd
+    }
+
+    /// Notes a directory that was made where somebody else may rename it; false when it was noted before.
+    pub(crate) fn note_made(&self, identity: &Identity) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(identity.number())
+    }
+
+    /// True when this job has made it, under another name.
+    pub(crate) fn has_made(&self, identity: &Identity) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&identity.number())
+    }
+
+    /// True when no access list is inherited from the directory, and nobody else can change that.
+    pub(crate) fn is_plain(&self, fd: &OwnedFd) -> bool {
+        is_plain(fd, self.me)
     }
 
     fn shelve(&self, dir: &Arc<Dir>, fd: &Arc<OwnedFd>) {
@@ -192,22 +230,6 @@ impl Target {
         found.ok().map(Standing::from)
     }
 
-    /// Makes something that is not finished under a name that nobody can guess; one that is taken is no reason to fail.
-    pub(crate) fn make_temp<T>(&self, mut make: impl FnMut(&[u8]) -> Result<T, Errno>) -> Result<(T, Vec<u8>), Errno> {
-        let mut tries = TEMP_TRIES;
-        loop {
-            let mut random = [0u8; 12];
-            SystemRng.fill(&mut random).map_err(|_| Errno::IO)?;
-            let mut name = TEMP_PREFIX.as_bytes().to_vec();
-            random.iter().for_each(|byte| name.extend_from_slice(format!("{byte:02x}").as_bytes()));
-            tries -= 1;
-            match make(&name) {
-                Err(Errno::EXIST) if tries > 0 => {}
-                other => return other.map(|made| (made, name)),
-            }
-        }
-    }
-
     /// Gives something its name where nothing stood before; `EXIST` when something does now.
     pub(crate) fn name_new(&self, dir: &OwnedFd, temp: &[u8], name: &[u8]) -> Result<(), Errno> {
         match rustix::fs::renameat_with(dir, temp, dir, name, RenameFlags::NOREPLACE) {
@@ -223,12 +245,44 @@ impl Target {
     }
 }
 
-fn make(path: &Path, private: bool) -> std::io::Result<()> {
-    if !private || path.symlink_metadata().is_ok() {
-        return std::fs::create_dir_all(path);
+/// Makes something that is not finished under a name that nobody can guess; one that is taken is no reason to fail.
+pub(crate) fn make_temp<T>(mut make: impl FnMut(&[u8]) -> Result<T, Errno>) -> Result<(T, Vec<u8>), Errno> {
+    let mut tries = TEMP_TRIES;
+    loop {
+        let mut random = [0u8; 12];
+        SystemRng.fill(&mut random).map_err(|_| Errno::IO)?;
+        let mut name = TEMP_PREFIX.as_bytes().to_vec();
+        random.iter().for_each(|byte| name.extend_from_slice(format!("{byte:02x}").as_bytes()));
+        tries -= 1;
+        match make(&name) {
+            Err(Errno::EXIST) if tries > 0 => {}
+            other => return other.map(|made| (made, name)),
+        }
     }
-    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// A handle of the folder that a path leads to, also through links: whoever restores has named it.
+fn open_way(path: &Path) -> Result<OwnedFd, Errno> {
+    let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    rustix::fs::open(here, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Makes a folder, with those above it that are not there, and follows nothing that somebody puts in their place.
+fn make(path: &Path, private: bool, me: u32) -> Result<OwnedFd, Errno> {
+    let is_there = |above: &&Path| above.as_os_str().is_empty() || above.symlink_metadata().is_ok();
+    let above = path.ancestors().find(is_there).unwrap_or(Path::new("/"));
+    let mut fd = open_way(above)?;
+    let mut names = path.strip_prefix(above).unwrap_or(path).components().peekable();
+    while let Some(name) = names.next() {
+        let mode = if private && names.peek().is_none() { 0o700 } else { 0o777 };
+        let name = name.as_os_str().as_bytes();
+        fd = match rustix::fs::mkdirat(&fd, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => folders::open_made(&fd, name, mode, me)?,
+            Err(Errno::EXIST) => identity::open(&fd, name, OFlags::PATH | OFlags::DIRECTORY)?,
+            Err(errno) => return Err(errno),
+        };
+    }
+    Ok(fd)
 }
 
 impl Dir {
@@ -238,6 +292,7 @@ impl Dir {
             parent: Some(Arc::clone(parent)),
             name: name.into(),
             fd: Mutex::default(),
+            identity: OnceLock::new(),
             fresh,
             plain,
             names: OnceLock::new(),
@@ -254,9 +309,9 @@ impl Dir {
         self.parent.as_ref()
     }
 
-    /// Its own name; empty at the target itself.
-    pub(crate) fn name(&self) -> &[u8] {
-        &self.name
+    /// True when this job has made it: until it gets its owner nobody else can change what is in it.
+    pub(crate) fn is_made(&self) -> bool {
+        self.fresh && self.parent.is_some()
     }
 
     /// Forgets the handle.
@@ -279,8 +334,22 @@ impl Drop for Dir {
     }
 }
 
-/// True when no access list is inherited from the directory.
-pub(crate) fn is_plain(fd: &OwnedFd) -> bool {
+/// True when nothing is in a directory.
+pub(crate) fn is_empty(fd: &OwnedFd) -> Result<bool, Errno> {
+    let open = rustix::fs::openat(fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in rustix::fs::Dir::new(open)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// True when no access list is inherited from the directory, and nobody but `me` or root can give it one.
+fn is_plain(fd: &OwnedFd, me: u32) -> bool {
+    if !rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_uid == me || stat.st_uid == 0) {
+        return false;
+    }
     let mut value = [0u8; 1];
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
     !matches!(rustix::fs::getxattr(link, "system.posix_acl_default", &mut value), Ok(_) | Err(Errno::RANGE))

@@ -182,7 +182,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes a folder in one that stands; one that stands itself stays as it is.
+    /// Makes a folder in one that stands; one that stands itself stays as it is, unless it was made and not yet given to those
+    /// who should have it.
     pub(super) fn make_folder(&self, folder: &str) -> io::Result<()> {
         if folder.is_empty() {
             return self.top().map(|_| ());
@@ -192,8 +193,11 @@ impl Folder {
         let above = self.below(above)?;
         match retried(|| rustix::fs::mkdirat(&above, name, Mode::RWXU)) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                // What stands there may be a link, or no folder at all.
-                return self.open_from(&top, folder, HANDLE).map(|_| ());
+                // What stands there may be a link, or no folder at all; or whoever made it died before it was given away.
+                let found = rustix::fs::fstat(self.open_from(&top, folder, HANDLE)?)?;
+                if !Share::of(&top)?.is_yet_to_give(&found) {
+                    return Ok(());
+                }
             }
             other => other?,
         }
@@ -255,6 +259,26 @@ mod tests {
         file.set_len(9).unwrap();
         settle(&file, 9).unwrap();
         settle(&file, 10).unwrap_err();
+    }
+
+    #[test]
+    fn a_folder_whose_maker_died_before_it_was_shared_is_shared_by_the_next() {
+        use std::os::unix::fs::PermissionsExt;
+        let room = tempfile::tempdir().unwrap();
+        let mode = |path: &str, mode| {
+            std::fs::set_permissions(room.path().join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        std::fs::create_dir_all(room.path().join("packs/ab")).unwrap();
+        mode("", 0o770);
+        mode("packs", 0o770);
+        for (before, after) in [(0o700, 0o770), (0o750, 0o750), (0o770, 0o770)] {
+            mode("packs/ab", before);
+            // Each process finds it once.
+            let backend = crate::backend::LocalBackend::new(room.path());
+            backend.0.ensure_folder("packs/ab").unwrap();
+            let found = std::fs::metadata(room.path().join("packs/ab")).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(found, after, "{before:o}");
+        }
     }
 
     #[test]

@@ -44,6 +44,14 @@ impl Share {
         self.group_may == 0 && self.owner.is_none()
     }
 
+    /// Whether a folder is as it was when it was made, by this user and for nobody else yet.
+    pub(super) fn is_yet_to_give(&self, folder: &Stat) -> bool {
+        let me = rustix::process::geteuid().as_raw();
+        let is_ours = folder.st_uid == me || Some(folder.st_uid) == self.owner;
+        let is_given = self.group_may == 0 && Some(folder.st_uid) == self.owner;
+        !self.is_private() && is_ours && !is_given && folder.st_mode & 0o777 == 0o700
+    }
+
     /// Gives a new file to those who should have it.
     pub(super) fn give_file(&self, file: impl AsFd) {
         self.give(file, 0o600 | (self.group_may & 6) << 3);
@@ -102,6 +110,41 @@ mod tests {
         ] {
             assert_eq!(modes(top), (file, folder), "{top:o}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_nobody_had_time_to_give_is_told_from_one_that_is_as_it_should_be() {
+        let room = tempfile::tempdir().unwrap();
+        let set = |path: &std::path::Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let stat = |path: &std::path::Path| rustix::fs::stat(path).unwrap();
+        let folder = room.path().join("ab");
+        std::fs::create_dir(&folder).unwrap();
+        for (top, mode, expected) in [
+            (0o2770, 0o700, true),
+            (0o770, 0o2700, true),
+            (0o2770, 0o2770, false),
+            (0o770, 0o750, false),
+            (0o770, 0o755, false),
+            (0o700, 0o700, false),
+            (0o755, 0o700, false),
+        ] {
+            set(room.path(), top);
+            set(&folder, mode);
+            let share = Share::by(&stat(room.path()), false);
+            assert_eq!(share.is_yet_to_give(&stat(&folder)), expected, "{top:o} {mode:o}");
+        }
+        set(room.path(), 0o770);
+        set(&folder, 0o700);
+        let share = Share { owner: None, ..Share::by(&stat(room.path()), false) };
+        let mut strange = stat(&folder);
+        strange.st_uid += 1;
+        assert!(!share.is_yet_to_give(&strange), "it is somebody else's");
+        let owner = Some(strange.st_uid);
+        assert!(Share { owner, ..share }.is_yet_to_give(&strange), "root had no time to open it to the group");
+        assert!(!Share { owner, group_may: 0, ..share }.is_yet_to_give(&strange));
+        assert!(Share { owner, group_may: 0, ..share }.is_yet_to_give(&stat(&folder)));
     }
 
     #[test]
