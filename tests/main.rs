@@ -14,6 +14,7 @@ mod machine;
 mod model;
 mod prunes;
 mod repairs;
+mod series;
 mod simulation;
 mod support;
 mod tidy;

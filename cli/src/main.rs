@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod commands;
+mod defect;
 mod descriptors;
 mod environment;
 mod exit;
@@ -32,14 +33,17 @@ fn main() -> ExitCode {
     let has = |flag: &str| words.iter().take_while(|word| *word != "--").any(|word| word == flag);
     let environment = Environment::of_process();
     let color = if has("--no-color") { ColorChoice::Never } else { ColorChoice::Auto };
-    let matches = args::command().color(color).try_get_matches_from(&words);
-    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => run(cli, environment),
-        Err(wrong) => {
-            let global = Global { json: has("--json"), no_color: has("--no-color"), ..Global::default() };
-            let show = Show::new(&global, environment.raw("NO_COLOR").is_some());
-            ExitCode::from(usage::tell(wrong, &show).code())
-        }
+    let global = Global { json: has("--json"), no_color: has("--no-color"), ..Global::default() };
+    let show = Show::new(&global, environment.raw("NO_COLOR").is_some());
+    defect::listen(&show);
+    let parse = || {
+        let matches = args::command().color(color).try_get_matches_from(&words);
+        matches.and_then(|matches| Cli::from_arg_matches(&matches))
+    };
+    match defect::caught(parse) {
+        Ok(Ok(cli)) => run(cli, environment),
+        Ok(Err(wrong)) => ExitCode::from(usage::tell(wrong, &show).code()),
+        Err(failure) => end(failure, &show),
     }
 }
 
@@ -50,11 +54,12 @@ fn run(cli: Cli, environment: Environment) -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return end(Failure::failed("cannot start threads").because(why), &show),
     };
-    let result = runtime.block_on(async {
+    let command = async {
         let interrupt = Interrupt::default();
         interrupt.listen(show.clone());
         commands::run(cli, environment, show.clone(), interrupt).await
-    });
+    };
+    let result = defect::caught(|| runtime.block_on(command)).flatten();
     // Threads of a job that was stopped see it by themselves; nobody waits for a stuck read.
     runtime.shutdown_background();
     match result {

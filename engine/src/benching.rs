@@ -2,6 +2,7 @@
 
 use crate::backend::Name;
 use crate::backup::cut::Cutter;
+use crate::backup::cut::Cutters;
 use crate::catalog::CatalogBuilder;
 use crate::catalog::PageHasher;
 use crate::catalog::PageSink;
@@ -13,6 +14,7 @@ use crate::crypto::seal::SealedSegment;
 use crate::crypto::seal::Sealer;
 use crate::crypto::seal::SegmentHead;
 use crate::crypto::seal::Suite;
+use crate::entry::ChunkProfile;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::Entry;
@@ -82,7 +84,8 @@ impl Bench {
     /// The same keys every time.
     pub fn new() -> Self {
         let keys = RootKey::from_bytes([7; 32]).derive(&repository());
-        let cutter = Cutter::new(&keys.chunker, PrivateConfig::standard(String::new()).chunker);
+        let cutters = Cutters::new(&keys.chunker, PrivateConfig::standard(String::new()).chunker);
+        let cutter = cutters.of(ChunkProfile::Default);
         Self { keys, cutter, rng: SeededRng::new(7) }
     }
 

@@ -15,6 +15,9 @@ pub const CHUNK_BYTES_NOMINAL: usize = 512 * KIB;
 /// Largest chunk of any chunker; readers refuse larger ones.
 pub const CHUNK_BYTES_MAX: usize = 2 * MIB;
 
+/// Least page by which a file can be cut: the least that any database writes.
+pub const PAGE_OF_FILE_BYTES_MIN: usize = 512;
+
 /// Plaintext at which an open segment is closed.
 pub const SEGMENT_BYTES_GOAL: usize = 3 * MIB;
 /// Largest plaintext of a segment; readers refuse larger ones.
@@ -94,8 +97,12 @@ pub const SMALL_OBJECT_BYTES_MAX: usize = 16 * MIB;
 pub const SNAPSHOT_GIVEN_BYTES_MAX: usize = 15 * MIB;
 /// The same for the reasons of a partial snapshot.
 pub const SNAPSHOT_REASONS_BYTES_MAX: usize = 256 * KIB;
-/// The same for the seal of a source.
-pub const SNAPSHOT_SEAL_BYTES_MAX: usize = 512 * KIB;
+/// The same for the statement of a source.
+pub const SNAPSHOT_STATEMENT_BYTES_MAX: usize = 512 * KIB;
+/// Longest key of the key-values that a snapshot carries, in bytes.
+pub const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
+/// Longest change token of an entry in bytes.
+pub const CHANGE_TOKEN_BYTES_MAX: usize = KIB;
 /// Longest path of an entry in bytes: its length fits two.
 pub const PATH_BYTES_MAX: usize = 64 * KIB - 1;
 /// Longest single extended attribute value in bytes.
@@ -177,6 +184,12 @@ pub const PACKS_WAITING_MAX: usize = 2;
 pub const METADATA_PACKS_WAITING_MAX: usize = 0;
 /// Batch buffers besides the one each worker has: one being filled, and one on its way.
 pub const BATCH_BUFFERS_AHEAD: usize = 2;
+/// Entries that a source may have open at once: each has a buffer of its own.
+pub const STREAMS_OPEN_MAX: usize = 16;
+/// Bytes that an entry open beside others hands to a worker at once; its buffer has room for one chunk more.
+pub const STREAM_BATCH_BYTES: usize = MIB;
+/// Memory that finished entries may take while they wait for one that is open before them; more goes to the cache folder.
+pub const WAITING_ENTRIES_BYTES: usize = 8 * MIB;
 /// Packs on their way to the backend at once.
 pub const UPLOADS_MAX: usize = 2;
 /// Packs named by one mark or tomb at most: it is a small object.
@@ -222,7 +235,8 @@ const _: () = assert!(SHARD_ALONE_CHUNKS <= SHARD_CHUNKS);
 const _: () = assert!(RESERVE_BYTES_LEAST <= RESERVE_BYTES_MIN && RESERVE_BYTES_MIN <= RESERVE_BYTES_MAX);
 const _: () = assert!(UPLOADS_MAX <= PACKS_WAITING_MAX);
 const _: () = assert!(
-    SNAPSHOT_GIVEN_BYTES_MAX + SNAPSHOT_REASONS_BYTES_MAX + SNAPSHOT_SEAL_BYTES_MAX + 64 * KIB < SMALL_OBJECT_BYTES_MAX
+    SNAPSHOT_GIVEN_BYTES_MAX + SNAPSHOT_REASONS_BYTES_MAX + SNAPSHOT_STATEMENT_BYTES_MAX + 64 * KIB
+        < SMALL_OBJECT_BYTES_MAX
 );
 const _: () = assert!(READ_AHEAD_BYTES as usize + 2 * SEGMENT_BYTES_MAX < DATA_SEGMENTS_KEPT_BYTES);
 const _: () = assert!(SEGMENT_BYTES_MAX <= DATA_SEGMENTS_KEPT_BYTES);

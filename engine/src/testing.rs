@@ -1,4 +1,4 @@
-//! Repositories in which little data makes many chunks, segments, packs and shards, for tests that run the engine very often.
+//! For tests: repositories in which little data makes many chunks, segments, packs and shards, and a sink that records.
 //!
 //! Not part of the public API.
 
@@ -13,6 +13,9 @@ use crate::repository::Key;
 use crate::repository::Repository;
 use crate::time::Clock;
 use std::sync::Arc;
+
+pub use crate::source::recorder::Recorded;
+pub use crate::source::recorder::Recorder;
 
 /// Sizes in bytes, fixed for the life of a repository.
 #[derive(Clone, Copy, Debug)]

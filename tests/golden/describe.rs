@@ -73,6 +73,12 @@ fn entry(entry: &Entry) -> String {
     for warning in &entry.warnings {
         line(format!("warning {warning}"));
     }
+    if let Some(chunking) = &entry.chunking {
+        line(format!("cut {chunking:?}"));
+    }
+    if let Some(token) = &entry.change_token {
+        line(format!("token {}", raw(token)));
+    }
     line(format!("content {}", content(&entry.content)));
     text
 }
@@ -98,7 +104,9 @@ fn record(snapshot: &Snapshot) -> String {
         format!("  bytes={} new={} stored={}", counts.bytes, counts.bytes_new, counts.bytes_stored),
         format!("  new={} changed={}", counts.entries_new, counts.entries_changed),
         format!("  unchanged={}", counts.entries_unchanged),
-        format!("  verdict={verdict} seal={:?}", snapshot.seal),
+        format!("  verdict={verdict}"),
+        format!("  statement={:?}", snapshot.statement),
+        format!("  metadata={:?}", snapshot.metadata),
     ]
     .join("\n")
 }

@@ -13,12 +13,14 @@ use strongroom::Clock;
 use strongroom::CreateOptions;
 use strongroom::KdfChoice;
 use strongroom::Key;
+use strongroom::KnownFact;
 use strongroom::MemoryBackend;
 use strongroom::Parent;
 use strongroom::Repository;
 use strongroom::Secret;
 use strongroom::SeededRng;
 use strongroom::Snapshot;
+use strongroom::Statement;
 use strongroom::Timestamp;
 use strongroom::Verdict;
 use strongroom::generate_key_file;
@@ -78,6 +80,7 @@ impl Plan {
             .backup(self.source)
             .cipher(self.cipher)
             .tags(self.tags)
+            .metadata("job", "golden")
             .parent(self.parent)
             .host("golden-host".to_owned())
             .user("ann".to_owned())
@@ -91,6 +94,17 @@ impl Plan {
     }
 }
 
+/// What the source of the second backup says of itself.
+fn statement() -> Statement {
+    let mut statement = Statement::new()
+        .with(KnownFact::Server, "a database")
+        .with(KnownFact::AsOf, Timestamp { seconds: START, nanoseconds: 7 })
+        .with_of(KnownFact::Rows, b"rows \xff", 5)
+        .with_of(KnownFact::EndMark, b"rows \xff", true);
+    statement.set("own-fact", b"", "a value").expect("a name");
+    statement
+}
+
 /// The backups in their order; `earlier` are those already made.
 pub fn plans(earlier: &[Snapshot]) -> Vec<Plan> {
     let parent = earlier.first().map_or(Parent::Nothing, |first| Parent::Snapshot(first.id));
@@ -98,7 +112,7 @@ pub fn plans(earlier: &[Snapshot]) -> Vec<Plan> {
     let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
     vec![
         Plan {
-            source: Golden { kind: "golden", items: source::everything(), verdict: Verdict::Whole, seal: None },
+            source: Golden { kind: "golden", items: source::everything(), verdict: Verdict::Whole, statement: None },
             cipher: Cipher::Aes256Gcm,
             tags: tags(&["golden", "first"]),
             label: Some("whole and tagged"),
@@ -106,7 +120,7 @@ pub fn plans(earlier: &[Snapshot]) -> Vec<Plan> {
             seconds: 0,
         },
         Plan {
-            source: Golden { kind: "other", items: source::others(), verdict: partial, seal: Some(vec![0, 255, 7]) },
+            source: Golden { kind: "other", items: source::others(), verdict: partial, statement: Some(statement()) },
             cipher: Cipher::XChaCha20Poly1305,
             tags: Vec::new(),
             label: None,
@@ -114,7 +128,7 @@ pub fn plans(earlier: &[Snapshot]) -> Vec<Plan> {
             seconds: 100,
         },
         Plan {
-            source: Golden { kind: "golden", items: source::changed(), verdict: Verdict::Whole, seal: None },
+            source: Golden { kind: "golden", items: source::changed(), verdict: Verdict::Whole, statement: None },
             cipher: Cipher::XChaCha20Poly1305,
             tags: tags(&["golden"]),
             label: None,

@@ -143,8 +143,8 @@ async fn backing_up_the_same_into_the_golden_repository_finds_everything_there()
         assert_eq!(again.root, golden.root, "chunks or pages end elsewhere, or are named or laid out otherwise");
         assert_eq!(again.counts.bytes_new, 0, "a chunk that is there was stored again");
         assert_eq!(
-            (&again.verdict, &again.seal, &again.paths, &again.excludes, again.chunker),
-            (&golden.verdict, &golden.seal, &golden.paths, &golden.excludes, golden.chunker)
+            (&again.verdict, &again.statement, &again.metadata, &again.paths, &again.excludes, again.chunker),
+            (&golden.verdict, &golden.statement, &golden.metadata, &golden.paths, &golden.excludes, golden.chunker)
         );
     }
 }

@@ -1,6 +1,8 @@
 //! What the golden repository backs up: entries of every kind, made up, the same on every machine.
 
+use strongroom::ChunkProfile;
 use strongroom::EntryPath;
+use strongroom::EntryStart;
 use strongroom::Extent;
 use strongroom::FileKind;
 use strongroom::Metadata;
@@ -9,6 +11,7 @@ use strongroom::SeededRng;
 use strongroom::Sink;
 use strongroom::Source;
 use strongroom::SourceError;
+use strongroom::Statement;
 use strongroom::Timestamp;
 use strongroom::Verdict;
 use strongroom::Want;
@@ -56,6 +59,8 @@ pub struct Item {
     pub metadata: Metadata,
     pub bytes: Bytes,
     pub warnings: Vec<String>,
+    pub chunking: ChunkProfile,
+    pub change_token: Option<&'static [u8]>,
 }
 
 /// The source.
@@ -63,7 +68,7 @@ pub struct Golden {
     pub kind: &'static str,
     pub items: Vec<Item>,
     pub verdict: Verdict,
-    pub seal: Option<Vec<u8>>,
+    pub statement: Option<Statement>,
 }
 
 impl Source for Golden {
@@ -82,7 +87,9 @@ impl Source for Golden {
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
         for item in self.items {
             let path = EntryPath::parse(item.path).expect("a path");
-            if sink.begin(&path, &item.metadata)? == Want::Bytes {
+            let mut start = EntryStart::new(&path, &item.metadata).chunking(item.chunking);
+            start.change_token = item.change_token;
+            if sink.begin(start)? == Want::Bytes {
                 let bytes = item.bytes.make();
                 let mut left = bytes.as_slice();
                 while !left.is_empty() {
@@ -95,8 +102,8 @@ impl Source for Golden {
             }
             sink.end(item.metadata, item.warnings)?;
         }
-        if let Some(seal) = self.seal {
-            sink.seal(seal);
+        if let Some(statement) = self.statement {
+            sink.statement(statement);
         }
         Ok(self.verdict)
     }
@@ -106,7 +113,7 @@ fn item(path: &'static [u8], kind: FileKind, bytes: Bytes) -> Item {
     let modified = Timestamp { seconds: 1_600_000_000, nanoseconds: 7 };
     let size = u64::try_from(bytes.make().len()).expect("a length");
     let metadata = Metadata { mode: 0o644, uid: 1000, gid: 100, modified, size, inode: 9, ..Metadata::new(kind) };
-    Item { path, metadata, bytes, warnings: Vec::new() }
+    Item { path, metadata, bytes, warnings: Vec::new(), chunking: ChunkProfile::Default, change_token: None }
 }
 
 /// A file with everything an entry can say about one.
@@ -171,7 +178,10 @@ pub fn changed() -> Vec<Item> {
 /// A few other entries, to be sealed with the other cipher.
 pub fn others() -> Vec<Item> {
     vec![
+        Item { change_token: Some(b"\"etag\""), ..item(b"bucket/key", FileKind::File, Bytes::Text("an object\n")) },
         item(b"noise", FileKind::File, Bytes::Noise(2, 30_000)),
+        Item { chunking: ChunkProfile::Pages(4096), ..item(b"pages", FileKind::File, Bytes::Noise(4, 10_000)) },
+        Item { chunking: ChunkProfile::Rows, ..item(b"rows", FileKind::Stream, Bytes::Counted(300_000)) },
         item(b"text", FileKind::Stream, Bytes::Text("line after line\nline after line\nline after line\n")),
     ]
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use strongroom::EntryPath;
+use strongroom::EntryStart;
 use strongroom::Extent;
 use strongroom::FileKind;
 use strongroom::Metadata;
@@ -155,7 +156,7 @@ impl Given {
     }
 
     fn give(&self, number: usize, item: &Item, sink: &mut dyn Sink) -> Result<(), SourceError> {
-        let want = sink.begin(&item.path, &item.metadata)?;
+        let want = sink.begin(EntryStart::new(&item.path, &item.metadata))?;
         let failing = matches!(self.end, End::FailAt(at) | End::FailWhen(at, _) if at == number);
         if want == Want::Bytes {
             self.wanted.fetch_add(1, Ordering::SeqCst);

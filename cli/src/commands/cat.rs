@@ -34,7 +34,6 @@ pub async fn run(context: &Context, args: CatArgs) -> Result<Exit, Failure> {
             let snapshot = context.resolve(&repository, id, &SnapshotFilter::default()).await?;
             let mut value = json_of(&snapshot);
             value["session"] = snapshot.session.to_string().into();
-            value["seal_bytes"] = snapshot.seal.as_ref().map(Vec::len).into();
             ("snapshot", value)
         }
         CatWhat::Index => {

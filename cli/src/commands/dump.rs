@@ -14,14 +14,18 @@ use crate::show::Failure;
 use crate::show::Output;
 use crate::show::Show;
 use crate::show::counted;
+use crate::show::message;
 use crate::show::must_be_read;
 use crate::show::path;
+use crate::show::told;
 use crate::show::type_name;
+use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::path::Path;
 use strongroom::Entry;
 use strongroom::EntryPath;
 use strongroom::FileKind;
@@ -61,7 +65,21 @@ pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
         let _ = std::fs::remove_file(target);
         return Err(failure);
     }
+    let bytes = out.get_ref().metadata().map_err(failed)?.len();
+    told(tell(context, &snapshot, target, bytes), || format!("{} is written", target.display()))?;
     Ok(gaps.exit())
+}
+
+/// People see the file; a script that asked for JSON is told of it.
+fn tell(context: &Context, snapshot: &Snapshot, target: &Path, bytes: u64) -> Result<(), Failure> {
+    if !context.show.json {
+        return Ok(());
+    }
+    let mut value = message("dumped");
+    value.insert("snapshot_id".into(), snapshot.id.to_string().into());
+    value.insert("file".into(), target.display().to_string().into());
+    value.insert("bytes".into(), bytes.into());
+    context.show.json(&Value::Object(value))
 }
 
 /// The path below the part the selector names.

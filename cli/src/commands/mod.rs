@@ -92,7 +92,7 @@ async fn verb(context: &Context, verb: Verb) -> Result<Exit, Failure> {
         Verb::Copy(args) => copy::run(context, *args).await,
         Verb::Rewrite(args) => rewrite::run(context, args).await,
         Verb::Completions { shell } => pages::completions(shell),
-        Verb::Man(args) => pages::man(&args),
+        Verb::Man(args) => pages::man(&args, &context.show),
         Verb::Version => version::run(context),
     }
 }

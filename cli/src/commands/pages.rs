@@ -5,6 +5,10 @@ use crate::args::ManArgs;
 use crate::exit::Exit;
 use crate::show::Failure;
 use crate::show::Output;
+use crate::show::Show;
+use crate::show::message;
+use crate::show::told;
+use serde_json::Value;
 use std::io::Write;
 
 /// Prints the completions of a shell.
@@ -25,7 +29,7 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Prints the main page, or writes one page for each verb.
-pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
+pub fn man(args: &ManArgs, show: &Show) -> Result<Exit, Failure> {
     let command = args::command();
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();
@@ -35,5 +39,10 @@ pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
     };
     let failed = |why| Failure::failed(format!("cannot write manual pages into {}", folder.display())).because(why);
     std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder)).map_err(failed)?;
+    if show.json {
+        let mut value = message("pages");
+        value.insert("folder".into(), folder.display().to_string().into());
+        told(show.json(&Value::Object(value)), || format!("the pages are in {}", folder.display()))?;
+    }
     Ok(Exit::Done)
 }

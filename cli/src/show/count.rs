@@ -6,9 +6,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use strongroom::EntryPath;
+use strongroom::EntryStart;
 use strongroom::Metadata;
+use strongroom::OpenEntry;
 use strongroom::Sink;
 use strongroom::Source;
+use strongroom::Statement;
 use strongroom::Stop;
 use strongroom::Want;
 
@@ -59,7 +62,8 @@ struct Counter {
 }
 
 impl Sink for Counter {
-    fn begin(&mut self, _: &EntryPath, metadata: &Metadata) -> Result<Want, Stop> {
+    fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop> {
+        let metadata = start.metadata;
         if self.shared.is_over.load(Ordering::Relaxed) {
             return Err(Stop);
         }
@@ -68,6 +72,12 @@ impl Sink for Counter {
             self.seen.bytes = self.seen.bytes.saturating_add(metadata.size);
         }
         Ok(Want::Nothing)
+    }
+
+    fn open(&mut self, start: EntryStart<'_>) -> Result<Box<dyn OpenEntry>, Stop> {
+        self.begin(start)?;
+        // Folders give one entry after the other.
+        Err(Stop)
     }
 
     fn buffer(&mut self) -> Result<&mut [u8], Stop> {
@@ -90,7 +100,7 @@ impl Sink for Counter {
     fn warn(&mut self, _: Option<&EntryPath>, _: String, _: bool) {}
     fn total(&mut self, _: u64, _: u64) {}
     fn skipped(&mut self, _: &EntryPath, _: &str) {}
-    fn seal(&mut self, _: Vec<u8>) {}
+    fn statement(&mut self, _: Statement) {}
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 use strongroom::Entry;
+use strongroom::Fact;
 use strongroom::FileKind;
 use strongroom::Snapshot;
 use strongroom::Timestamp;
@@ -70,6 +71,7 @@ pub fn snapshot(snapshot: &Snapshot) -> Value {
         "label": snapshot.label,
         "excludes": snapshot.excludes,
         "source": snapshot.source_kind,
+        "metadata": snapshot.metadata,
         "parent": snapshot.parent.map(|id| id.to_string()),
         "program_version": snapshot.program,
         "partial": matches!(snapshot.verdict, Verdict::Partial(_)),
@@ -92,6 +94,23 @@ pub fn snapshot(snapshot: &Snapshot) -> Value {
     if let (Value::Object(map), Some(raw)) = (&mut value, paths_raw(&snapshot.paths)) {
         map.insert("paths_raw".into(), raw);
     }
+    if let (Value::Object(map), Some(stated)) = (&mut value, &snapshot.statement) {
+        map.insert("statement".into(), stated.facts().map(fact).collect());
+    }
+    value
+}
+
+/// One fact of a statement, with its value under the name of its type.
+fn fact((name, of, fact): (&str, &[u8], &Fact)) -> Value {
+    let mut value = json!({ "name": name, "of": text(of) });
+    let (kind, is) = match fact {
+        Fact::Text(words) => ("text", json!(words)),
+        Fact::Count(count) => ("count", json!(count)),
+        Fact::Is(is) => ("is", json!(is)),
+        Fact::Time(when) => ("time", time(*when)),
+        _ => return value,
+    };
+    value[kind] = is;
     value
 }
 

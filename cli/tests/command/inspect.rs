@@ -64,6 +64,10 @@ fn a_budget_reads_a_little_each_time_until_all_was_read() {
     }
     house.run(["check", "--budget", "1/run", "--read-data-subset", "1/2"]).ended(2);
     house.run(["--no-cache", "check", "--budget", "1/run"]).refused(2, &["needs a cache folder", "hint:"]);
+    house.write("occupied/verified.sqlite/within", "x");
+    house
+        .run(["--cache-dir", &house.text("occupied"), "check", "--budget", "1/run"])
+        .refused(1, &["cannot keep a reading budget", "because:", "hint:", "verified.sqlite"]);
 }
 
 #[test]

@@ -105,3 +105,21 @@ fn verbs_that_store_say_what_is_done_when_it_cannot_be_told() {
     full(&house, &["rewrite", "--exclude", "file", "latest"]).refused(3, &["the snapshots are rewritten, but"]);
     assert_eq!(house.snapshots().len(), 2);
 }
+
+#[test]
+fn a_first_backup_that_cannot_say_where_the_recovery_code_is_has_failed_and_the_next_one_works() {
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").expect("every Linux has it"));
+    let closed = || Stdio::from(std::io::pipe().expect("a pipe").1);
+    for (output, said) in [(full(), "No space left"), (closed(), "Broken pipe")] {
+        let house = House::empty();
+        house.write("in/file", "x");
+        let top = house.text("in");
+        // Exit code 3 would be a snapshot that lacks something: here there is none.
+        let outcome = run(house.bare().args(["backup", &top]).stdout(output));
+        outcome.refused(1, &[said, "the repository is made", "key add --new-recovery-code"]);
+        let snapshots = || run(house.bare().args(["--json", "snapshots"])).done().json().as_array().map(Vec::len);
+        assert_eq!(snapshots(), Some(0));
+        run(house.bare().args(["backup", &top])).done();
+        assert_eq!(snapshots(), Some(1));
+    }
+}

@@ -1,5 +1,6 @@
 //! Prepared batches back in order, and the catalog built from them.
 
+use super::aside::Aside;
 use super::batch::Ended;
 use super::batch::Item;
 use super::batch::Prepared;
@@ -7,6 +8,8 @@ use super::group::Group;
 use super::group::Tally;
 use super::halt::Halt;
 use super::journal::Journal;
+use super::turns::Finished;
+use super::turns::Turns;
 use super::unchanged::Comparison;
 use crate::catalog::CatalogBuilder;
 use crate::catalog::ChunkListBuilder;
@@ -100,10 +103,17 @@ pub(crate) struct Assembler {
     counts: EntryCounts,
     journal: Journal,
     comparison: Comparison,
+    /// Entries that are open beside others, and what has ended before its turn.
+    turns: Turns,
 }
 
 impl Assembler {
-    pub(crate) fn new(pages: Pages, hasher: PageHasher, journal: Journal, comparison: Comparison) -> Self {
+    pub(crate) fn new(
+        pages: Pages,
+        hasher: PageHasher,
+        (journal, aside): (Journal, Aside),
+        comparison: Comparison,
+    ) -> Self {
         Self {
             pages,
             catalog: CatalogBuilder::new(hasher.clone()),
@@ -112,6 +122,7 @@ impl Assembler {
             counts: EntryCounts::default(),
             journal,
             comparison,
+            turns: Turns::new(aside),
         }
     }
 
@@ -134,9 +145,13 @@ impl Assembler {
                 let _ = credits.try_recv();
             }
         }
-        self.journal.flush();
         if halt.is_halted() || !early.is_empty() {
+            self.remember_the_rest()?;
             return Ok(None);
+        }
+        self.journal.flush();
+        if !self.turns.is_empty() {
+            return Err(Error::new(Kind::Bug, "an entry was opened and never ended"));
         }
         let root = self.catalog.finish(&mut self.pages)?;
         let tally = self.pages.group.finish()?;
@@ -145,27 +160,101 @@ impl Assembler {
     }
 
     fn take(&mut self, batch: Prepared) -> Result<()> {
+        if batch.stream > 0 {
+            return self.take_of_stream(batch);
+        }
         for item in batch.items {
             match item {
                 Item::Chunk(chunk) => self.push(chunk)?,
                 Item::Listed(chunks) => chunks.iter().try_for_each(|chunk| self.push(*chunk))?,
                 Item::Retract => {
-                    self.chunks = ChunkListBuilder::new(self.hasher.clone());
+                    self.chunks = self.no_chunks();
                     self.journal.forget_chunks();
                 }
+                Item::Opened(stream) => self.turns.open(stream, self.no_chunks()),
                 Item::End(mut ended) => {
-                    let chunks = std::mem::replace(&mut self.chunks, ChunkListBuilder::new(self.hasher.clone()));
-                    ended.entry.content = chunks.finish(&mut self.pages)?;
-                    self.journal.add(&ended.entry);
-                    self.end(*ended)?;
+                    let none = self.no_chunks();
+                    ended.entry.content = std::mem::replace(&mut self.chunks, none).finish(&mut self.pages)?;
+                    if self.turns.is_empty() {
+                        self.journal.add(&ended.entry);
+                        self.end(*ended)?;
+                    } else {
+                        self.journal.forget_chunks();
+                        let entry = self.finished(*ended);
+                        self.turns.push(Finished { entry, is_read: true });
+                    }
                 }
-                Item::Ready(_) if self.chunks.has_chunks() => {
-                    return Err(Error::new(Kind::Bug, "chunks were left over before an entry that has none"));
+                Item::Ready(_) if self.chunks.has_chunks() => return Err(left_over()),
+                Item::Ready(ended) if self.turns.is_empty() => self.end(*ended)?,
+                Item::Ready(ended) => {
+                    let entry = self.finished(*ended);
+                    self.turns.push(Finished { entry, is_read: false });
                 }
-                Item::Ready(ended) => self.end(*ended)?,
             }
         }
         Ok(())
+    }
+
+    /// Items of an entry that is open beside others. Its chunks go into a list of its own at once; only when it has ended it
+    /// waits for its turn.
+    fn take_of_stream(&mut self, batch: Prepared) -> Result<()> {
+        for item in batch.items {
+            let (mut ended, is_read) = match item {
+                Item::Chunk(chunk) => {
+                    self.turns.chunks(batch.stream)?.push(chunk, &mut self.pages)?;
+                    continue;
+                }
+                Item::Listed(chunks) => {
+                    let list = self.turns.chunks(batch.stream)?;
+                    chunks.iter().try_for_each(|chunk| list.push(*chunk, &mut self.pages))?;
+                    continue;
+                }
+                Item::Retract => {
+                    let (_, place) = self.turns.close(batch.stream)?;
+                    self.turns.settle(place, None)?;
+                    continue;
+                }
+                Item::End(ended) => (ended, true),
+                Item::Ready(ended) => (ended, false),
+                Item::Opened(_) => return Err(Error::new(Kind::Bug, "an entry was opened inside another one")),
+            };
+            let (chunks, place) = self.turns.close(batch.stream)?;
+            if is_read {
+                ended.entry.content = chunks.finish(&mut self.pages)?;
+            } else if chunks.has_chunks() {
+                return Err(left_over());
+            }
+            let entry = self.finished(*ended);
+            self.turns.settle(place, Some(Finished { entry, is_read }))?;
+        }
+        self.take_turns()
+    }
+
+    /// Puts into the catalog what waits for nothing any more.
+    fn take_turns(&mut self) -> Result<()> {
+        while self.turns.has_next() {
+            for Finished { entry, is_read } in self.turns.next()? {
+                if is_read {
+                    self.journal.add_late(&entry);
+                }
+                self.catalog.push(entry, &mut self.pages)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The source has failed: what waits behind an entry that never ended is remembered for the next run.
+    fn remember_the_rest(&mut self) -> Result<()> {
+        while !self.turns.is_empty() {
+            let rest = self.turns.next()?;
+            rest.iter().filter(|finished| finished.is_read).for_each(|finished| self.journal.add_late(&finished.entry));
+        }
+        self.journal.flush();
+        Ok(())
+    }
+
+    fn no_chunks(&self) -> ChunkListBuilder {
+        ChunkListBuilder::new(self.hasher.clone())
     }
 
     fn push(&mut self, chunk: ChunkRef) -> Result<()> {
@@ -173,12 +262,22 @@ impl Assembler {
         self.chunks.push(chunk, &mut self.pages)
     }
 
-    fn end(&mut self, mut ended: Ended) -> Result<()> {
+    fn end(&mut self, ended: Ended) -> Result<()> {
+        let entry = self.finished(ended);
+        self.catalog.push(entry, &mut self.pages)
+    }
+
+    /// The entry as it goes into the catalog, counted and compared.
+    fn finished(&mut self, mut ended: Ended) -> Entry {
         correct_length(&mut ended.entry);
         self.counts.add(&ended);
         self.comparison.look(&ended);
-        self.catalog.push(ended.entry, &mut self.pages)
+        ended.entry
     }
+}
+
+fn left_over() -> Error {
+    Error::new(Kind::Bug, "chunks were left over before an entry that has none")
 }
 
 /// An entry whose length was not known before (a stream) or changed while it was read is as long as its content.

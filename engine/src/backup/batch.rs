@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 /// Bytes a batch buffer holds: a full batch and the unfinished chunk behind it.
 pub(crate) const BUFFER_BYTES: usize = BATCH_BYTES + CHUNK_BYTES_MAX;
 
-/// One item of the stream of entries; `C` is how a chunk is known at this stage.
+/// One item of a stream of entries; `C` is how a chunk is known at this stage.
 pub(crate) enum Item<C> {
     /// The next chunk of the current entry.
     Chunk(C),
@@ -23,6 +23,8 @@ pub(crate) enum Item<C> {
     Ready(Box<Ended>),
     /// The chunks since the last end belong to nothing.
     Retract,
+    /// The next entry is open from now on: its items come in batches of the stream of this number.
+    Opened(u64),
 }
 
 /// An entry at its end. For `Item::End` the content is not known yet.
@@ -43,13 +45,18 @@ pub(crate) struct Span {
 /// Bytes and items on their way to a worker.
 pub(crate) struct Batch {
     pub(crate) sequence: u64,
+    /// Which of several open entries it belongs to; 0: the one after the other.
+    pub(crate) stream: u64,
     pub(crate) buffer: Vec<u8>,
     pub(crate) items: Vec<Item<Span>>,
+    /// Where the buffer goes back to.
+    pub(crate) home: Sender<Vec<u8>>,
 }
 
 /// The same items with chunk names, on their way to the catalog.
 pub(crate) struct Prepared {
     pub(crate) sequence: u64,
+    pub(crate) stream: u64,
     pub(crate) items: Vec<Item<ChunkRef>>,
 }
 

@@ -70,13 +70,13 @@ impl Committed {
 pub(crate) async fn commit(
     store: &Arc<Store>,
     control: &Control,
-    mut needs: Needs,
+    needs: &mut Needs,
     snapshot: &mut Snapshot,
     verdict: Verdict,
 ) -> Result<Committed> {
     snapshot.verdict = verdict;
     let mut intent = Intent::declare(store, snapshot).await?;
-    let validated = match validate(store, control, snapshot, Some(&mut intent), &mut needs).await {
+    let validated = match validate(store, control, snapshot, Some(&mut intent), needs).await {
         Ok(Validated::At(moment)) => moment,
         // Nothing is committed: the intent protects nothing any more.
         Ok(Validated::Lost(lost, why)) => {
@@ -97,7 +97,7 @@ pub(crate) async fn commit(
         return Err(error);
     }
     let late = intent.is_late(&name, validated).await;
-    let outcome = if late { look_again(store, snapshot, &mut needs).await } else { Ok(()) };
+    let outcome = if late { look_again(store, snapshot, needs).await } else { Ok(()) };
     // Where listings may be stale a prune would see the one gone and the other not yet there: it removes the record later.
     if store.backend().lists_at_once() {
         intent.withdraw().await;
@@ -190,6 +190,8 @@ async fn validate(
             }
             continue;
         }
+        // A rescue loads the index anew: two of them need not be in memory.
+        needs.outdated();
         let Needs { packs, distrust, .. } = &*needs;
         match rescue::rescue(store, control, snapshot.session, snapshot.root, packs, distrust).await? {
             Rescued::All(found) => *needs = found,

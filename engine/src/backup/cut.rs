@@ -1,15 +1,31 @@
 //! Where chunks end: FastCDC (Xia et al., 2020) over a gear table that only the repository's keys know.
 
 use crate::crypto::keys::ChunkerKey;
+use crate::entry::ChunkProfile;
 use crate::format::config::ChunkerConfig;
 use crate::format::wire::size;
 use fastcdc::v2020::Normalization;
 use fastcdc::v2020::cut_gear;
 use fastcdc::v2020::select_masks;
+use std::sync::Arc;
+
+/// Finds chunk ends as an entry's source wants them found.
+pub(crate) struct Cutters {
+    usual: Cutter,
+    rows: Cutter,
+}
 
 /// Finds chunk ends; the same key and bytes give the same ends for ever.
 #[derive(Clone)]
-pub(crate) struct Cutter {
+pub(crate) enum Cutter {
+    /// Where the bytes say so.
+    ByContent(Arc<ByContent>),
+    /// After so many bytes, always.
+    BySize(usize),
+}
+
+/// FastCDC over the repository's own table.
+pub(crate) struct ByContent {
     gear: Box<[u64; 256]>,
     gear_shifted: Box<[u64; 256]>,
     mask_strict: u64,
@@ -19,26 +35,54 @@ pub(crate) struct Cutter {
     bytes_max: usize,
 }
 
-impl Cutter {
-    /// A cutter with the sizes of the repository's config, which its decoder has checked.
+impl Cutters {
+    /// Cutters for every profile, the usual one with the sizes of the repository's config, which its decoder has checked.
     pub(crate) fn new(key: &ChunkerKey, config: ChunkerConfig) -> Self {
-        let gear = key.table();
-        let gear_shifted = Box::new(gear.map(|entry| entry << 1));
-        let (mask_strict, mask_relaxed) = select_masks(size(config.nominal), Normalization::Level2);
-        Self {
-            gear,
-            gear_shifted,
-            mask_strict,
-            mask_relaxed,
-            bytes_min: size(config.min),
-            bytes_nominal: size(config.nominal),
-            bytes_max: size(config.max),
+        let by_content = |sizes| Cutter::ByContent(Arc::new(ByContent::new(key, sizes)));
+        let usual = by_content([config.min, config.nominal, config.max]);
+        let rows = ChunkProfile::Rows.stored().map_or_else(|| usual.clone(), |rows| by_content(rows.sizes));
+        Self { usual, rows }
+    }
+
+    /// The one for a profile.
+    pub(crate) fn of(&self, profile: ChunkProfile) -> Cutter {
+        match profile {
+            ChunkProfile::Default => self.usual.clone(),
+            ChunkProfile::Rows => self.rows.clone(),
+            ChunkProfile::Pages(bytes) => Cutter::BySize(size(bytes)),
+        }
+    }
+}
+
+impl Cutter {
+    /// Length of the chunk at the start of `bytes`. Final only when `bytes` reaches the entry's end or
+    /// holds at least as many as [`Self::most`] says.
+    pub(crate) fn cut(&self, bytes: &[u8]) -> usize {
+        match self {
+            Self::ByContent(cutter) => cutter.cut(bytes),
+            Self::BySize(most) => bytes.len().min(*most),
         }
     }
 
-    /// Length of the chunk at the start of `bytes`. Final only when `bytes` reaches the entry's end or
-    /// holds at least `CHUNK_BYTES_MAX`.
-    pub(crate) fn cut(&self, bytes: &[u8]) -> usize {
+    /// Bytes of the largest chunk.
+    pub(crate) fn most(&self) -> usize {
+        match self {
+            Self::ByContent(cutter) => cutter.bytes_max,
+            Self::BySize(most) => *most,
+        }
+    }
+}
+
+impl ByContent {
+    fn new(key: &ChunkerKey, [min, nominal, max]: [u32; 3]) -> Self {
+        let gear = key.table();
+        let gear_shifted = Box::new(gear.map(|entry| entry << 1));
+        let (mask_strict, mask_relaxed) = select_masks(size(nominal), Normalization::Level2);
+        let (bytes_min, bytes_nominal, bytes_max) = (size(min), size(nominal), size(max));
+        Self { gear, gear_shifted, mask_strict, mask_relaxed, bytes_min, bytes_nominal, bytes_max }
+    }
+
+    fn cut(&self, bytes: &[u8]) -> usize {
         let (_, length) = cut_gear(
             bytes,
             self.bytes_min,
@@ -72,7 +116,7 @@ mod tests {
 
     fn cutter() -> Cutter {
         let keys = RootKey::from_bytes([7; 32]).derive(&RepositoryId::from_bytes([9; 16]));
-        Cutter::new(&keys.chunker, standard())
+        Cutters::new(&keys.chunker, standard()).of(ChunkProfile::Default)
     }
 
     #[test]
@@ -81,7 +125,7 @@ mod tests {
         let config = PrivateConfig { chunker: least, ..PrivateConfig::standard(String::new()) };
         assert_eq!(PrivateConfig::decode(&config.encode()), Ok(config));
         let keys = RootKey::from_bytes([7; 32]).derive(&RepositoryId::from_bytes([9; 16]));
-        assert!((64..=68).contains(&Cutter::new(&keys.chunker, least).cut(&random_bytes(1000))));
+        assert!((64..=68).contains(&Cutters::new(&keys.chunker, least).usual.cut(&random_bytes(1000))));
     }
 
     fn random_bytes(length: usize) -> Vec<u8> {
@@ -108,6 +152,24 @@ mod tests {
     }
 
     const GOLDEN_CUTS: (usize, &str) = (15, "7ab03ac43095af0ca572a2c88d478e861f338cf6826d059a8407fa0d5f0c3b89");
+
+    #[test]
+    fn rows_and_pages_are_cut_as_entries_say_that_they_were() {
+        let keys = RootKey::from_bytes([7; 32]).derive(&RepositoryId::from_bytes([9; 16]));
+        let cutters = Cutters::new(&keys.chunker, standard());
+        let bytes = random_bytes(1 << 20);
+        let rows = ends(&cutters.of(ChunkProfile::Rows), &bytes);
+        assert_eq!((rows.len(), blake3_of(&rows).as_str()), GOLDEN_ROWS, "{rows:?}");
+        let mut before = 0;
+        for end in &rows {
+            assert!((4096..=65_536).contains(&(end - before)) || *end == bytes.len());
+            before = *end;
+        }
+        let pages = ends(&cutters.of(ChunkProfile::Pages(8192)), &bytes[..20_000]);
+        assert_eq!(pages, [8192, 16_384, 20_000]);
+    }
+
+    const GOLDEN_ROWS: (usize, &str) = (57, "dc5a99b82b12ef9b1951507238648c0447e7172b77697182604f76e5011cd62a");
 
     fn blake3_of(ends: &[usize]) -> String {
         let keys = RootKey::from_bytes([7; 32]).derive(&RepositoryId::from_bytes([9; 16]));
@@ -145,6 +207,6 @@ mod tests {
     fn another_key_cuts_elsewhere() {
         let other = RootKey::from_bytes([8; 32]).derive(&RepositoryId::from_bytes([9; 16]));
         let bytes = random_bytes(8 << 20);
-        assert_ne!(ends(&cutter(), &bytes), ends(&Cutter::new(&other.chunker, standard()), &bytes));
+        assert_ne!(ends(&cutter(), &bytes), ends(&Cutters::new(&other.chunker, standard()).usual, &bytes));
     }
 }

@@ -6,8 +6,10 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::each_once;
+use crate::format::statement::is_key;
 use crate::id::SnapshotId;
 use crate::limits::SNAPSHOT_GIVEN_BYTES_MAX;
+use crate::limits::SNAPSHOT_KEY_BYTES_MAX;
 use crate::limits::SNAPSHOT_REASONS_BYTES_MAX;
 use crate::source::Source;
 use crate::store::Store;
@@ -33,6 +35,7 @@ pub(crate) fn draft(
     snapshot.excludes = source.excludes();
     snapshot.tags = each_once(&options.tags);
     snapshot.label.clone_from(&options.label);
+    snapshot.metadata.clone_from(&options.metadata);
     snapshot.parent = earlier.map(|earlier| earlier.id);
     snapshot.program.clone_from(&options.program);
     snapshot.is_protected = options.is_protected;
@@ -40,8 +43,12 @@ pub(crate) fn draft(
     Ok(snapshot)
 }
 
-/// A record that is too long would be refused when everything else is stored: it is refused before that.
+/// A record that could not be stored would be refused when everything else is: it is refused before that.
 fn check(snapshot: &Snapshot) -> Result<()> {
+    if let Some(key) = snapshot.metadata.keys().find(|key| !is_key(key)) {
+        let why = format!("a key has 1 to {SNAPSHOT_KEY_BYTES_MAX} bytes, and '{key}' has {}", key.len());
+        return Err(Error::new(Kind::Invalid, "cannot begin the backup: its key-values cannot be stored").because(why));
+    }
     let length = snapshot.encode().len();
     if length <= SNAPSHOT_GIVEN_BYTES_MAX {
         return Ok(());
@@ -81,7 +88,9 @@ mod tests {
     use super::*;
     use crate::limits::PATH_BYTES_MAX;
     use crate::limits::SMALL_OBJECT_BYTES_MAX;
-    use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
+    use crate::limits::SNAPSHOT_STATEMENT_BYTES_MAX;
+    use crate::statement::KnownFact;
+    use crate::statement::Statement;
     use crate::time::Timestamp;
 
     #[test]
@@ -103,13 +112,14 @@ mod tests {
         let mut snapshot = Snapshot::new(SnapshotId::from_bytes([1; 16]), Timestamp::default());
         snapshot.tags = vec!["t".repeat(SNAPSHOT_GIVEN_BYTES_MAX - 1000)];
         assert!(check(&snapshot).is_ok());
-        snapshot.seal = Some(vec![1; SNAPSHOT_SEAL_BYTES_MAX]);
+        let longest = "s".repeat(SNAPSHOT_STATEMENT_BYTES_MAX - 40);
+        snapshot.statement = Some(Statement::new().with(KnownFact::Server, longest));
         snapshot.verdict = shortened(Verdict::Partial(vec!["r".repeat(PATH_BYTES_MAX); 300]));
         let Verdict::Partial(reasons) = &snapshot.verdict else { panic!("still partial") };
         assert!(reasons.len() > 200, "{} reasons", reasons.len());
         assert!(snapshot.encode().len() + 1000 < SMALL_OBJECT_BYTES_MAX);
         snapshot.tags.push("t".repeat(1000));
-        snapshot.seal = None;
+        snapshot.statement = None;
         snapshot.verdict = Verdict::Whole;
         assert_eq!(check(&snapshot).expect_err("too long").kind(), Kind::Invalid);
     }

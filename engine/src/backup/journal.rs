@@ -80,6 +80,18 @@ impl Journal {
             self.add_list(root);
         }
         self.forget_chunks();
+        self.add_entry(entry);
+    }
+
+    /// The same for one that has waited for its turn: its chunks came among those of others. A long list is not
+    /// remembered, so that it is read again.
+    pub(crate) fn add_late(&mut self, entry: &Entry) {
+        if self.cache.is_some() && !matches!(entry.content, Content::Tree { .. }) {
+            self.add_entry(entry);
+        }
+    }
+
+    fn add_entry(&mut self, entry: &Entry) {
         if !self.page.is_empty() && self.page.length_with_entry(entry) > PAGE_BYTES_HARD {
             self.flush();
         }

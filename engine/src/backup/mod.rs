@@ -13,12 +13,15 @@
 //! behind stops the one before it. The first failure is kept in [`halt::Halt`] and stops every stage;
 //! nothing that was stored is lost, and nothing is visible before `commit`.
 
+mod aside;
 mod assemble;
 mod batch;
+mod begun;
 mod commit;
 mod contract;
 pub(crate) mod cut;
 mod draft;
+mod filling;
 mod group;
 mod halt;
 mod intent;
@@ -35,13 +38,20 @@ mod report;
 mod rescue;
 mod run;
 mod said;
+mod stream;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod token_tests;
+#[cfg(test)]
 mod told;
+mod turns;
 mod unchanged;
 mod upload;
 mod watch;
+mod wires;
 
 pub(crate) use commit::commit;
 pub(crate) use needs::Needs;

@@ -9,6 +9,7 @@ use crate::id::SnapshotId;
 use crate::index::claim::Claims;
 use crate::index::distrust::Distrust;
 use crate::index::load;
+use crate::index::table::Index;
 use crate::pack::IndexedPacks;
 use crate::store::Condemned;
 use crate::store::Store;
@@ -24,6 +25,10 @@ pub(crate) struct Needs {
     pub(super) twin: Option<SnapshotId>,
     /// Packs that the job has found damaged.
     pub(super) distrust: Arc<Distrust>,
+    /// Index objects that were read since, and change nothing of the others.
+    passed: HashSet<IndexId>,
+    /// The index that the job has relied on, for the next one of the run, as long as it holds.
+    index: Option<Arc<Index>>,
 }
 
 /// What the store says of the packs that a snapshot needs.
@@ -41,12 +46,38 @@ pub(super) enum Footing {
 
 impl Needs {
     /// Older packs that were leaned on and the job's own ones, all of which are stored and indexed.
-    pub(crate) fn new(claims: &Claims, own: IndexedPacks) -> Self {
+    pub(crate) fn new(claims: &Claims, own: &IndexedPacks) -> Self {
         let mut packs = claims.leaned_on();
         packs.extend(own.packs());
         let mut objects = claims.index().objects().clone();
         objects.extend(own.objects());
-        Self { packs, objects, twin: None, distrust: Arc::clone(claims.index().distrust()) }
+        Self { passed: claims.index().passed().clone(), ..Self::of(packs, objects, claims.index().distrust()) }
+    }
+
+    /// These packs, named by these index objects.
+    pub(super) fn of(packs: HashSet<PackId>, objects: HashSet<IndexId>, distrust: &Arc<Distrust>) -> Self {
+        Self { packs, objects, distrust: Arc::clone(distrust), ..Self::default() }
+    }
+
+    /// Keeps the index for the next job of the run, for as long as nothing speaks against it.
+    pub(super) fn keep(&mut self, index: Arc<Index>) {
+        self.index = Some(index);
+    }
+
+    /// What a look at the store has found is not what the index says: it has to be read again.
+    pub(super) fn outdated(&mut self) {
+        self.index = None;
+    }
+
+    /// The index that was kept, if it still holds, with what was read meanwhile and the job's `own` packs; `None` where it
+    /// has to be read again.
+    pub(super) fn into_index(self, own: IndexedPacks) -> Result<Option<Arc<Index>>> {
+        let (Some(mut index), Some((objects, packs))) = (self.index, own.into_contents()) else { return Ok(None) };
+        // Whoever still looks ahead in the old one goes on with it.
+        let known = Arc::make_mut(&mut index);
+        known.follow(objects, packs)?;
+        known.pass(self.passed);
+        Ok(Some(index))
     }
 
     /// What a stored snapshot with the same catalog needs.
@@ -73,7 +104,8 @@ impl Needs {
         if self.packs.iter().any(|pack| self.distrust.has(pack)) {
             return Ok(Footing::Damaged);
         }
-        if !load::still_hold(store, &self.objects).await? {
+        if !load::still_hold(store, &self.objects, &mut self.passed).await? {
+            self.outdated();
             // Index objects were merged: what counts is whether the ones there now name the packs.
             let (objects, named) = load::named_packs(store).await?;
             self.objects = objects;

@@ -6,9 +6,11 @@ use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::id::SnapshotId;
+use crate::index::table::Index;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -62,6 +64,8 @@ pub(crate) enum Fill {
 pub(crate) struct Options {
     pub(crate) tags: Vec<String>,
     pub(crate) label: Option<String>,
+    /// Key-values of whoever asks, for the record.
+    pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) host: String,
     pub(crate) user: String,
     pub(crate) time: Option<Timestamp>,
@@ -79,14 +83,16 @@ pub(crate) struct Options {
     pub(crate) is_protected: bool,
     /// Store no snapshot, but what one lacks.
     pub(crate) fill: Option<Fill>,
+    /// Another backup of the same run may follow: it gets the index.
+    pub(crate) is_followed: bool,
     /// Warnings from before the backup began.
     pub(crate) remarks: Vec<Warning>,
 }
 
 /// The outcome of one run.
 pub(crate) enum Run {
-    /// It did what was asked for.
-    Done(Box<BackupReport>),
+    /// It did what was asked for. The index is that for the next backup of the run, as far as it may be used again.
+    Done(Box<BackupReport>, Option<Arc<Index>>),
     /// No snapshot is stored: data that it relied on is in the repository no more, or has turned out to be damaged. A
     /// run that begins again, with the same [`Distrust`](crate::index::distrust::Distrust), does not rely on that.
     Lacking(Lack),

@@ -174,7 +174,8 @@ const COARSE_TICK_NANOSECONDS: i128 = 2_000_000_000;
 impl Sameness {
     /// Whether a file that was read again shows nothing to have changed, by what this run goes by.
     pub(crate) fn is_unmodified(&self, before: &Metadata, now: &Metadata) -> bool {
-        self.holds(before, now)
+        now.kind == FileKind::File
+            && self.looks_alike(before, now)
             && (before.mode, before.uid, before.gid) == (now.mode, now.uid, now.gid)
             && before.xattrs == now.xattrs
     }
@@ -188,9 +189,27 @@ impl Sameness {
         nanoseconds(last) + tick < nanoseconds(self.parent_began)
     }
 
-    /// Whether a file seen now is the one seen before, judged by what `stat` tells.
-    pub(crate) fn holds(&self, before: &Metadata, now: &Metadata) -> bool {
-        matches!((&before.kind, &now.kind), (FileKind::File, FileKind::File))
+    /// Whether what is announced now is what was stored before, judged by what the source tells without reading it. Without
+    /// a token only files can be: two streams of one name may have nothing in common.
+    pub(crate) fn holds(&self, before: &Entry, now: &Metadata, token: Option<&[u8]>) -> bool {
+        if before.change_token.as_deref() != token {
+            return false;
+        }
+        match token {
+            None => now.kind == FileKind::File && self.looks_alike(&before.metadata, now),
+            // A source that lists tokens may not know sizes.
+            Some(_) if now.size == 0 => {
+                let size = before.metadata.size;
+                self.looks_alike(&before.metadata, &Metadata { size, ..now.clone() })
+            }
+            Some(_) => self.looks_alike(&before.metadata, now),
+        }
+    }
+
+    /// Whether two of one kind have the same size and times.
+    fn looks_alike(&self, before: &Metadata, now: &Metadata) -> bool {
+        now.has_content()
+            && before.kind == now.kind
             && before.size == now.size
             && before.modified == now.modified
             && (self.ignore_ctime || before.changed == now.changed)

@@ -27,7 +27,6 @@ pub(crate) struct Worker {
     pub(crate) claims: Arc<Claims>,
     pub(crate) group: Group,
     pub(crate) batches: Receiver<Batch>,
-    pub(crate) buffers: Sender<Vec<u8>>,
     pub(crate) prepared: Sender<Prepared>,
 }
 
@@ -38,7 +37,7 @@ impl Worker {
             if self.halt.check_storing(&self.control).is_err() {
                 return Ok(self.group.tally());
             }
-            let Batch { sequence, buffer, items } = batch;
+            let Batch { sequence, stream, buffer, items, home } = batch;
             let mut prepared = Vec::with_capacity(items.len());
             for item in items {
                 prepared.push(match item {
@@ -47,13 +46,14 @@ impl Worker {
                     Item::Ready(ended) => Item::Ready(ended),
                     Item::Retract => Item::Retract,
                     Item::Listed(chunks) => Item::Listed(chunks),
+                    Item::Opened(stream) => Item::Opened(stream),
                 });
             }
             if !buffer.is_empty() {
                 // Nobody takes buffers any more once the source has ended: then this one is simply dropped.
-                let _ = self.buffers.send(buffer);
+                let _ = home.send(buffer);
             }
-            if self.prepared.send(Prepared { sequence, items: prepared }).is_err() {
+            if self.prepared.send(Prepared { sequence, stream, items: prepared }).is_err() {
                 break;
             }
         }

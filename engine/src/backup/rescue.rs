@@ -77,7 +77,7 @@ pub(super) async fn rescue(
     let lost = copier.lost;
     // The walk may have found more damage behind what it has counted as usable: the next validation sees that.
     let objects = index.objects().clone();
-    let mut needs = Needs { packs, objects, twin: None, distrust: Arc::clone(distrust) };
+    let mut needs = Needs::of(packs, objects, distrust);
     needs.packs.extend(copied.packs());
     needs.objects.extend(copied.objects());
     Ok(if lost.is_empty() { Rescued::All(needs) } else { Rescued::Lost(lost, needs) })

@@ -1,12 +1,16 @@
 //! The wiring: which stage runs where, and what happens when one of them fails.
 
+use super::aside::Aside;
+use super::aside::Opener;
 use super::assemble::Assembled;
 use super::assemble::Assembler;
 use super::assemble::Pages;
 use super::batch::BufferPool;
+use super::begun::Before;
+use super::begun::Desk;
 use super::commit;
 use super::commit::Committed;
-use super::cut::Cutter;
+use super::cut::Cutters;
 use super::draft;
 use super::group::Group;
 use super::group::Tally;
@@ -33,6 +37,7 @@ use super::unchanged::Comparison;
 use super::unchanged::is_unchanged;
 use super::upload::Uploader;
 use super::watch::Watched;
+use super::wires::Wires;
 use crate::cache::Unfinished;
 use crate::catalog::PageHasher;
 use crate::class::Class;
@@ -72,6 +77,8 @@ use crate::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -92,11 +99,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let session = SnapshotId::from_bytes(random::array(store.rng())?);
     let mut snapshot = draft::draft(&store, session, earlier.as_ref(), source.as_ref(), &options)?;
-    let suite = options.cipher.suite();
-    let keys = SessionKeys {
-        data: store.new_data_key(Class::Data, suite, !options.dry_run).await?,
-        metadata: store.new_data_key(Class::Metadata, suite, !options.dry_run).await?,
-    };
+    let keys = SessionKeys::new(&store, &options).await?;
     let claims = Claims::beside(&store, Arc::clone(&index));
     let claims = Arc::new(match &options.fill {
         Some(Fill::Only(wanted)) => claims.only(Arc::clone(wanted)),
@@ -109,7 +112,7 @@ pub(crate) async fn run(
     let verdict = draft::shortened(said.verdict(verdict));
     snapshot.finished = job.store.clock().now();
     snapshot.root = assembled.root;
-    snapshot.seal = said.seal;
+    snapshot.statement = said.statement;
     snapshot.counts = counts(&assembled, &tally, packs.bytes());
     // What leans on damage is not as good as its parent was: the commit finds out.
     let skip = job.options.skip_if_unchanged
@@ -118,22 +121,28 @@ pub(crate) async fn run(
     let dry_run = job.options.dry_run;
     let keep = !dry_run && !skip && job.options.fill.is_none();
     let report = report(&assembled, &snapshot, &tally, &packs);
+    let mut needs = Needs::new(&job.claims, &packs);
+    let Stages { control, store, index, claims, options, .. } = job;
+    drop(claims);
+    // What was not stored must not be known to the next one.
+    if options.is_followed && !dry_run {
+        needs.keep(index);
+    } else {
+        drop(index);
+    }
     if keep {
-        let needs = Needs::new(&job.claims, packs);
-        let Stages { control, store, index, claims, .. } = job;
-        // A rescue loads the index anew: two of them need not be in memory.
-        drop((index, claims));
         control.check()?;
-        match commit::commit(&store, &control, needs, &mut snapshot, verdict.clone()).await? {
+        match commit::commit(&store, &control, &mut needs, &mut snapshot, verdict.clone()).await? {
             Committed::Yes => {}
             Committed::Lacking(why) => return Ok(Run::Lacking(why)),
         }
     }
+    let index = needs.into_index(packs)?;
     if !dry_run && let Some(cache) = cache.open() {
         // What cannot be forgotten is checked again next time.
         let _ = cache.clear();
     }
-    Ok(Run::Done(Box::new(BackupReport {
+    let report = Box::new(BackupReport {
         snapshot: keep.then_some(snapshot),
         parent: earlier.map(|earlier| earlier.id),
         verdict,
@@ -141,13 +150,24 @@ pub(crate) async fn run(
         warnings_total: said.warnings_total,
         seconds: started.elapsed().as_secs_f64(),
         ..report
-    })))
+    });
+    Ok(Run::Done(report, index))
 }
 
 /// This session's data keys.
 struct SessionKeys {
     data: Arc<DataKey>,
     metadata: Arc<DataKey>,
+}
+
+impl SessionKeys {
+    async fn new(store: &Store, options: &Options) -> Result<Self> {
+        let (suite, is_stored) = (options.cipher.suite(), !options.dry_run);
+        Ok(Self {
+            data: store.new_data_key(Class::Data, suite, is_stored).await?,
+            metadata: store.new_data_key(Class::Metadata, suite, is_stored).await?,
+        })
+    }
 }
 
 /// The outcome of the stages.
@@ -170,6 +190,14 @@ impl CachePlace {
     fn open(&self) -> Option<Unfinished> {
         let folder = self.folder.as_ref()?;
         Unfinished::open(folder, self.store.keys().metadata_names.clone(), self.source)
+    }
+
+    /// The same for entries that wait for their turn, which nobody takes for those of an unfinished run.
+    fn opener_for_waiting(&self) -> Opener {
+        let key = self.store.keys().metadata_names.clone();
+        let source = *key.name(&[self.source.as_slice(), b"waiting"].concat()).as_bytes();
+        let folder = self.folder.clone();
+        Box::new(move || Unfinished::open(&folder?, key, source))
     }
 }
 
@@ -217,7 +245,7 @@ impl Stages {
             store: Arc::clone(&self.store),
             control: self.control.clone(),
             halt: Arc::clone(&self.halt),
-            index: IndexWriter::new(&self.store, OnFull::Fail),
+            index: IndexWriter::new(&self.store, OnFull::Fail).keeping(self.options.is_followed),
             dry_run: self.options.dry_run,
             limit: self.options.limit_upload,
         };
@@ -293,7 +321,6 @@ impl Stages {
                 claims: Arc::clone(&self.claims),
                 group,
                 batches: batches.clone(),
-                buffers: buffers.give.clone(),
                 prepared: prepared_sender.clone(),
             };
             let (halt, packing) = (Arc::clone(&self.halt), Arc::clone(&packing));
@@ -326,7 +353,12 @@ impl Stages {
         let group = Group::new(&self.store, shape, &keys.metadata, &packer)?;
         let pages = Pages { store: Arc::clone(&self.store), claims: Arc::clone(&self.claims), group };
         let hasher = PageHasher::new(*self.store.keys().metadata_names.name(b"page boundaries").as_bytes());
-        let assembler = Assembler::new(pages, hasher, Journal::new(cache.open(), self.session), comparison);
+        let assembler = Assembler::new(
+            pages,
+            hasher,
+            (Journal::new(cache.open(), self.session), Aside::new(cache.opener_for_waiting(), self.session)),
+            comparison,
+        );
         let halt = Arc::clone(&self.halt);
         Ok(spawn(&self.halt, move || {
             let assembled = assembler.run(&prepared, &credits, &halt)?;
@@ -349,25 +381,36 @@ impl Stages {
         for remark in &self.options.remarks {
             self.say(&said, remark.clone());
         }
-        let reader = Reader::new(Wiring {
+        let watched = self.watched(&said);
+        let wires = Wires {
             control: self.control.clone(),
             halt: Arc::clone(&self.halt),
-            cutter: Cutter::new(&self.store.keys().chunker, self.config.chunker),
+            pulse: watched.pulse(),
+            batches,
+            credits,
+            sequence: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+        };
+        let desk = Desk {
+            control: self.control.clone(),
+            halt: Arc::clone(&self.halt),
             sameness: Sameness {
                 ignore_inode: self.options.ignore_inode,
                 ignore_ctime: self.options.ignore_ctime,
                 // The start may have been given by hand; the end is the clock's.
                 parent_began: earlier.map_or(Timestamp::default(), |earlier| earlier.started.min(earlier.finished)),
             },
-            parent: self.parent_cursor(earlier, &said),
-            expected: earlier.map(|earlier| Expected { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
             keep_earlier: self.options.skip_if_unchanged,
-            journal: self.remembered(cache),
-            buffers: buffers.take,
-            batches,
-            credits,
-            watched: self.watched(&said),
             said: Arc::clone(&said),
+        };
+        let reader = Reader::new(Wiring {
+            wires: Arc::new(wires),
+            desk: Arc::new(desk),
+            cutters: Cutters::new(&self.store.keys().chunker, self.config.chunker),
+            before: Before { parent: self.parent_cursor(earlier, &said), journal: self.remembered(cache) },
+            expected: earlier.map(|earlier| Expected { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
+            buffers: (buffers.take, buffers.give),
+            watched,
         });
         (spawn(&self.halt, move || read(source, reader)), said)
     }

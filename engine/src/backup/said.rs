@@ -1,6 +1,7 @@
 //! What a source said besides its entries, and what follows from it for the snapshot.
 
 use crate::event::Warning;
+use crate::statement::Statement;
 use crate::verdict::Verdict;
 
 /// Warnings kept for the report.
@@ -13,7 +14,7 @@ const REASONS_KEPT: usize = 100;
 pub(crate) struct Said {
     pub(crate) warnings: Vec<Warning>,
     pub(crate) warnings_total: u64,
-    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) statement: Option<Statement>,
     /// Why the snapshot is partial, by its warnings.
     reasons: Vec<String>,
 }

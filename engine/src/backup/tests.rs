@@ -21,17 +21,20 @@ use crate::index::load;
 use crate::job::Canceller;
 use crate::limits::PATH_BYTES_MAX;
 use crate::limits::SNAPSHOT_GIVEN_BYTES_MAX;
-use crate::limits::SNAPSHOT_SEAL_BYTES_MAX;
+use crate::limits::SNAPSHOT_STATEMENT_BYTES_MAX;
 use crate::random::Rng;
 use crate::random::SeededRng;
 use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
 use crate::repository::Key;
 use crate::repository::Repository;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::Want;
+use crate::statement::KnownFact;
+use crate::statement::Statement;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::sync::Arc;
@@ -98,7 +101,7 @@ impl Source for Files {
             metadata.size = file.length as u64;
             metadata.modified = Timestamp { seconds: file.modified, nanoseconds: 0 };
             let path = EntryPath::parse(file.name.as_bytes()).expect("a path");
-            if sink.begin(&path, &metadata)? == Want::Bytes {
+            if sink.begin(EntryStart::new(&path, &metadata))? == Want::Bytes {
                 let bytes = file.bytes();
                 let end = if self.fail_inside == Some(file.name) { bytes.len() / 2 } else { bytes.len() };
                 let mut rest = &bytes[..end];
@@ -396,7 +399,7 @@ async fn a_record_that_would_be_too_long_is_refused_before_anything_is_read() {
 /// Ends with as many and as long reasons and as long a statement as its fields say.
 struct Complaining {
     reasons: usize,
-    seal: usize,
+    stated: usize,
 }
 
 impl Source for Complaining {
@@ -409,7 +412,7 @@ impl Source for Complaining {
     }
 
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
-        sink.seal(vec![7; self.seal]);
+        sink.statement(Statement::new().with(KnownFact::Server, "s".repeat(self.stated)));
         Ok(Verdict::Partial(vec!["r".repeat(PATH_BYTES_MAX); self.reasons]))
     }
 }
@@ -417,13 +420,14 @@ impl Source for Complaining {
 #[tokio::test]
 async fn however_much_a_source_complains_its_snapshot_is_stored() {
     let scene = Scene::new(&[]).await;
-    let source = Complaining { reasons: 200, seal: SNAPSHOT_SEAL_BYTES_MAX };
+    let source = Complaining { reasons: 200, stated: SNAPSHOT_STATEMENT_BYTES_MAX - 23 };
     let report = scene.repository.backup(source).start().await.expect("a backup");
     let Verdict::Partial(reasons) = report.verdict else { panic!("it was partial") };
     assert_eq!(reasons.len(), 200);
     let stored = scene.repository.snapshots().await.expect("snapshots").remove(0);
-    assert!(stored.seal.is_some_and(|seal| seal.len() == SNAPSHOT_SEAL_BYTES_MAX));
-    let source = Complaining { reasons: 0, seal: SNAPSHOT_SEAL_BYTES_MAX + 1 };
+    let length = stored.statement.map(|statement| crate::format::statement::encoded_length(&statement));
+    assert_eq!(length, Some(SNAPSHOT_STATEMENT_BYTES_MAX));
+    let source = Complaining { reasons: 0, stated: SNAPSHOT_STATEMENT_BYTES_MAX - 22 };
     let error = scene.repository.backup(source).start().await.expect_err("too much");
     assert_eq!(error.kind(), Kind::SourceFailed);
 }
@@ -442,7 +446,7 @@ impl Source for Panicking {
 
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
         let path = EntryPath::parse(b"file").expect("a path");
-        sink.begin(&path, &Metadata::new(FileKind::File))?;
+        sink.begin(EntryStart::new(&path, &Metadata::new(FileKind::File)))?;
         let count = sink.buffer()?.len();
         sink.filled(count)?;
         panic!("a bug in the source")

@@ -11,6 +11,7 @@ use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
 use crate::repository::Key;
 use crate::repository::Repository;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -18,7 +19,7 @@ use crate::verdict::Verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-async fn repository() -> Repository {
+pub(super) async fn repository() -> Repository {
     let options = CreateOptions { kdf: KdfChoice::Minimal, ..CreateOptions::default() };
     let key = Key::Passphrase(Secret::new("open"));
     Repository::create(Arc::new(MemoryBackend::new()), key, options).await.expect("a repository").repository
@@ -59,7 +60,7 @@ async fn a_source_that_puts_something_below_a_file_fails_with_the_path() {
     let source = Told(|sink| {
         for path in [&b"a"[..], b"a/b"] {
             let metadata = Metadata::new(FileKind::File);
-            sink.begin(&EntryPath::parse(path).expect("a path"), &metadata)?;
+            sink.begin(EntryStart::new(&EntryPath::parse(path).expect("a path"), &metadata))?;
             sink.end(metadata, Vec::new())?;
         }
         Ok(Verdict::Whole)

@@ -4,8 +4,8 @@ use crate::event::Warning;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -20,8 +20,8 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct Pulse {
     beats: AtomicU64,
-    /// It is not silent: a later stage keeps it waiting.
-    is_held_up: AtomicBool,
+    /// Threads of it that are not silent: a later stage keeps them waiting.
+    held_up: AtomicUsize,
     /// What it is at, as people know it.
     at: Mutex<Vec<u8>>,
 }
@@ -48,9 +48,9 @@ impl Watched {
         Self { pulse: Arc::default(), task: None, says_itself: false }
     }
 
-    /// The source was heard of.
-    pub(crate) fn beat(&self) {
-        self.pulse.beats.fetch_add(1, Ordering::Relaxed);
+    /// For whoever is heard of besides.
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// The source says what it is at.
@@ -64,13 +64,7 @@ impl Watched {
         if !self.says_itself {
             self.pulse.set(path);
         }
-        self.beat();
-    }
-
-    /// Another stage keeps the source waiting, or not any more.
-    pub(crate) fn held_up(&self, yes: bool) {
-        self.pulse.is_held_up.store(yes, Ordering::Relaxed);
-        self.beat();
+        self.pulse.beat();
     }
 }
 
@@ -83,6 +77,21 @@ impl Drop for Watched {
 }
 
 impl Pulse {
+    /// The source was heard of.
+    pub(crate) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Another stage keeps a thread of the source waiting, or not any more.
+    pub(crate) fn held_up(&self, yes: bool) {
+        if yes {
+            self.held_up.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.held_up.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.beat();
+    }
+
     fn set(&self, what: &[u8]) {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         at.clear();
@@ -103,7 +112,7 @@ async fn watch(pulse: Arc<Pulse>, tell: impl Fn(Warning)) {
     loop {
         tokio::time::sleep(LOOK).await;
         let beats = pulse.beats.load(Ordering::Relaxed);
-        if beats != last || pulse.is_held_up.load(Ordering::Relaxed) {
+        if beats != last || pulse.held_up.load(Ordering::Relaxed) > 0 {
             (last, since, is_told) = (beats, Instant::now(), false);
         } else if !is_told && since.elapsed() >= SILENCE {
             is_told = true;
@@ -138,7 +147,7 @@ mod tests {
         assert!(heard.try_recv().is_ok_and(|said| said.ends_with("waiting for /mnt/nfs/b")));
         sleep(MINUTES).await;
         assert!(heard.try_recv().is_err(), "once");
-        source.beat();
+        source.pulse().beat();
         sleep(Duration::from_secs(50)).await;
         assert!(heard.try_recv().is_err(), "not yet");
     }
@@ -148,11 +157,14 @@ mod tests {
         let (source, mut heard) = watched();
         for _ in 0..20 {
             sleep(Duration::from_secs(50)).await;
-            source.beat();
+            source.pulse().beat();
         }
-        source.held_up(true);
+        // By one of two threads: the other one may be silent.
+        source.pulse().held_up(true);
+        source.pulse().held_up(true);
+        source.pulse().held_up(false);
         sleep(MINUTES).await;
-        source.held_up(false);
+        source.pulse().held_up(false);
         sleep(Duration::from_secs(50)).await;
         assert!(heard.try_recv().is_err());
         drop(source);

@@ -16,20 +16,20 @@ const SETTINGS: &str = "
 const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// Opens the file `name` in `folder`, making both where needed; what is no database with these tables is replaced.
-pub(super) fn open(folder: &Path, name: &str, schema: &str) -> Option<(Connection, PathBuf)> {
-    let handle = place::folder(folder).ok()?;
+pub(super) fn open(folder: &Path, name: &str, schema: &str) -> std::io::Result<(Connection, PathBuf)> {
+    let handle = place::folder(folder)?;
     // SQLite opens by path, and follows no link on it: the links that lead to the folder are its owner's choice.
-    let path = std::fs::canonicalize(folder).ok()?.join(name);
-    make_private(&handle, name).ok()?;
+    let path = std::fs::canonicalize(folder)?.join(name);
+    make_private(&handle, name)?;
     let connection = match connect(&path, schema) {
         Ok(connection) => connection,
         Err(_) => {
             remove(&path);
-            make_private(&handle, name).ok()?;
-            connect(&path, schema).ok()?
+            make_private(&handle, name)?;
+            connect(&path, schema).map_err(std::io::Error::other)?
         }
     };
-    Some((connection, path))
+    Ok((connection, path))
 }
 
 /// What such a file tells is its owner's alone: nobody else may read it. SQLite gives its other files the mode of this
@@ -100,7 +100,7 @@ mod tests {
         let room = tempfile::tempdir().expect("a folder");
         place::folder(&room.path().join("real")).expect("made");
         symlink(room.path().join("real"), room.path().join("way")).expect("linked");
-        assert!(open(&room.path().join("way/cache"), "x", TABLE).is_some());
+        assert!(open(&room.path().join("way/cache"), "x", TABLE).is_ok());
         assert!(room.path().join("real/cache/x").exists());
     }
 }

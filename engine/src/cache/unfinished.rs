@@ -45,7 +45,7 @@ impl Unfinished {
     /// Opens the file in `folder`, making both where needed; a file that is no database is replaced.
     /// `source` tells one repository, host and set of paths from another.
     pub(crate) fn open(folder: &Path, key: NameKey, source: [u8; 32]) -> Option<Self> {
-        let (connection, path) = file::open(folder, FILE_NAME, SCHEMA)?;
+        let (connection, path) = file::open(folder, FILE_NAME, SCHEMA).ok()?;
         Some(Self { connection, path, key, source })
     }
 
@@ -123,12 +123,18 @@ impl Unfinished {
         let sessions = self.sessions()?;
         let surplus = sessions.len().saturating_sub(SESSIONS_MAX);
         for session in sessions.iter().take(surplus) {
-            for forget in [
-                "DELETE FROM chunk_lists WHERE source = ?1 AND session = ?2",
-                "DELETE FROM read_entries WHERE source = ?1 AND session = ?2",
-            ] {
-                self.connection.execute(forget, params![self.source.as_slice(), session.as_slice()])?;
-            }
+            self.forget(session)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets one session.
+    pub(crate) fn forget(&self, session: &[u8; 16]) -> rusqlite::Result<()> {
+        for forget in [
+            "DELETE FROM chunk_lists WHERE source = ?1 AND session = ?2",
+            "DELETE FROM read_entries WHERE source = ?1 AND session = ?2",
+        ] {
+            self.connection.execute(forget, params![self.source.as_slice(), session.as_slice()])?;
         }
         Ok(())
     }

@@ -65,9 +65,9 @@ pub(crate) struct Verified {
 
 impl Verified {
     /// Opens the file in `folder`, making both where needed; a file that is no database is replaced.
-    pub(crate) fn open(folder: &Path, key: NameKey, repository: RepositoryId) -> Option<Self> {
+    pub(crate) fn open(folder: &Path, key: NameKey, repository: RepositoryId) -> std::io::Result<Self> {
         let (connection, _) = file::open(folder, FILE_NAME, SCHEMA)?;
-        Some(Self { connection, key, repository })
+        Ok(Self { connection, key, repository })
     }
 
     /// All packs that were read, as far as the rows are authentic.

@@ -342,6 +342,7 @@ impl Sealer {
     }
 
     /// Seals `squeezed` (what `head.compression` says); fails only when `rng` does.
+    #[cfg(any(test, feature = "benching"))]
     pub(crate) fn seal(&mut self, rng: &dyn Rng, head: SegmentHead, squeezed: &[u8]) -> Result<SealedSegment> {
         self.seal_into(Vec::new(), rng, head, squeezed)
     }

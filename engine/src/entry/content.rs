@@ -1,6 +1,10 @@
 //! Where an entry's bytes are: nowhere, in a few chunks, or in a page tree of chunks.
 
 use crate::id::ChunkId;
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::KIB;
+use crate::limits::PAGE_OF_FILE_BYTES_MIN;
+use std::ops::RangeInclusive;
 
 /// One chunk of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +22,53 @@ pub struct Chunking {
     pub chunker: u8,
     /// Smallest, nominal and largest chunk in bytes; equal for pieces of one size.
     pub sizes: [u32; 3],
+}
+
+/// How a source wants an entry's bytes cut: what changes little by little costs least where chunks are about as large as
+/// what changes, and every chunk takes 48 bytes of an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChunkProfile {
+    /// As the repository's config says: for files of all kinds.
+    #[default]
+    Default,
+    /// For rows of a database, one behind the other in the order of their keys: chunks of 16 KiB on average, from 4 to
+    /// 64, end where the bytes say so.
+    Rows,
+    /// For files that change page by page: pieces of so many bytes from the first byte on, of 512 bytes to 2 MiB.
+    Pages(u32),
+}
+
+/// Number of the chunker that the config knows.
+const BY_CONTENT: u8 = 1;
+/// Number of the chunker that cuts pieces of one size.
+const BY_SIZE: u8 = 2;
+/// Smallest, nominal and largest chunk of rows.
+const ROWS: [u32; 3] = [4 * KIB as u32, 16 * KIB as u32, 64 * KIB as u32];
+
+impl ChunkProfile {
+    /// Sizes that pages may have, in bytes.
+    pub const PAGE_BYTES: RangeInclusive<u32> = PAGE_OF_FILE_BYTES_MIN as u32..=CHUNK_BYTES_MAX as u32;
+
+    /// What an entry says of it.
+    pub(crate) fn stored(self) -> Option<Chunking> {
+        match self {
+            Self::Default => None,
+            Self::Rows => Some(Chunking { chunker: BY_CONTENT, sizes: ROWS }),
+            Self::Pages(bytes) => Some(Chunking { chunker: BY_SIZE, sizes: [bytes; 3] }),
+        }
+    }
+
+    /// The profile that cuts as an entry says that it was cut, or the one of the config where none does.
+    pub(crate) fn of(stored: Option<Chunking>) -> Self {
+        match stored {
+            Some(Chunking { chunker: BY_CONTENT, sizes: ROWS }) => Self::Rows,
+            Some(Chunking { chunker: BY_SIZE, sizes: [bytes, _, _] }) if Self::PAGE_BYTES.contains(&bytes) => {
+                Self::Pages(bytes)
+            }
+            _ => Self::Default,
+        }
+    }
 }
 
 /// An entry's bytes, by name.

@@ -5,6 +5,7 @@ pub(crate) mod flags;
 mod metadata;
 mod path;
 
+pub use content::ChunkProfile;
 pub use content::ChunkRef;
 pub use content::Chunking;
 pub use content::Content;
@@ -28,13 +29,15 @@ pub struct Entry {
     pub warnings: Vec<String>,
     /// BLAKE3 of the whole content, if whoever stored it kept one; this version does not.
     pub hash: Option<[u8; 32]>,
-    /// How its bytes were cut, if not as the config says; this version cuts all alike.
+    /// How its bytes were cut, if not as the config says.
     pub chunking: Option<Chunking>,
+    /// What its source said to tell this content from any other (an `ETag`, a log position), if it said so; never empty.
+    pub change_token: Option<Vec<u8>>,
 }
 
 impl Entry {
     /// An entry without warnings, whose content is cut as the config says.
     pub fn new(path: EntryPath, metadata: Metadata, content: Content) -> Self {
-        Self { path, metadata, content, warnings: Vec::new(), hash: None, chunking: None }
+        Self { path, metadata, content, warnings: Vec::new(), hash: None, chunking: None, change_token: None }
     }
 }

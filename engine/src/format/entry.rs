@@ -21,6 +21,7 @@ use crate::format::wire::Reader;
 use crate::format::wire::Writer;
 use crate::format::wire::size;
 use crate::id::ChunkId;
+use crate::limits::CHANGE_TOKEN_BYTES_MAX;
 use crate::limits::CHUNKS_INLINE_MAX;
 use crate::limits::PAGE_BYTES_MAX;
 use crate::limits::PATH_BYTES_MAX;
@@ -51,7 +52,8 @@ const TREE: u32 = 1 << 18;
 const WARNINGS: u32 = 1 << 19;
 const HASH: u32 = 1 << 20;
 const CHUNKING: u32 = 1 << 21;
-const KNOWN: u32 = (1 << 22) - 1;
+const TOKEN: u32 = 1 << 22;
+const KNOWN: u32 = (1 << 23) - 1;
 
 const MODE_MAX: u32 = 0o7777;
 const NOT_DEFAULT: FormatError = FormatError::Invalid("a field of an entry is spelled out though it has its default");
@@ -124,6 +126,7 @@ fn fields(entry: &Entry) -> u32 {
         | bit(!entry.warnings.is_empty(), WARNINGS)
         | bit(entry.hash.is_some(), HASH)
         | bit(entry.chunking.is_some(), CHUNKING)
+        | bit(entry.change_token.is_some(), TOKEN)
 }
 
 /// Exactly how many bytes [`body_encode`] appends for `entry`, without encoding it.
@@ -136,7 +139,7 @@ pub(crate) fn body_length(entry: &Entry) -> usize {
         (INODE | RDEV, 8),
         (FLAGS, 4),
         (USER | GROUP, 2),
-        (TARGET | XATTRS | WARNINGS, 2),
+        (TARGET | XATTRS | WARNINGS | TOKEN, 2),
         (EXTENTS, 4),
         (INLINE, 1),
         (TREE, ChunkId::BYTES + 20),
@@ -154,7 +157,8 @@ pub(crate) fn body_length(entry: &Entry) -> usize {
         Content::Inline(chunks) => chunks.len() * (ChunkId::BYTES + 4),
         _ => 0,
     };
-    5 + fixed + names + xattrs + extents + warnings + chunks
+    let token = entry.change_token.as_ref().map_or(0, Vec::len);
+    5 + fixed + names + xattrs + extents + warnings + chunks + token
 }
 
 /// Appends everything of `entry` but its path. Refuses what [`body_decode`] would refuse; `writer` is then to be dropped.
@@ -218,6 +222,9 @@ pub(crate) fn body_encode(writer: &mut Writer, entry: &Entry) -> Result<(), Form
     if let Some(Chunking { chunker, sizes }) = &entry.chunking {
         writer.u8(*chunker);
         sizes.iter().for_each(|bytes| _ = writer.u32(*bytes));
+    }
+    if let Some(token) = &entry.change_token {
+        writer.u16(count_u16("the length of a change token", token.len(), CHANGE_TOKEN_BYTES_MAX)?).bytes(token);
     }
     Ok(())
 }
@@ -306,7 +313,8 @@ pub(crate) fn body_decode(reader: &mut Reader<'_>, path: EntryPath) -> Result<En
     let warnings = if there(WARNINGS) { decode_warnings(reader)? } else { Vec::new() };
     let hash = if there(HASH) { Some(reader.array()?) } else { None };
     let chunking = if there(CHUNKING) { Some(decode_chunking(reader)?) } else { None };
-    let entry = Entry { path, metadata, content, warnings, hash, chunking };
+    let change_token = if there(TOKEN) { Some(short_bytes(reader)?.to_vec()) } else { None };
+    let entry = Entry { path, metadata, content, warnings, hash, chunking, change_token };
     check(&entry)?;
     // What was spelled out and equals its default (also: a device number or a target that the kind has no use for).
     if fields(&entry) == bits { Ok(entry) } else { Err(NOT_DEFAULT) }
@@ -392,8 +400,12 @@ fn check(entry: &Entry) -> Result<(), FormatError> {
         return Err(FormatError::Invalid("an extent of an entry ends beyond any file"));
     }
     let has_content = entry.content != Content::Empty || entry.hash.is_some() || entry.chunking.is_some();
-    if has_content && !metadata.has_content() {
+    if (has_content || entry.change_token.is_some()) && !metadata.has_content() {
         return Err(FormatError::Invalid("an entry that is no file has content"));
+    }
+    let token = entry.change_token.as_ref().map_or(1, Vec::len);
+    if !(1..=CHANGE_TOKEN_BYTES_MAX).contains(&token) {
+        return Err(FormatError::Invalid("the change token of an entry is empty or too long"));
     }
     if let Some(Chunking { chunker, sizes }) = entry.chunking {
         sizes.into_iter().try_for_each(check_chunk_length)?;

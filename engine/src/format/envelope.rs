@@ -195,6 +195,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_with_a_signature_behind_it_is_newer_and_not_damaged() {
+        let (mut head, _) = sample();
+        for object_type in [ObjectType::Snapshot, ObjectType::Pending] {
+            (head.object_type, head.flags) = (object_type, 1);
+            // Ciphertext and tag, then algorithm, key and signature.
+            let signed = [head.encode(3).as_slice(), &[0x44; 19], &[1], &[0x55; 16], &[0x66; 64]].concat();
+            assert!(Head::decode(&signed).is_err_and(|error| error.is_unsupported()));
+        }
+    }
+
+    #[test]
     fn every_type_has_its_own_byte() {
         for byte in 1..=8 {
             assert_eq!(ObjectType::from_byte(byte).expect("known").byte(), byte);

@@ -29,6 +29,7 @@ mod properties;
 mod seeds;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
+pub(crate) mod statement;
 #[cfg(test)]
 pub(crate) mod vectors;
 pub(crate) mod wire;

@@ -399,6 +399,12 @@ mod tests {
             entry.metadata.kind = crate::entry::FileKind::Directory;
             entry.hash = Some([1; 32]);
         });
+        refused(&|entry| entry.change_token = Some(vec![]));
+        refused(&|entry| entry.change_token = Some(vec![1; crate::limits::CHANGE_TOKEN_BYTES_MAX + 1]));
+        refused(&|entry| {
+            entry.metadata.kind = crate::entry::FileKind::Directory;
+            entry.change_token = Some(vec![1]);
+        });
         for (chunker, sizes) in [(0, [1, 2, 3]), (2, [0, 2, 3]), (2, [3, 2, 3]), (2, [1, 2, (2 << 20) + 1])] {
             refused(&|entry| entry.chunking = Some(crate::entry::Chunking { chunker, sizes }));
         }

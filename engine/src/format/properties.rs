@@ -94,17 +94,19 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 
 fn entries() -> impl Strategy<Value = Entry> {
     let warnings = proptest::collection::vec(any::<String>(), 0..3);
-    let later = (proptest::option::of(any::<[u8; 32]>()), proptest::option::of(1u8..));
+    let token = proptest::option::of(proptest::collection::vec(any::<u8>(), 1..20));
+    let later = (proptest::option::of(any::<[u8; 32]>()), proptest::option::of(1u8..), token);
     (paths(), metadata(), contents(), any::<bool>(), warnings, later).prop_map(
-        |(path, mut metadata, content, whole, warnings, (hash, chunker))| {
+        |(path, mut metadata, content, whole, warnings, (hash, chunker, token))| {
             let content = if metadata.has_content() { content } else { Content::Empty };
             if whole {
                 metadata.size = content.bytes();
             }
             let hash = hash.filter(|_| metadata.has_content());
+            let change_token = token.filter(|_| metadata.has_content());
             let chunker = chunker.filter(|_| metadata.has_content());
             let chunking = chunker.map(|chunker| Chunking { chunker, sizes: [1, u32::from(chunker), 2 << 20] });
-            Entry { warnings, hash, chunking, ..Entry::new(path, metadata, content) }
+            Entry { warnings, hash, chunking, change_token, ..Entry::new(path, metadata, content) }
         },
     )
 }

@@ -20,6 +20,8 @@ use crate::id::SlotId;
 use crate::id::SnapshotId;
 use crate::random::SeededRng;
 use crate::squeeze::Squeezer;
+use crate::statement::KnownFact;
+use crate::statement::Statement;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::path::Path;
@@ -107,8 +109,9 @@ fn small_objects(seeds: &Seeds) {
         parent: Some(id),
         root: Some(PageRef { id: ChunkId::from_bytes([4; 32]), length: 5000 }),
         verdict: Verdict::Partial(vec!["one file".into()]),
-        seal: Some(vec![0, 255]),
         excludes: vec!["*.tmp".into()],
+        statement: Some(Statement::new().with(KnownFact::Position, "0/1A").with_of(KnownFact::Rows, b"t", 5)),
+        metadata: std::collections::BTreeMap::from([("job".into(), "nightly".into())]),
         ..bare
     };
     seeds.write("snapshot", "full", &full.encode());

@@ -3,6 +3,7 @@
 use crate::format::FormatError;
 use crate::format::config::CHUNKER_FASTCDC;
 use crate::format::page::PageRef;
+use crate::format::statement;
 use crate::format::wire::Fields;
 use crate::format::wire::Reader;
 use crate::format::wire::Writer;
@@ -10,8 +11,10 @@ use crate::format::wire::required;
 use crate::format::wire::unknown_field;
 use crate::id::ChunkId;
 use crate::id::SnapshotId;
+use crate::statement::Statement;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 /// One backup. Everything in it was said by the host that made it; times are its clock's.
@@ -50,12 +53,14 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Whether everything that should be in it is.
     pub verdict: Verdict,
-    /// What the source says about itself (server version, position, ...); opaque here.
-    pub seal: Option<Vec<u8>>,
     /// Exclude rules that were in force.
     pub excludes: Vec<String>,
     /// Nothing removes it before somebody takes this mark away.
     pub is_protected: bool,
+    /// What the source said of the state that it read (server version, position, rows per stream).
+    pub statement: Option<Statement>,
+    /// Key-values of whoever asked for it; their meaning is theirs.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Each of these tags once, where it stands first.
@@ -108,9 +113,10 @@ impl Snapshot {
             program: String::new(),
             counts: Counts::default(),
             verdict: Verdict::Whole,
-            seal: None,
             excludes: Vec::new(),
             is_protected: false,
+            statement: None,
+            metadata: BTreeMap::new(),
         }
     }
 
@@ -151,7 +157,7 @@ impl Snapshot {
         });
     }
 
-    /// Fields 10 to 19: what came of it, and what was decided about it.
+    /// Fields 10 to 21: what came of it, and what was decided about it.
     fn encode_result(&self, writer: &mut Writer) {
         writer.field(10, |value| {
             value.timestamp(self.finished);
@@ -179,15 +185,14 @@ impl Snapshot {
             }
             Verdict::Partial(reasons) => write_blocks(value.u8(1), reasons),
         });
-        if let Some(seal) = &self.seal {
-            writer.field(17, |value| {
-                value.bytes(seal);
-            });
-        }
         writer.field(18, |value| write_blocks(value, &self.excludes));
         writer.field(19, |value| {
             value.u8(u8::from(self.is_protected));
         });
+        if let Some(stated) = &self.statement {
+            writer.field(20, |value| statement::encode(value, stated));
+        }
+        writer.field(21, |value| statement::encode_pairs(value, &self.metadata));
     }
 
     /// Reads the opened body.
@@ -242,9 +247,10 @@ struct Draft {
     program: Option<String>,
     counts: Option<Counts>,
     verdict: Option<Verdict>,
-    seal: Option<Vec<u8>>,
     excludes: Option<Vec<String>>,
     is_protected: Option<bool>,
+    statement: Option<Statement>,
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Draft {
@@ -266,9 +272,10 @@ impl Draft {
             14 => self.program = Some(value.whole(Reader::text_to_end)?),
             15 => self.counts = Some(value.whole(Counts::decode)?),
             16 => self.verdict = Some(value.whole(verdict)?),
-            17 => self.seal = Some(value.whole(Reader::rest)?.to_vec()),
             18 => self.excludes = Some(value.whole(texts)?),
             19 => self.is_protected = Some(value.whole(protection)?),
+            20 => self.statement = Some(value.whole(statement::decode)?),
+            21 => self.metadata = Some(value.whole(statement::decode_pairs)?),
             other => return Err(unknown_field("a snapshot", other)),
         }
         Ok(())
@@ -292,9 +299,10 @@ impl Draft {
             program: required(self.program)?,
             counts: required(self.counts)?,
             verdict: required(self.verdict)?,
-            seal: self.seal,
             excludes: required(self.excludes)?,
             is_protected: required(self.is_protected)?,
+            statement: self.statement,
+            metadata: required(self.metadata)?,
         })
     }
 }
@@ -337,6 +345,7 @@ fn verdict(value: &mut Reader<'_>) -> Result<Verdict, FormatError> {
 mod tests {
     use super::*;
     use crate::format::damage;
+    use crate::statement::KnownFact;
 
     fn bare() -> Snapshot {
         Snapshot {
@@ -369,9 +378,10 @@ mod tests {
                 entries_unchanged: 9,
             },
             verdict: Verdict::Partial(vec!["1 file could not be read".into()]),
-            seal: Some(vec![0, 255]),
             excludes: vec!["*.tmp".into()],
             is_protected: true,
+            statement: Some(Statement::new().with(KnownFact::Position, "0/1A").with_of(KnownFact::Rows, b"t", 5)),
+            metadata: BTreeMap::from([("job".into(), "nightly".into())]),
             ..bare()
         }
     }
@@ -380,11 +390,11 @@ mod tests {
     fn the_snapshot_record_is_frozen() {
         assert_eq!(
             damage::hex(&bare().encode()),
-            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c646572060004000000000000000700040000000000000009000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000100001000000001200040000000000000013000100000000"
+            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c646572060004000000000000000700040000000000000009000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f004800000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000010000100000000120004000000000000001300010000000015000400000000000000"
         );
         assert_eq!(
             damage::hex(&full().encode()),
-            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c64657206001300000002000000050000002f686f6d65020000002fff07001400000002000000070000006e696768746c79010000006108000f0000006265666f726520746865206d6f766509000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000b0010000000030303030303030303030303030303030c00240000000404040404040404040404040404040404040404040404040404040404040404881300000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000000000070000000000000008000000000000000900000000000000100021000000010100000018000000312066696c6520636f756c64206e6f74206265207265616411000200000000ff12000d00000001000000050000002a2e746d7013000100000001"
+            "01001000000001010101010101010101010101010101020010000000020202020202020202020202020202020300010000006804000100000075050006000000666f6c64657206001300000002000000050000002f686f6d65020000002fff07001400000002000000070000006e696768746c79010000006108000f0000006265666f726520746865206d6f766509000c000000ffffffffffffffffffc99a3b0a000c00000000f1536500000000000000000b0010000000030303030303030303030303030303030c00240000000404040404040404040404040404040404040404040404040404040404040404881300000d0001000000010e00100000007374726f6e67726f6f6d20302e312e300f0048000000010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000000000070000000000000008000000000000000900000000000000100021000000010100000018000000312066696c6520636f756c64206e6f74206265207265616412000d00000001000000050000002a2e746d70130001000000011400330000000200000008000000706f736974696f6e000000000104000000302f314104000000726f7773010000007402050000000000000015001600000001000000030000006a6f62070000006e696768746c79"
         );
     }
 
@@ -398,15 +408,22 @@ mod tests {
 
     #[test]
     fn absent_and_empty_are_not_the_same() {
-        let empty = Snapshot { label: Some(String::new()), seal: Some(vec![]), ..bare() };
+        let empty = Snapshot { label: Some(String::new()), statement: Some(Statement::new()), ..bare() };
         assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
+    }
+
+    #[test]
+    fn the_tag_that_an_opaque_seal_had_is_not_used_again() {
+        let mut writer = Writer::new();
+        writer.field(17, |_| ());
+        assert!(Snapshot::decode(&writer.finish()).is_err_and(|error| error.is_unsupported()));
     }
 
     #[test]
     fn a_field_of_a_newer_program_is_named_not_ignored() {
         let mut writer = Writer::after(bare().encode());
-        writer.field(20, |_| ());
+        writer.field(22, |_| ());
         let error = Snapshot::decode(&writer.finish()).expect_err("newer");
-        assert!(error.is_unsupported() && error.to_string().contains("field 20 of a snapshot"));
+        assert!(error.is_unsupported() && error.to_string().contains("field 22 of a snapshot"));
     }
 }

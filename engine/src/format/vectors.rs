@@ -1,6 +1,7 @@
 //! Frozen encodings: if one of these changes, repositories in the field can no longer be read.
 
 use crate::class::Class;
+use crate::entry::ChunkProfile;
 use crate::entry::ChunkRef;
 use crate::entry::Chunking;
 use crate::entry::Content;
@@ -167,6 +168,8 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         ("entry far past", with(&|entry| entry.metadata.modified = time(i64::MIN, 0))),
         ("entry hashed", with(&|entry| (entry.content, entry.hash) = (tree.clone(), Some([0x91; 32])))),
         ("entry in pages", with(&|entry| entry.chunking = Some(Chunking { chunker: 2, sizes: [8192; 3] }))),
+        ("entry in rows", with(&|entry| entry.chunking = ChunkProfile::Rows.stored())),
+        ("entry with a token", with(&|entry| entry.change_token = Some(b"\"etag\"".to_vec()))),
         ("entry raw bytes", with(&|entry| entry.path = EntryPath::parse(b"\xff\xfe/\x01 \n").expect("valid"))),
     ]
 }
@@ -286,6 +289,8 @@ const FROZEN: &[(&str, usize, &str)] = &[
     ("entry far past", 41, "97a13dbf21aed84db499f9df8ae92b5a"),
     ("entry hashed", 121, "9fbb7a4da61962512ff199d7a52eb21e"),
     ("entry in pages", 42, "8d62a6f335251335b33389ab692b002a"),
+    ("entry in rows", 42, "446bed701efa7128f00f1dd82d9c5635"),
+    ("entry with a token", 37, "33a5eed8d84508b42d7f5123703b13af"),
     ("entry raw bytes", 21, "1d97be2de288690506c76c07db976552"),
 ];
 

@@ -106,17 +106,24 @@ pub(crate) async fn load_what_is_stored(store: &Arc<Store>) -> Result<Stored> {
     Ok(Stored { index, damaged, lost: lost.into_iter().collect(), found, bytes, warning })
 }
 
-/// Whether the index objects in `known` are all there still, and no other one supersedes any of them.
-pub(crate) async fn still_hold(store: &Arc<Store>, known: &HashSet<IndexId>) -> Result<bool> {
+/// Whether the index objects in `known` are all there still, and no other one supersedes any of them. Those that were read
+/// to know that are added to `passed`, and not read again: they were there before anything that is known later.
+pub(crate) async fn still_hold(
+    store: &Arc<Store>,
+    known: &HashSet<IndexId>,
+    passed: &mut HashSet<IndexId>,
+) -> Result<bool> {
     let is_known = |object: &Listed| matches!(object.name, Name::Index(id) if known.contains(&id));
-    let (old, new): (Vec<Listed>, Vec<Listed>) = store.list(Area::Index).await?.into_iter().partition(is_known);
+    let (old, mut new): (Vec<Listed>, Vec<Listed>) = store.list(Area::Index).await?.into_iter().partition(is_known);
     if old.len() < known.len() {
         return Ok(false);
     }
+    new.retain(|object| !matches!(object.name, Name::Index(id) if passed.contains(&id)));
     let mut hold = true;
-    fetch_each(store, &new, |_, _, outcome| {
+    fetch_each(store, &new, |id, _, outcome| {
         match outcome {
-            Ok(records) => hold &= !records.supersedes.iter().any(|id| known.contains(id)),
+            Ok(records) if records.supersedes.iter().any(|id| known.contains(id)) => hold = false,
+            Ok(_) => _ = passed.insert(id),
             Err(error) if error.kind() == Kind::NotFound => hold = false,
             // To every reader it is as if it were not there.
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Unsupported) => {}

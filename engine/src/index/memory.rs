@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 const BLOCK_RECORDS: usize = 1 << 14;
 
 /// Records in the order in which they came, and where each id is among them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     blocks: Vec<Vec<ChunkRecord>>,
     numbers: HashTable<u32>,

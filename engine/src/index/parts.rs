@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::wire::size;
 use crate::id::ChunkId;
+use std::sync::Arc;
 
 /// A copy of a chunk and its position.
 pub(crate) type Copy = (u32, ChunkRecord);
@@ -18,10 +19,10 @@ pub(crate) type Copy = (u32, ChunkRecord);
 type Ordered = (ChunkId, u32, ChunkRecord);
 
 /// Every record, each at its position.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     memory: Memory,
-    shards: Vec<(Shard, Shown)>,
+    shards: Vec<(Arc<Shard>, Shown)>,
     /// Positions that follow one another and stand together.
     stretches: Vec<Stretch>,
     /// The position behind the last.
@@ -76,7 +77,7 @@ impl Parts {
     pub(crate) fn add_shard(&mut self, shard: Shard, shown: Shown, hidden: u32) -> Result<()> {
         let end = self.end.checked_add(shard.rows()).ok_or_else(too_many)?;
         self.stretches.push(Stretch { first: self.end, place: Place::Shard(self.shards.len()) });
-        self.shards.push((shard, shown));
+        self.shards.push((Arc::new(shard), shown));
         self.end = end;
         self.hidden = self.hidden.saturating_add(hidden);
         Ok(())

@@ -23,16 +23,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Which chunk is where, over all index objects added. Looking something up may fail: what is in a shard is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     packs: Packs,
     /// One for each pack that was judged; all others are usable.
     standings: Vec<Standing>,
     objects: HashSet<IndexId>,
+    /// Objects of others that were seen since: what they name is not in it, and they supersede nothing of it.
+    passed: HashSet<IndexId>,
+    /// Chunks that came since.
+    followed: usize,
     records: Parts,
     /// Packs that are not usable whatever their standing.
     distrust: Arc<Distrust>,
-    key_misses: Misses,
+    key_misses: Arc<Misses>,
 }
 
 /// How far a pack may be relied on, by what prunes have said of it.
@@ -190,6 +194,30 @@ impl Index {
     /// Notes that it was made from these index objects.
     pub(crate) fn made_from(&mut self, objects: HashSet<IndexId>) {
         self.objects = objects;
+    }
+
+    /// Takes in packs that this run has stored, and the index objects that name them.
+    pub(crate) fn follow(&mut self, objects: Vec<IndexId>, packs: Vec<IndexedPack>) -> Result<()> {
+        let before = self.len();
+        self.objects.extend(objects);
+        self.add(IndexBody { supersedes: Vec::new(), packs })?;
+        self.followed += self.len() - before;
+        Ok(())
+    }
+
+    /// Chunks taken in since it was read. They are in memory.
+    pub(crate) fn followed(&self) -> usize {
+        self.followed
+    }
+
+    /// Notes objects of others that were seen since it was read.
+    pub(crate) fn pass(&mut self, objects: HashSet<IndexId>) {
+        self.passed = objects;
+    }
+
+    /// These objects.
+    pub(crate) fn passed(&self) -> &HashSet<IndexId> {
+        &self.passed
     }
 
     /// What this run has found damaged.

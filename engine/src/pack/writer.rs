@@ -21,6 +21,8 @@ pub(crate) struct IndexedPacks {
     packs: Vec<PackId>,
     objects: Vec<IndexId>,
     bytes: u64,
+    /// What is in them; `None` when that is not wanted, or too much to keep in memory.
+    contents: Option<Vec<IndexedPack>>,
 }
 
 impl IndexedPacks {
@@ -38,6 +40,11 @@ impl IndexedPacks {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// The index objects and what is in the packs that they name, if that was kept.
+    pub(crate) fn into_contents(self) -> Option<(Vec<IndexId>, Vec<IndexedPack>)> {
+        Some((self.objects, self.contents?))
+    }
 }
 
 /// Collects stored packs and writes index objects for them. Of the packs that one object names, and all before them, a
@@ -45,6 +52,8 @@ impl IndexedPacks {
 pub(crate) struct IndexWriter {
     store: Arc<Store>,
     on_full: OnFull,
+    /// Chunks that may still be kept.
+    room: usize,
     waiting: Vec<StoredPack>,
     waiting_chunks: u64,
     waiting_bytes: u64,
@@ -59,12 +68,30 @@ impl IndexWriter {
         Self {
             store: Arc::clone(store),
             on_full,
+            room: 0,
             waiting: Vec::new(),
             waiting_chunks: 0,
             waiting_bytes: 0,
             next_bytes: CHECKPOINT_BYTES_FIRST,
             since: Instant::now(),
             done: IndexedPacks::default(),
+        }
+    }
+
+    /// Keeps what is in the packs as well, unless that fills the memory.
+    pub(crate) fn keeping(mut self, wanted: bool) -> Self {
+        self.room = self.store.local().shard_chunks;
+        self.done.contents = wanted.then(Vec::new);
+        self
+    }
+
+    fn keep(&mut self, packs: &[StoredPack]) {
+        match self.room.checked_sub(usize::try_from(self.waiting_chunks).unwrap_or(usize::MAX)) {
+            Some(room) => self.room = room,
+            None => self.done.contents = None,
+        }
+        if let Some(contents) = &mut self.done.contents {
+            contents.extend(packs.iter().map(|pack| pack.indexed().clone()));
         }
     }
 
@@ -108,6 +135,7 @@ impl IndexWriter {
     async fn write(&mut self, supersedes: Vec<IndexId>) -> Result<()> {
         let packs = std::mem::take(&mut self.waiting);
         let names: Vec<PackId> = packs.iter().map(|pack| pack.indexed().pack).collect();
+        self.keep(&packs);
         let durable = self.store.make_durable(packs).await?;
         self.done.objects.push(self.store.put_index(durable, supersedes, self.on_full).await?);
         self.done.packs.extend(names);

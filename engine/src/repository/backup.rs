@@ -2,6 +2,7 @@
 
 use super::Repository;
 use super::data_keys;
+use super::series::Series;
 use super::snapshots::UnreadableSnapshot;
 use crate::backup;
 use crate::backup::BackupReport;
@@ -16,14 +17,15 @@ use crate::error::Result;
 use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::index::distrust::Distrust;
 use crate::index::load;
+use crate::index::table::Index;
 use crate::job::Control;
 use crate::job::Job;
 use crate::limits::BACKUP_ATTEMPTS_MAX;
 use crate::source::Source;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A backup about to start.
@@ -32,6 +34,7 @@ pub struct BackupBuilder {
     repository: Repository,
     source: Box<dyn Source>,
     options: Options,
+    series: Option<Arc<Series>>,
 }
 
 impl Repository {
@@ -40,9 +43,11 @@ impl Repository {
         BackupBuilder {
             repository: self.clone(),
             source: Box::new(source),
+            series: None,
             options: Options {
                 tags: Vec::new(),
                 label: None,
+                metadata: BTreeMap::new(),
                 host: String::new(),
                 user: String::new(),
                 time: None,
@@ -57,6 +62,7 @@ impl Repository {
                 limit_upload: 0,
                 is_protected: false,
                 fill: None,
+                is_followed: false,
                 remarks: Vec::new(),
                 program: format!("strongroom {}", env!("CARGO_PKG_VERSION")),
             },
@@ -80,6 +86,12 @@ impl BackupBuilder {
     /// A free text shown with the snapshot.
     pub fn label(mut self, label: String) -> Self {
         self.options.label = Some(label);
+        self
+    }
+
+    /// One more key-value for the record. Its meaning is the caller's; a key has 1 to 256 bytes.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.metadata.insert(key.into(), value.into());
         self
     }
 
@@ -168,24 +180,34 @@ impl BackupBuilder {
         self
     }
 
+    /// Makes it one of several backups that one run makes, one after the other.
+    pub(super) fn among(mut self, series: &Arc<Series>) -> Self {
+        self.series = Some(Arc::clone(series));
+        self.options.is_followed = true;
+        self
+    }
+
     /// Starts the job. Dropping it stops the backup cleanly: what is stored stays, no snapshot appears.
     pub fn start(self) -> Job<BackupReport> {
         Job::start(|control| self.run(control))
     }
 
     pub(super) async fn run(self, control: Control) -> Result<BackupReport> {
-        let Self { repository, mut source, mut options } = self;
-        if !options.dry_run {
+        let Self { repository, mut source, mut options, series } = self;
+        let series = series.unwrap_or_default();
+        if !options.dry_run && series.begins() {
             repository.check_writable().await?;
             // Left by runs that were killed: it is in nobody's way but that of the space it takes.
             let _ = repository.store().backend().sweep().await;
         }
-        let distrust = Arc::default();
         for left in (0..BACKUP_ATTEMPTS_MAX).rev() {
             let again = source.again().filter(|_| left > 0);
-            let run = repository.back_up_once(control.clone(), source, options.clone(), &distrust).await?;
+            let run = repository.back_up_once(control.clone(), source, options.clone(), &series).await?;
             match (run, again) {
-                (Run::Done(report), _) => return Ok(*report),
+                (Run::Done(report, index), _) => {
+                    series.keep(&repository, index);
+                    return Ok(*report);
+                }
                 (Run::Lacking(why), None) => return Err(why.into_error()),
                 (Run::Lacking(why), Some(again)) => {
                     // What was stored is known to the next attempt, and stays.
@@ -200,44 +222,52 @@ impl BackupBuilder {
 }
 
 impl Repository {
-    /// One attempt at a backup, with the index as it is now.
+    /// One attempt at a backup, with the index as it is now, or as the series has it.
     async fn back_up_once(
         &self,
         control: Control,
         source: Box<dyn Source>,
         mut options: Options,
-        distrust: &Arc<Distrust>,
+        series: &Series,
     ) -> Result<Run> {
         let store = Arc::clone(self.store());
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
         let earlier = self.choose_parent(&mut options, &paths).await?;
-        let load::Stored { mut index, damaged, lost, found, bytes, warning } =
-            load::load_what_is_stored(&store).await?;
-        index.share(distrust);
+        let index = match series.take() {
+            Some(index) => index,
+            None => self.read_index(&mut options, series).await?,
+        };
+        let config = self.inner.private.clone();
+        backup::run(control, store, index, earlier, source, config, options).await
+    }
+
+    /// The index as it is now, with what of it is there; what is not, the report tells.
+    async fn read_index(&self, options: &mut Options, series: &Series) -> Result<Arc<Index>> {
+        let store = self.store();
+        let load::Stored { mut index, damaged, lost, found, bytes, warning } = load::load_what_is_stored(store).await?;
+        index.share(series.distrust());
         if !options.dry_run {
             // A repository from before there was one has none, and grows out of one. What cannot be set aside is no failure.
             let _ = store.backend().reserve(bytes).await;
         }
         if let Some(message) = warning {
-            remark(&mut options, message);
+            remark(options, message);
         }
         for key in found {
-            let outcome = data_keys::put_back(&store, &key, options.dry_run).await?;
-            remark(&mut options, outcome);
+            let outcome = data_keys::put_back(store, &key, options.dry_run).await?;
+            remark(options, outcome);
         }
         for pack in lost {
             let message = format!(
                 "pack {pack} is missing, cut short or without its key: what the source still has of it is stored again"
             );
-            remark(&mut options, message);
+            remark(options, message);
         }
         for (id, error) in damaged {
-            remark(&mut options, format!("index object {id} cannot be read, so its data is stored again: {error}"));
+            remark(options, format!("index object {id} cannot be read, so its data is stored again: {error}"));
         }
-        let index = Arc::new(index);
-        let config = self.inner.private.clone();
-        backup::run(control, store, index, earlier, source, config, options).await
+        Ok(Arc::new(index))
     }
 
     /// A backup whose record says what that of `snapshot` says about who, when and what.
@@ -245,6 +275,7 @@ impl Repository {
         let mut builder = self.backup(source);
         builder.options.tags.clone_from(&snapshot.tags);
         builder.options.label.clone_from(&snapshot.label);
+        builder.options.metadata.clone_from(&snapshot.metadata);
         builder.options.host.clone_from(&snapshot.host);
         builder.options.user.clone_from(&snapshot.user);
         builder.options.program.clone_from(&snapshot.program);

@@ -24,6 +24,7 @@ use crate::repository::Key;
 use crate::repository::ReadData;
 use crate::repository::Repository;
 use crate::repository::TagChange;
+use crate::source::EntryStart;
 use crate::source::ReaderSource;
 use crate::source::Sink;
 use crate::source::Source;
@@ -468,7 +469,7 @@ impl Source for Files {
             metadata.size = bytes.len() as u64;
             metadata.modified = Timestamp { seconds: 1, nanoseconds: 1 };
             let path = EntryPath::parse(name.as_bytes()).expect("a path");
-            if sink.begin(&path, &metadata)? == Want::Bytes {
+            if sink.begin(EntryStart::new(&path, &metadata))? == Want::Bytes {
                 crate::source::give(bytes, sink)?;
             }
             sink.end(metadata, Vec::new())?;

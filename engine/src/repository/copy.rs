@@ -4,6 +4,7 @@ use super::Repository;
 use super::repair::Judge;
 use super::reread::SnapshotSource;
 use super::reread::unreadable;
+use super::series::Series;
 use crate::backup::BackupReport;
 use crate::backup::Parent;
 use crate::catalog::Walk;
@@ -138,6 +139,7 @@ impl CopyBuilder {
         let judge = if self.dry_run { Some(Judge::new(&self.from, false).await?) } else { None };
         let mut report = CopyReport::default();
         let mut present = Vec::new();
+        let series = Arc::default();
         // The newest copy of each source: the snapshot here and there.
         let mut newest: HashMap<Origin, (Snapshot, Snapshot)> = HashMap::new();
         for snapshot in std::mem::take(&mut self.snapshots) {
@@ -157,10 +159,11 @@ impl CopyBuilder {
                 continue;
             }
             let earlier = newest.get(&origin);
-            let mut done = self.copy_one(&view, &snapshot, earlier, &control).await;
-            if earlier.is_some() && done.as_ref().is_err_and(|error| unreadable(error).is_some()) {
-                // It may be the earlier one that cannot be read any more.
-                done = self.copy_one(&view, &snapshot, None, &control).await;
+            let mut done = self.copy_one((&view, &series), &snapshot, earlier, &control).await;
+            let is_of_earlier = |error: &Error| unreadable(error).is_some() || error.kind() == Kind::NotFound;
+            if earlier.is_some() && done.as_ref().is_err_and(is_of_earlier) {
+                // It may be the earlier one that cannot be read any more, or its copy that somebody has forgotten.
+                done = self.copy_one((&view, &series), &snapshot, None, &control).await;
             }
             let done = match done {
                 Ok(done) => done,
@@ -242,32 +245,23 @@ impl CopyBuilder {
     /// Copies a snapshot; what it has in common with an `earlier` one is taken over from the copy of that.
     async fn copy_one(
         &self,
-        view: &RepositoryView,
+        (view, series): (&RepositoryView, &Arc<Series>),
         snapshot: &Snapshot,
         earlier: Option<&(Snapshot, Snapshot)>,
         control: &Control,
     ) -> Result<BackupReport> {
         let source = SnapshotSource::start(view, snapshot, earlier.map(|(here, _)| here), None);
         let parent = earlier.map_or(Parent::Nothing, |(_, copy)| Parent::Snapshot(copy.id));
-        self.backup(source, snapshot, parent, control.clone()).await
-    }
-
-    async fn backup(
-        &self,
-        source: SnapshotSource,
-        snapshot: &Snapshot,
-        parent: Parent,
-        control: Control,
-    ) -> Result<BackupReport> {
         let builder = self
             .to
             .again(source, snapshot)
+            .among(series)
             .parent(parent)
             .compression(self.compression)
             .limit_upload(self.limit_upload);
         match self.threads {
-            Some(threads) => builder.threads(threads).run(control).await,
-            None => builder.run(control).await,
+            Some(threads) => builder.threads(threads).run(control.clone()).await,
+            None => builder.run(control.clone()).await,
         }
     }
 }

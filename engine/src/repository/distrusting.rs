@@ -21,6 +21,7 @@ use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
 use crate::repository::Key;
 use crate::repository::Repository;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -55,7 +56,7 @@ impl Source for Names {
             let mut metadata = Metadata::new(FileKind::File);
             metadata.modified = Timestamp { seconds: 1, nanoseconds: 1 };
             let path = EntryPath::parse(format!("{number:05}-{}", "n".repeat(200)).as_bytes()).expect("a path");
-            let _ = sink.begin(&path, &metadata)?;
+            let _ = sink.begin(EntryStart::new(&path, &metadata))?;
             sink.end(metadata, Vec::new())?;
         }
         Ok(Verdict::Whole)

@@ -19,6 +19,7 @@ use crate::repository::Key;
 use crate::repository::ReadData;
 use crate::repository::Repository;
 use crate::repository::SnapshotFilter;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -77,7 +78,7 @@ impl Source for OneFile {
         metadata.size = self.bytes.len() as u64;
         (metadata.modified, metadata.changed) = (self.changed, self.changed);
         let path = EntryPath::parse(b"f").expect("a path");
-        let wanted = sink.begin(&path, &metadata)? == Want::Bytes;
+        let wanted = sink.begin(EntryStart::new(&path, &metadata))? == Want::Bytes;
         if self.manner == Manner::Silent {
             loop {
                 sink.buffer()?;

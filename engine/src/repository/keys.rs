@@ -104,6 +104,11 @@ pub(super) async fn new_slot(store: &Store, ring: &Keyring, secret: &Arc<Secret>
     Ok(stored)
 }
 
+/// Whether a slot lets somebody in, as far as this program can tell.
+fn is_way_in(slot: &Result<SlotHead>) -> bool {
+    slot.as_ref().is_ok_and(|head| head.kind != SlotKind::Recipient)
+}
+
 impl Repository {
     /// All ways in that can be read; [`Self::unreadable_keys`] names the others.
     pub async fn keys(&self) -> Result<Vec<KeySlot>> {
@@ -191,7 +196,7 @@ impl Repository {
             Err(error) if error.kind() == Kind::Damaged => false,
             Err(error) => return Err(refused(error.kind()).because(error.to_string())),
         };
-        if !slots.iter().any(|(other, head)| *other != id && head.is_ok()) {
+        if !slots.iter().any(|(other, head)| *other != id && is_way_in(head)) {
             // A slot that cannot be read is the better reason.
             return Err(slots
                 .into_iter()
@@ -224,7 +229,7 @@ impl Repository {
             left.retain(|(other, _)| *other != id);
             left
         });
-        if left.as_ref().is_ok_and(|left| left.iter().any(|(_, head)| head.is_ok())) {
+        if left.as_ref().is_ok_and(|left| left.iter().any(|(_, head)| is_way_in(head))) {
             return Ok(());
         }
         self.store().put_compared(&name, bytes.to_vec()).await?;

@@ -45,6 +45,7 @@ mod rewrite;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
+mod series;
 #[cfg(test)]
 mod sharded;
 mod snapshots;

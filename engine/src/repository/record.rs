@@ -17,7 +17,8 @@ impl Repository {
         changed.id = SnapshotId::from_bytes(random::array(self.store().rng())?);
         let verdict = changed.verdict.clone();
         // A commit like that of a backup: others may forget the old record and prune at any moment.
-        backup::commit(self.store(), &Control::new(), Needs::of_twin(old), &mut changed, verdict).await?.or_fail()?;
+        let mut needs = Needs::of_twin(old);
+        backup::commit(self.store(), &Control::new(), &mut needs, &mut changed, verdict).await?.or_fail()?;
         self.remove_records(&[old]).await?;
         Ok(changed.id)
     }

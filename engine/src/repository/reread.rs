@@ -5,6 +5,7 @@ use super::repair::Judge;
 use super::repair::told;
 use crate::catalog::ChunkWalk;
 use crate::catalog::Walk;
+use crate::entry::ChunkProfile;
 use crate::entry::Content;
 use crate::entry::Entry;
 use crate::entry::EntryPath;
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::index::chunks::ChunkReader;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -283,8 +285,8 @@ impl Source for SnapshotSource {
                 Some(Item::Bytes(_) | Item::EndOfBytes | Item::Broken(_)) | None => return Err(failed(None)),
             }
         }
-        if let Some(seal) = self.snapshot.seal.take() {
-            sink.seal(seal);
+        if let Some(statement) = self.snapshot.statement.take() {
+            sink.statement(statement);
         }
         Ok(match (self.snapshot.verdict.clone(), std::mem::take(&mut self.left_out)) {
             (verdict, left_out) if left_out.is_empty() => verdict,
@@ -303,7 +305,9 @@ impl SnapshotSource {
             // No file was ever changed then: the sink takes it for another one than its parent's.
             announced.changed.seconds = i64::MIN;
         }
-        let want = sink.begin(&entry.path, &announced)?;
+        let mut start = EntryStart::new(&entry.path, &announced).chunking(ChunkProfile::of(entry.chunking));
+        start.change_token = entry.change_token.as_deref();
+        let want = sink.begin(start)?;
         if let Some(wanted) = wanted {
             // The task waits for the answer as long as it lives; if it does not, the next item tells.
             let _ = wanted.send(want == Want::Bytes);

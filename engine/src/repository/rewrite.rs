@@ -5,6 +5,7 @@ use super::excluded;
 use super::excluded::Excluded;
 use super::repair::Judge;
 use super::reread::SnapshotSource;
+use super::series::Series;
 use super::snapshots::by_parent;
 use crate::backup::Parent;
 use crate::catalog::PageSource;
@@ -132,14 +133,14 @@ impl RewriteBuilder {
         }
         let earlier = repository.list_snapshots().await?.snapshots;
         let earlier = by_parent(&earlier);
-        let mut judge = None;
+        let (mut judge, series) = (None, Arc::default());
         for plan in planned {
             control.check()?;
             let old = plan.snapshot.id;
             let made_of_it = earlier.get(&old).map_or(&[][..], Vec::as_slice);
             let there = self.done_before(&control, &plan, made_of_it, &mut judge).await?;
             let new = match there {
-                None if !dry_run => Some(self.write(&control, &view, &plan).await?),
+                None if !dry_run => Some(self.write(&control, (&view, &series), &plan).await?),
                 there => there,
             };
             if *forget && !dry_run {
@@ -173,7 +174,12 @@ impl RewriteBuilder {
         Ok(None)
     }
 
-    async fn write(&self, control: &Control, view: &RepositoryView, plan: &Planned) -> Result<SnapshotId> {
+    async fn write(
+        &self,
+        control: &Control,
+        (view, series): (&RepositoryView, &Arc<Series>),
+        plan: &Planned,
+    ) -> Result<SnapshotId> {
         let Planned { snapshot, excluded, .. } = plan;
         let excluded = Some(Arc::clone(excluded));
         let source = SnapshotSource::start(view, snapshot, Some(snapshot), excluded);
@@ -181,7 +187,8 @@ impl RewriteBuilder {
         if !self.forget && !tags.iter().any(|tag| tag == TAG) {
             tags.push(TAG.to_owned());
         }
-        let again = self.repository.again(source, snapshot).tags(tags).parent(Parent::Snapshot(snapshot.id));
+        let again =
+            self.repository.again(source, snapshot).among(series).tags(tags).parent(Parent::Snapshot(snapshot.id));
         // What stays is no news.
         let done = match again.run(control.unheard()).await {
             Ok(done) => done,

@@ -304,3 +304,31 @@ async fn a_damaged_config_is_brought_back_from_a_copy_and_nothing_else_is_advise
     let error = open(&backend, "word").await.expect_err("an unreadable config");
     assert!(error.advice().is_some_and(|advice| advice.contains("from a copy of the repository")), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_slot_for_a_recipient_is_listed_and_passed_over_and_is_no_way_in() {
+    let (backend, repository) = made(false).await;
+    let head = SlotHead {
+        kind: SlotKind::Recipient,
+        repository: repository.id(),
+        cost: SlotCost::default(),
+        salt: [1; 16],
+        commitment: [2; 32],
+        nonce: [3; 24],
+        created: Timestamp { seconds: 9_000_000_000, nanoseconds: 0 },
+        label: "the vault".to_owned(),
+    };
+    let mut bytes = head.encode(86).expect("a short label");
+    bytes.extend_from_slice(&[0; 86]);
+    bytes.extend_from_slice(&keyslot::sum(&bytes));
+    let id = SlotId::from_bytes([7; 8]);
+    backend.replace(Name::Slot(id), bytes);
+    let repository = open(&backend, "word").await.expect("the password still opens it");
+    let slots = repository.keys().await.expect("slots");
+    assert_eq!(slots.iter().map(|slot| slot.kind).collect::<Vec<_>>().len(), 2);
+    assert!(slots.iter().any(|slot| slot.kind == SlotKind::Recipient && slot.label == "the vault"));
+    let own = slots.iter().find(|slot| slot.current).expect("the slot in use").id;
+    let refused = repository.remove_key(own).await.expect_err("nobody here could open it any more");
+    assert_eq!(refused.kind(), Kind::Invalid);
+    repository.remove_key(id).await.expect("it can be removed");
+}

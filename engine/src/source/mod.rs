@@ -5,13 +5,17 @@
 //! whether it was whole. It knows nothing of chunks, keys or backends.
 
 mod folder;
+pub mod keys;
 mod reader;
-#[cfg(test)]
-mod recorder;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod recorder;
 mod stream;
+mod streams;
 
+use crate::entry::ChunkProfile;
 use crate::entry::EntryPath;
 use crate::entry::Metadata;
+use crate::statement::Statement;
 use crate::verdict::Verdict;
 
 pub(crate) use folder::Attributes;
@@ -26,6 +30,8 @@ pub use reader::AsyncReaderSource;
 pub use reader::ReaderSource;
 pub use stream::StreamEntry;
 pub(crate) use stream::give;
+pub use streams::OpenStream;
+pub use streams::Streams;
 
 /// What is said of a file that did not rest while it was read, and of no later backup that takes it over.
 pub(crate) const CHANGED: &str = "changed while being read";
@@ -82,6 +88,38 @@ pub enum SourceError {
 #[error("an empty stream nearly always comes from a failed command")]
 pub struct EmptyStream;
 
+impl From<std::io::Error> for SourceError {
+    fn from(why: std::io::Error) -> Self {
+        Self::Failed { message: "the source cannot be read".to_owned(), cause: Some(Box::new(why)) }
+    }
+}
+
+impl Source for Box<dyn Source> {
+    fn kind(&self) -> &str {
+        self.as_ref().kind()
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        self.as_ref().paths()
+    }
+
+    fn excludes(&self) -> Vec<String> {
+        self.as_ref().excludes()
+    }
+
+    fn leading(&self) -> Vec<EntryPath> {
+        self.as_ref().leading()
+    }
+
+    fn again(&self) -> Option<Box<dyn Source>> {
+        self.as_ref().again()
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+        (*self).run(sink)
+    }
+}
+
 impl From<Stop> for SourceError {
     fn from(_: Stop) -> Self {
         Self::Stopped
@@ -101,10 +139,71 @@ pub enum Want {
     Nothing,
 }
 
+/// What a source says of an entry before it gives its bytes.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct EntryStart<'a> {
+    /// Where it stands.
+    pub path: &'a EntryPath,
+    /// What is known of it beforehand.
+    pub metadata: &'a Metadata,
+    /// How its bytes are to be cut.
+    pub chunking: ChunkProfile,
+    /// What tells this content of it from any other: an `ETag`, a version, a log position; at most 1 KiB.
+    pub change_token: Option<&'a [u8]>,
+}
+
+impl<'a> EntryStart<'a> {
+    /// An entry without a change token, to be cut as usual.
+    pub fn new(path: &'a EntryPath, metadata: &'a Metadata) -> Self {
+        Self { path, metadata, chunking: ChunkProfile::Default, change_token: None }
+    }
+
+    /// The same, cut so. Keep the profile of a path: cut otherwise, nothing of it is recognised as stored before.
+    #[must_use]
+    pub fn chunking(self, chunking: ChunkProfile) -> Self {
+        Self { chunking, ..self }
+    }
+
+    /// The same with a change token. The content counts as that of the parent snapshot only if the token is the one that the
+    /// parent has, and size and times are the same as well; a size of 0 says that it is not known yet. So what was
+    /// replaced under its old time is read, and of a source that knows nothing but tokens what has not changed is not.
+    /// Without a token, only files can be taken over.
+    #[must_use]
+    pub fn change_token(self, token: &'a [u8]) -> Self {
+        Self { change_token: Some(token), ..self }
+    }
+}
+
+/// An entry that is open beside others: what [`Sink`] says of the entry begun last holds for it. Dropped without an end it
+/// leaves the source no way but to fail.
+pub trait OpenEntry: Send {
+    /// What is wanted of it.
+    fn want(&self) -> Want;
+
+    /// Room for its next bytes, as [`Sink::buffer`].
+    fn buffer(&mut self) -> Result<&mut [u8], Stop>;
+
+    /// How many of them now hold data, as [`Sink::filled`].
+    fn filled(&mut self, count: usize) -> Result<(), Stop>;
+
+    /// Ends it, as [`Sink::end`].
+    fn end(self: Box<Self>, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop>;
+
+    /// Forgets it and its bytes.
+    fn retract(self: Box<Self>) -> Result<(), Stop>;
+}
+
 /// Where a source puts its entries.
 pub trait Sink {
     /// Announces the next entry. Paths must ascend.
-    fn begin(&mut self, path: &EntryPath, metadata: &Metadata) -> Result<Want, Stop>;
+    fn begin(&mut self, start: EntryStart<'_>) -> Result<Want, Stop>;
+
+    /// Announces the next entry, to be given beside others: from its own thread, at its own pace. Paths ascend as with `begin`,
+    /// which goes on beside it, and entries stand in the snapshot in that order whichever ends first. Bytes are stored as they come;
+    /// nothing waits but the entry. At most 16 may be open. Each must be ended or retracted before `run` returns; one that was
+    /// retracted is not given again.
+    fn open(&mut self, start: EntryStart<'_>) -> Result<Box<dyn OpenEntry>, Stop>;
 
     /// Says what is looked at or read from now on, as people know it. Should that not come back for long, it is what they
     /// are told; a source that never says it has the entry named that it began last.
@@ -138,6 +237,6 @@ pub trait Sink {
     /// Reports an entry that was left out on purpose.
     fn skipped(&mut self, path: &EntryPath, reason: &str);
 
-    /// A statement about the state that was read (server version, position, rows per table), of at most 512 KiB.
-    fn seal(&mut self, seal: Vec<u8>);
+    /// Says what the state was that was read (server version, position, rows per table); at most 512 KiB when encoded.
+    fn statement(&mut self, statement: Statement);
 }

@@ -114,6 +114,7 @@ pub fn looks(record: &mut Record) {
         let name = house.area(area)[0].0.file_name().expect("a name").to_owned();
         record.run(&house, "cat", &[OsString::from(what), name]).done();
     }
+    record.run(&house, "man", &["--folder", "pages"]).done();
     record.run(&house, "version", NOTHING).done();
 }
 

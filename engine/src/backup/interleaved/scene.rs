@@ -21,6 +21,7 @@ use crate::random::SystemRng;
 use crate::repository::CreateOptions;
 use crate::repository::Key;
 use crate::repository::Repository;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -78,7 +79,7 @@ impl Source for Files {
             metadata.size = length as u64;
             metadata.modified = Timestamp { seconds: i64::try_from(seed).expect("small"), nanoseconds: 1 };
             let path = EntryPath::parse(name.as_bytes()).expect("a path");
-            if sink.begin(&path, &metadata)? == Want::Bytes {
+            if sink.begin(EntryStart::new(&path, &metadata))? == Want::Bytes {
                 let bytes = content(seed, length);
                 let mut rest = bytes.as_slice();
                 while !rest.is_empty() {

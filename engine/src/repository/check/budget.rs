@@ -172,12 +172,17 @@ impl Ledger {
         let store = repository.store();
         let now = store.clock().now().seconds;
         let folder = store.local().cache.filter(|_| read_data != ReadData::Nothing);
-        if folder.is_none() && matches!(read_data, ReadData::Budget(_)) {
+        let is_budget = matches!(read_data, ReadData::Budget(_));
+        if folder.is_none() && is_budget {
             return Err(Error::new(Kind::Invalid, "a reading budget needs a cache folder")
                 .because("what was verified when is remembered there"));
         }
         let open = |folder: PathBuf| Verified::open(&folder, store.keys().metadata_names.clone(), store.repository());
-        let mut ledger = Self { file: folder.and_then(open), seen: HashMap::new(), turn: 0, now, plan: None };
+        let file = match folder.clone().map(open) {
+            Some(Err(why)) if is_budget => return Err(cannot_remember(folder, &why)),
+            file => file.and_then(std::io::Result::ok),
+        };
+        let mut ledger = Self { file, seen: HashMap::new(), turn: 0, now, plan: None };
         ledger.seen = ledger.ask(Verified::packs).unwrap_or_default();
         ledger.turn = ledger.seen.values().map(|seen| seen.turn).max().unwrap_or(0).saturating_add(1);
         let there: HashSet<PackId> = packs.iter().map(|pack| pack.id).collect();
@@ -190,6 +195,9 @@ impl Ledger {
             let allowed = budget.allowance(bytes, account, now, |since| ledger.read_since(packs, since));
             ledger.plan = Some(Plan { budget, bytes, allowed, left: allowed });
             ledger.save();
+            if ledger.file.is_none() {
+                return Err(cannot_remember(folder, &"the file cannot be read and written"));
+            }
         }
         Ok(ledger)
     }
@@ -285,6 +293,15 @@ impl Ledger {
         }
         answer
     }
+}
+
+/// A budget that forgets what it has read reads the same again, or gives each run all that it has for its time.
+fn cannot_remember(folder: Option<PathBuf>, why: &dyn std::fmt::Display) -> Error {
+    let place = folder.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+    Error::new(Kind::CacheFailed, format!("cannot keep a reading budget{place}")).because(why.to_string()).advise(
+        "see that this folder is yours, is not full, and that verified.sqlite in it may be written: that file may be \
+         removed, reading then starts over; or name another folder with --cache-dir",
+    )
 }
 
 fn signed(bytes: u128) -> i64 {

@@ -285,18 +285,25 @@ async fn a_cache_that_is_lost_or_spoilt_only_starts_over() {
         assert_eq!(budget.packs_unverified, 11, "{number}");
         assert_eq!(scene.read(all).await.1.packs_unverified, 0, "{number}");
     }
-    // Where nothing can be remembered, it is said.
-    scene.repository.use_folders(Some("/proc/none".into()), None);
-    let budget = scene
-        .repository
-        .check()
-        .read_data(ReadData::Budget(all))
-        .start()
-        .await
-        .expect("a check")
-        .budget
-        .expect("a budget");
-    assert!(!budget.is_remembered);
+}
+
+#[tokio::test]
+async fn a_budget_that_cannot_be_remembered_reads_nothing_and_says_what_to_do() {
+    let scene = Scene::new().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let occupied = elsewhere.path().join("occupied");
+    std::fs::create_dir_all(occupied.join("verified.sqlite/within")).expect("made");
+    for (folder, why) in [(std::path::PathBuf::from("/proc/none"), "No such file"), (occupied, "directory")] {
+        scene.repository.use_folders(Some(folder.clone()), None);
+        let refused = scene.repository.check().read_data(ReadData::Budget(each_run(1 << 30))).start().await;
+        let refused = refused.expect_err("nowhere to remember");
+        assert_eq!(refused.kind(), Kind::CacheFailed);
+        assert!(refused.to_string().contains(&folder.display().to_string()), "{refused}");
+        assert!(format!("{refused:?}").contains(why), "{refused:?}");
+        assert!(refused.advice().is_some_and(|advice| advice.contains("verified.sqlite")), "{refused:?}");
+        // What needs no memory goes on without.
+        assert_eq!(scene.check(ReadData::All).await.problems_total, 0);
+    }
 }
 
 #[tokio::test]

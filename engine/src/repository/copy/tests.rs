@@ -12,10 +12,13 @@ use crate::repository::CheckBuilder;
 use crate::repository::CreateOptions;
 use crate::repository::KdfChoice;
 use crate::repository::Key;
+use crate::source::EntryStart;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::Want;
+use crate::statement::KnownFact;
+use crate::statement::Statement;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::sync::Arc;
@@ -43,14 +46,14 @@ impl Source for Files {
             metadata.size = content.len() as u64;
             metadata.modified = Timestamp { seconds: 1_000, nanoseconds: 7 };
             metadata.changed = metadata.modified;
-            let want = sink.begin(&path, &metadata)?;
+            let want = sink.begin(EntryStart::new(&path, &metadata))?;
             if want == Want::Bytes {
                 crate::source::give(&content, sink)?;
                 metadata.xattrs = vec![Xattr { name: b"user.a".to_vec(), value: b"b".to_vec() }];
             }
             sink.end(metadata, vec!["no access control list".into()])?;
         }
-        sink.seal(vec![1, 2, 3]);
+        sink.statement(Statement::new().with(KnownFact::Version, "16.2"));
         Ok(self.1)
     }
 }
@@ -70,7 +73,14 @@ fn noise(seed: u8, length: usize) -> Vec<u8> {
 }
 
 async fn backup(repository: &Repository, seconds: i64, parent: Parent, source: Files) -> Snapshot {
-    let job = repository.backup(source).host("h".into()).user("u".into()).tag("t").label("l".into()).parent(parent);
+    let job = repository
+        .backup(source)
+        .host("h".into())
+        .user("u".into())
+        .tag("t")
+        .label("l".into())
+        .metadata("job", "nightly")
+        .parent(parent);
     let job = job.time(Timestamp { seconds, nanoseconds: 5 }).program("other 1.0".into());
     job.start().await.expect("a backup").snapshot.expect("a snapshot")
 }
@@ -110,7 +120,9 @@ async fn a_copy_says_and_holds_what_its_origin_does() {
     let origin = &snapshots[0];
     assert_eq!((&copy.host, &copy.user, &copy.tags), (&origin.host, &origin.user, &origin.tags));
     assert_eq!((&copy.label, copy.started, &copy.program), (&origin.label, origin.started, &origin.program));
-    assert_eq!((&copy.paths, &copy.excludes, &copy.seal), (&origin.paths, &origin.excludes, &origin.seal));
+    assert_eq!((&copy.paths, &copy.excludes), (&origin.paths, &origin.excludes));
+    assert_eq!((&copy.statement, &copy.metadata), (&origin.statement, &origin.metadata));
+    assert!(copy.statement.is_some() && copy.metadata["job"] == "nightly");
     assert_eq!((&copy.verdict, copy.is_protected, &copy.source_kind), (&origin.verdict, true, &origin.source_kind));
     assert_eq!((copy.counts.entries, copy.counts.bytes), (origin.counts.entries, origin.counts.bytes));
     assert!(all(&here, origin).await == all(&there, &copy).await);

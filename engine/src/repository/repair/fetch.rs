@@ -86,7 +86,7 @@ impl FetchBuilder {
         }
         let source = Arc::new(Judge::new(other, false).await?);
         let mut judge = Judge::new(repository, false).await?;
-        let mut report = FetchReport::default();
+        let (mut report, series) = (FetchReport::default(), Arc::default());
         for snapshot in snapshots {
             control.check()?;
             let mut missing = judge.missing(snapshot).await?;
@@ -105,7 +105,7 @@ impl FetchBuilder {
                 let fill = if has_all { Fill::All } else { Fill::Only(Arc::clone(&missing.ids)) };
                 let reread = SnapshotSource::judged(candidate, Arc::clone(&source));
                 // What this repository has of the snapshot is taken over unread.
-                let again = repository.again(reread, snapshot).parent(Parent::Snapshot(snapshot.id));
+                let again = repository.again(reread, snapshot).among(&series).parent(Parent::Snapshot(snapshot.id));
                 let done = again.filling(fill).run(control.clone()).await?;
                 report.bytes_new += done.bytes_new;
                 report.bytes_stored += done.bytes_stored;

@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::repository::Repository;
 use crate::repository::reread::SnapshotSource;
 use crate::repository::reread::unreadable;
+use crate::repository::series::Series;
 use crate::repository::snapshots::by_parent;
 use std::sync::Arc;
 
@@ -113,7 +114,7 @@ impl RepairSnapshotsBuilder {
         let mut judge = Judge::new(repository, *read_data).await?;
         judge.check_all_understood()?;
         unnamed::check_all_named(&mut judge, &control, snapshots).await?;
-        let judge = Arc::new(judge);
+        let (judge, series) = (Arc::new(judge), Arc::default());
         let mut report = SnapshotsRepaired::default();
         for snapshot in snapshots {
             control.check()?;
@@ -143,7 +144,7 @@ impl RepairSnapshotsBuilder {
             if let Some(there) = self.stand_in(&judge, &control, snapshot, made_of_it).await? {
                 (one.new, one.was_there) = (Some(there), true);
             } else if !dry_run {
-                let Some(new) = self.write(&judge, snapshot, &control).await? else {
+                let Some(new) = self.write((&judge, &series), snapshot, &control).await? else {
                     report.forgotten.push(snapshot.id);
                     continue;
                 };
@@ -183,15 +184,20 @@ impl RepairSnapshotsBuilder {
     }
 
     /// Writes a snapshot once more; `None` when it was forgotten meanwhile.
-    async fn write(&self, judge: &Arc<Judge>, snapshot: &Snapshot, control: &Control) -> Result<Option<Snapshot>> {
+    async fn write(
+        &self,
+        (judge, series): (&Arc<Judge>, &Arc<Series>),
+        snapshot: &Snapshot,
+        control: &Control,
+    ) -> Result<Option<Snapshot>> {
         let source = SnapshotSource::judged(snapshot, Arc::clone(judge));
         let mut tags = snapshot.tags.clone();
         if !tags.iter().any(|tag| tag == TAG) {
             tags.push(TAG.to_owned());
         }
         // The parent has exactly these entries: those that are whole are taken over unread.
-        let again = self.repository.again(source, snapshot).tags(tags).parent(Parent::Snapshot(snapshot.id));
-        let done = again.run(control.clone()).await;
+        let again = self.repository.again(source, snapshot).among(series).tags(tags);
+        let done = again.parent(Parent::Snapshot(snapshot.id)).run(control.clone()).await;
         let may_be_forgotten = done.as_ref().err().is_none_or(|error| error.is_local() || unreadable(error).is_some());
         if may_be_forgotten && self.repository.is_forgotten(snapshot.id).await? {
             // Whoever forgot it wanted it gone, and knew of no other.

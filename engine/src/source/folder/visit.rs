@@ -12,6 +12,7 @@ use crate::entry::EntryPath;
 use crate::entry::FileKind;
 use crate::entry::Metadata;
 use crate::source::CHANGED;
+use crate::source::EntryStart;
 use crate::source::SourceError;
 use crate::source::Want;
 use rustix::fs::FileType;
@@ -264,7 +265,7 @@ impl<'a> Walker<'a> {
         if let Handle::Open(directory) = from {
             metadata.flags = attributes::flags(directory);
         }
-        self.sink.begin(&path, &metadata)?;
+        self.sink.begin(EntryStart::new(&path, &metadata))?;
         self.lacking(&warnings);
         self.sink.end(metadata, warnings)?;
         Ok(true)
@@ -308,7 +309,7 @@ impl<'a> Walker<'a> {
         }
         let Some(path) = self.entry_path() else { return Ok(()) };
         metadata.xattrs = self.attributes.xattrs(Handle::Named(directory, name), &mut warnings);
-        self.sink.begin(&path, &metadata)?;
+        self.sink.begin(EntryStart::new(&path, &metadata))?;
         self.lacking(&warnings);
         self.sink.end(metadata, warnings)?;
         Ok(())
@@ -340,7 +341,7 @@ impl<'a> Walker<'a> {
         name: &CStr,
         looked: Looked,
     ) -> Result<Next, SourceError> {
-        let want = self.sink.begin(path, &looked.metadata)?;
+        let want = self.sink.begin(EntryStart::new(path, &looked.metadata))?;
         self.ahead.answered(want);
         if want == Want::Nothing {
             self.bytes += looked.metadata.size;
