@@ -1,7 +1,6 @@
 //! Lists in files: paths to back up, patterns to leave out.
 
 use crate::args::BackupArgs;
-use crate::lines;
 use crate::show::Failure;
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -10,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::path::PathBuf;
 use strongroom::Glob;
+use strongroom_service::lines;
 
 /// All paths of `--files-from`, `--files-from-verbatim` and `--files-from-raw`.
 pub fn paths(args: &BackupArgs) -> Result<Vec<PathBuf>, Failure> {

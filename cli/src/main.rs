@@ -1,31 +1,27 @@
 //! The `strongroom` command: parse, call the engine, show what came of it.
 
+mod access;
 mod archive;
 mod args;
 mod commands;
 mod defect;
 mod descriptors;
-mod environment;
 mod exit;
 mod files_from;
 mod habits;
 mod interrupt;
-mod keyfile;
-mod lines;
-mod location;
-mod secret;
 mod show;
 mod usage;
 
 use crate::args::Cli;
 use crate::args::Global;
-use crate::environment::Environment;
 use crate::interrupt::Interrupt;
 use crate::show::Failure;
 use crate::show::Show;
 use clap::ColorChoice;
 use clap::FromArgMatches;
 use std::process::ExitCode;
+use strongroom_service::Environment;
 
 fn main() -> ExitCode {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();

@@ -68,7 +68,7 @@ impl Project {
 
 /// True for code that users run; everything else is measured by the looser rules for tests.
 fn is_shipped(path: &str) -> bool {
-    let package = ["engine/", "cli/", "dumpers/"].iter().any(|top| path.starts_with(top));
+    let package = ["engine/", "cli/", "dumpers/", "service/"].iter().any(|top| path.starts_with(top));
     package && path.contains("/src/")
 }
 

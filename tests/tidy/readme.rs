@@ -56,7 +56,8 @@ fn tests(file: &Rust) -> impl Iterator<Item = &str> {
 pub fn variables(project: &Project) -> Vec<String> {
     let listed = project.text(README);
     let mut findings = BTreeSet::new();
-    for file in project.rust.iter().filter(|file| file.path.starts_with("cli/src/")) {
+    let reads = |path: &str| path.starts_with("cli/src/") || path.starts_with("service/src/");
+    for file in project.rust.iter().filter(|file| reads(&file.path)) {
         for (at, _) in file.text.match_indices("\"STRONGROOM_") {
             let name: String = file.text[at + 1..].chars().take_while(|c| is_ident(*c)).collect();
             if !file.is_test(at) && !listed.contains(&format!("`{name}`")) {

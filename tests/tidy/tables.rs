@@ -34,7 +34,8 @@ pub const CONFINED: &[(&str, &[&str])] = &[
 pub const PACKAGES: &[(&str, &[&str])] = &[
     ("engine/", &[]),
     ("dumpers/", &["strongroom"]),
-    ("cli/", &["strongroom", "strongroom-process"]),
+    ("service/", &["strongroom"]),
+    ("cli/", &["strongroom", "strongroom-process", "strongroom-service"]),
     ("fuzz/", &["strongroom"]),
 ];
 
@@ -85,6 +86,7 @@ pub const TOP: &[&str] = &[
     "engine",
     "fuzz",
     "rust-toolchain.toml",
+    "service",
     "target",
     "tests",
 ];

@@ -1,7 +1,6 @@
 //! The options of what carries snapshots elsewhere, or changes them afterwards.
 
 use crate::args::ChosenArgs;
-use crate::args::Global;
 use crate::args::pattern;
 use clap::Args;
 use std::ffi::OsString;
@@ -53,24 +52,6 @@ pub struct FromArgs {
     /// Unlock the other repository with a key file
     #[arg(long, value_name = "FILE", group = "from_key")]
     pub from_key_file: Option<PathBuf>,
-}
-
-impl FromArgs {
-    /// Global options that open the other repository.
-    pub fn global(&self, global: &Global) -> Global {
-        let mut from = global.clone();
-        from.repo = Some(self.from_repo.clone());
-        from.repository_file = None;
-        let has_own =
-            self.from_password_file.is_some() || self.from_password_command.is_some() || self.from_key_file.is_some();
-        if has_own {
-            from.password_file.clone_from(&self.from_password_file);
-            from.password_command.clone_from(&self.from_password_command);
-            from.key_file.clone_from(&self.from_key_file);
-            from.use_recovery_code = false;
-        }
-        from
-    }
 }
 
 /// Write snapshots anew without some of their files

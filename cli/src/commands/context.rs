@@ -1,12 +1,10 @@
 //! What every verb gets: options, environment, and how to open the repository with them.
 
+use crate::access;
+use crate::access::Terminal;
+use crate::args::FromArgs;
 use crate::args::Global;
-use crate::environment::Environment;
-use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::location;
-use crate::location::Place;
-use crate::secret;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::clock;
@@ -16,20 +14,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use strongroom::Area;
 use strongroom::Backend;
 use strongroom::Key;
-use strongroom::Kind;
-use strongroom::Location;
-use strongroom::Name;
-use strongroom::OpenOptions;
 use strongroom::Repository;
 use strongroom::Snapshot;
+use strongroom_service::Access;
+use strongroom_service::Environment;
+use strongroom_service::Given;
+use strongroom_service::NewKey;
+use strongroom_service::Place;
 
 /// What every verb gets.
 pub struct Context {
     pub global: Global,
     pub environment: Environment,
+    /// What the options say of the repository and its key.
+    given: Given,
     pub show: Show,
     pub interrupt: Interrupt,
     /// Whether something could not be read that the answer may lack: the exit code then says so.
@@ -44,9 +44,11 @@ pub struct Context {
 
 impl Context {
     pub fn new(global: Global, environment: Environment, show: Show, interrupt: Interrupt) -> Self {
+        let given = access::given(&global);
         Self {
             global,
             environment,
+            given,
             show,
             interrupt,
             incomplete: AtomicBool::new(false),
@@ -56,9 +58,25 @@ impl Context {
         }
     }
 
+    /// The same for another repository.
+    pub fn other(&self, from: &FromArgs) -> Self {
+        let (global, environment) = (self.global.clone(), self.environment.clone());
+        let given = access::given_of_other(from, &self.given);
+        Self { given, ..Self::new(global, environment, self.show.clone(), self.interrupt.clone()) }
+    }
+
+    fn access(&self) -> Access {
+        Access::new(self.given.clone(), self.environment.clone())
+    }
+
     /// Where the repository is.
     pub fn place(&self) -> Result<Place, Failure> {
-        location::find(&self.global, &self.environment)
+        Ok(self.access().place()?)
+    }
+
+    /// The key for a repository that is to be made.
+    pub async fn key_for_new(&self, place: &Place, backend: &dyn Backend) -> Result<NewKey, Failure> {
+        Ok(self.access().key_for_new(place, backend, &Terminal::new(&self.show)).await?)
     }
 
     /// Opens the repository that is configured, or the user's own.
@@ -78,7 +96,7 @@ impl Context {
     /// Opens it, and gives the key that opened it once more.
     pub async fn open_and_keep_key(&self) -> Result<(Repository, Key), Failure> {
         let place = self.place()?;
-        self.open_with_key_at(&place, backend(&place)?).await
+        self.open_with_key_at(&place, place.backend()?).await
     }
 
     /// The same at a place already known.
@@ -87,51 +105,13 @@ impl Context {
     }
 
     async fn open_with_key_at(&self, place: &Place, backend: Arc<dyn Backend>) -> Result<(Repository, Key), Failure> {
-        let from = secret::choose(&self.global, &self.environment, place)?;
-        if let (secret::From::KeyFile(file), Some(own)) = (&from, &place.own)
-            && *file == own.key_file
-            && !file.exists()
-        {
-            return Err(self.own_key_missing(place, backend).await?);
-        }
-        // Nobody is asked for the password of what is not there.
-        if !exists(backend.as_ref()).await? {
-            return Err(missing(place, backend.as_ref()));
-        }
-        let mut options = OpenOptions::default();
-        options.kdf_limit = self.global.kdf_limit.unwrap_or(options.kdf_limit);
-        options.cache = self.trusted_cache();
-        for left in (0..ASKED_TIMES).rev() {
-            let key = secret::read(&from, &self.environment, false)?;
-            let kept = key.copied();
-            match Repository::open_within(Arc::clone(&backend), key, options.clone()).await {
-                Ok(opened) => {
-                    self.give_folders(&opened);
-                    self.warn_of_newer_keys(&opened);
-                    return Ok((opened, kept));
-                }
-                Err(error) if error.kind() == Kind::WrongKey && from == secret::From::Prompt && left > 0 => {
-                    self.show.warn(&format!("{error}: try again"));
-                }
-                Err(error) => return Err(closed(error, place, &from)),
-            }
-        }
-        Err(Failure::new(Exit::WrongKey, "no password was right"))
-    }
-
-    /// Without its key the user's own repository is either not there yet, or locked.
-    async fn own_key_missing(&self, place: &Place, backend: Arc<dyn Backend>) -> Result<Failure, Failure> {
-        if !exists(backend.as_ref()).await? {
-            return Ok(Failure::new(Exit::NoRepository, format!("there is no repository at {}", backend.describe()))
-                .hint(NO_OWN_YET));
-        }
-        let file = place.own.as_ref().map(|own| own.key_file.display().to_string()).unwrap_or_default();
-        let repository = backend.describe();
-        Ok(Failure::new(Exit::WrongKey, format!("the key of the repository at {repository} is gone"))
-            .because(format!("there is no key file {file}"))
-            .hint(format!(
-                "copy the key file back, or use '-r {repository} --use-recovery-code' and the code of the first backup"
-            )))
+        let mut access = self.access();
+        access.options.kdf_limit = self.global.kdf_limit.unwrap_or(access.options.kdf_limit);
+        access.options.cache = self.trusted_cache();
+        let opened = access.open_at(place, backend, &Terminal::new(&self.show)).await?;
+        self.give_folders(&opened.repository);
+        self.warn_of_newer_keys(&opened.repository);
+        Ok((opened.repository, opened.key))
     }
 
     /// Tells a repository where it may put files on this machine.
@@ -198,13 +178,8 @@ impl Context {
 
     /// What unlocks the repository or speeds it up: not for a restore to write over or delete.
     pub fn spared(&self) -> Result<Vec<PathBuf>, Failure> {
-        let place = location::find(&self.global, &self.environment)?;
         let mut spared: Vec<PathBuf> = self.cache_folder().into_iter().collect();
-        match secret::choose(&self.global, &self.environment, &place)? {
-            secret::From::KeyFile(file) | secret::From::PasswordFile(file) => spared.push(file),
-            _ => {}
-        }
-        spared.extend(place.own.map(|own| own.key_file));
+        spared.extend(self.access().files()?);
         Ok(spared)
     }
 
@@ -220,57 +195,7 @@ impl Context {
     }
 }
 
-/// How often a password is asked for: it is typed blindly.
-const ASKED_TIMES: usize = 3;
-/// Keys that a warning names.
-const KEYS_NAMED: usize = 3;
 /// The clocks of two hosts may differ by so much without anybody having made a mistake.
 const CLOCKS_DIFFER_SECONDS: i64 = 600;
-/// The advice where a user's own repository does not exist yet.
-const NO_OWN_YET: &str = "'strongroom backup FOLDER' makes one there, or name another with -r";
-
-/// The failure where a repository does not open.
-fn closed(error: strongroom::Error, place: &Place, from: &secret::From) -> Failure {
-    let kind = error.kind();
-    let failure = Failure::from(error);
-    match (kind, place.own.is_some(), from) {
-        (Kind::NoRepository, true, _) => failure.hint(NO_OWN_YET),
-        (Kind::WrongKey, _, secret::From::Recovery) => failure.hint("check the code for typing mistakes"),
-        _ => failure,
-    }
-}
-
-/// The failure where there is no repository.
-fn missing(place: &Place, backend: &dyn Backend) -> Failure {
-    let missing = format!("there is no repository at {}", backend.describe());
-    let failure = Failure::from(strongroom::Error::new(Kind::NoRepository, missing));
-    match Location::parse_os(&place.location) {
-        _ if place.own.is_some() => failure.hint(NO_OWN_YET),
-        Ok(Location::Local(folder)) if folder.is_file() => failure
-            .because("it is a file, and a repository is a folder")
-            .hint("--repository-file reads the location from a file"),
-        _ => failure,
-    }
-}
-
-/// The backend at a place.
-pub fn backend(place: &Place) -> Result<Arc<dyn Backend>, Failure> {
-    // A location that cannot be used is a mistake on the command line, whatever the reason.
-    let usage = |error: strongroom::Error| Failure { exit: Exit::Usage, hint: None, ..Failure::from(error) };
-    Ok(Location::parse_os(&place.location).map_err(usage)?.open()?)
-}
-
-/// Whether there is a repository; a place that does not exist yet has none.
-pub async fn exists(backend: &dyn Backend) -> Result<bool, Failure> {
-    // A file in the place of a folder is no repository, and no damaged one either.
-    if backend.recognise().await.is_err_and(|error| error.kind() == Kind::NoRepository) {
-        return Ok(false);
-    }
-    match backend.stat(&Name::Config).await {
-        Ok(Some(_)) => Ok(true),
-        // Packs without a config are a repository that has lost it: opening it says so, and none is made over it.
-        Ok(None) => Ok(backend.list(Area::Packs).await.is_ok_and(|packs| !packs.is_empty())),
-        Err(error) if error.kind() == Kind::NoRepository => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
+/// Keys that a warning names.
+const KEYS_NAMED: usize = 3;

@@ -19,8 +19,7 @@ use strongroom::SnapshotId;
 
 /// Copies the snapshots named, or all that match.
 pub async fn run(context: &Context, args: CopyArgs) -> Result<Exit, Failure> {
-    let (environment, show) = (context.environment.clone(), context.show.clone());
-    let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
+    let other = context.other(&args.from);
     let meant = |which: &str| {
         let which = format!("this is about the repository to copy {which}");
         move |failure: Failure| failure.because(which)

@@ -3,12 +3,7 @@
 use crate::args::InitArgs;
 use crate::args::Kdf;
 use crate::commands::Context;
-use crate::commands::context::backend;
-use crate::commands::context::exists;
 use crate::exit::Exit;
-use crate::keyfile;
-use crate::location::Place;
-use crate::secret;
 use crate::show::Failure;
 use crate::show::message;
 use crate::show::must_be_read;
@@ -21,13 +16,15 @@ use strongroom::Backend;
 use strongroom::CreateOptions;
 use strongroom::Created;
 use strongroom::KdfChoice;
-use strongroom::Key;
 use strongroom::Repository;
+use strongroom_service::Place;
+use strongroom_service::exists;
+use strongroom_service::write_private;
 
 /// Makes a repository where one is configured, or the user's own.
 pub async fn run(context: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let place = context.place()?;
-    let backend = backend(&place)?;
+    let backend = place.backend()?;
     make(context, &place, backend, args, CodeTo::Output).await?;
     Ok(Exit::Done)
 }
@@ -58,31 +55,22 @@ pub async fn make(
             failure.hint("nothing was made; leave standard output open, or 'strongroom init' with --no-recovery-code")
         })?;
     }
-    let from = secret::choose(&context.global, &context.environment, place)?;
-    let key = match &from {
-        // A key file that is named for a new repository may be new as well.
-        secret::From::KeyFile(file) if !file.exists() => {
-            // A folder that is refused must not leave a key behind that opens nothing.
-            backend.prepare().await?;
-            let is_own = place.own.as_ref().is_some_and(|own| own.key_file == *file);
-            let key = if is_own { keyfile::create_with_folder(file)? } else { keyfile::create(file)? };
-            context.show.note(&format!("made the key file {}", file.display()));
-            Key::KeyFile(key)
-        }
-        from => secret::read(from, &context.environment, true)?,
-    };
+    let new = context.key_for_new(place, backend.as_ref()).await?;
+    if let (true, Some(file)) = (new.is_made, &new.file) {
+        context.show.note(&format!("made the key file {}", file.display()));
+    }
     let mut options = CreateOptions::default();
     options.kdf = kdf(args.kdf);
     options.label = args.label.unwrap_or_default();
     options.recovery = !args.no_recovery_code;
-    let created = Repository::create(backend, key, options).await?;
+    let created = Repository::create(backend, new.key, options).await?;
     context.give_folders(&created.repository);
     let told = match code_to {
         CodeTo::FileUnlessTerminal if !std::io::stdout().is_terminal() => code_file(&created, place),
         _ => Ok(None),
     };
     // A code that nobody saw is lost: unlike other output its end is never quiet.
-    told.and_then(|file| tell(context, &created, &from, file.as_deref())).map_err(|failure| {
+    told.and_then(|file| tell(context, &created, new.file.as_deref(), file.as_deref())).map_err(|failure| {
         Failure { exit: Exit::Partial, closed: false, ..failure }
             .hint("the repository is made; 'strongroom key add --new-recovery-code' makes another code")
     })?;
@@ -102,16 +90,18 @@ fn code_file(created: &Created, place: &Place) -> Result<Option<PathBuf>, Failur
     let (Some(code), Some(own)) = (&created.recovery_code, &place.own) else { return Ok(None) };
     let id = created.repository.id().to_string();
     let file = own.key_file.with_file_name(format!("recovery-code-{}", id.get(..8).unwrap_or_default()));
-    keyfile::write_private("recovery code", &file, format!("{code}\n").as_bytes())?;
+    write_private("recovery code", &file, format!("{code}\n").as_bytes())?;
     Ok(Some(file))
 }
 
-fn tell(context: &Context, created: &Created, from: &secret::From, code_file: Option<&Path>) -> Result<(), Failure> {
+fn tell(
+    context: &Context,
+    created: &Created,
+    key_file: Option<&Path>,
+    code_file: Option<&Path>,
+) -> Result<(), Failure> {
     let repository = &created.repository;
-    let key_file = match from {
-        secret::From::KeyFile(file) => Some(file.display().to_string()),
-        _ => None,
-    };
+    let key_file = key_file.map(|file| file.display().to_string());
     if context.show.json {
         let mut value = message("initialized");
         value.insert("id".into(), repository.id().to_string().into());

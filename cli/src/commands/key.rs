@@ -1,5 +1,6 @@
 //! `key`: the ways to unlock a repository.
 
+use crate::access::Terminal;
 use crate::args::KeyArgs;
 use crate::args::KeyVerb;
 use crate::args::NewKeyArgs;
@@ -8,8 +9,6 @@ use crate::commands::Context;
 use crate::commands::init::kdf;
 use crate::commands::prune;
 use crate::exit::Exit;
-use crate::keyfile;
-use crate::secret;
 use crate::show::Failure;
 use crate::show::clock;
 use crate::show::counted;
@@ -31,6 +30,9 @@ use strongroom::RotateOptions;
 use strongroom::Rotation;
 use strongroom::SlotId;
 use strongroom::SlotKind;
+use strongroom_service::create_key_file;
+use strongroom_service::new_password;
+use strongroom_service::read_key_file;
 
 /// Does what was asked with the keys.
 pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
@@ -45,7 +47,7 @@ pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
         KeyVerb::Add(args) => add(context, &repository, args).await?,
         KeyVerb::Remove { id } => remove(context, &repository, &id).await?,
         KeyVerb::Passwd { new_password_file, label, kdf: cost } => {
-            let new = secret::new_password(new_password_file.as_deref())?;
+            let new = new_password(new_password_file.as_deref(), &Terminal::for_another(&context.show))?;
             let id = repository.change_passphrase(new, kdf(cost), label.as_deref().unwrap_or_default()).await?;
             told(done(context, "changed", "changed the password: the new key is", id), || {
                 "the password is changed".into()
@@ -129,8 +131,10 @@ async fn add(context: &Context, repository: &Repository, args: NewKeyArgs) -> Re
         });
     }
     let key = match &args.new_key_file {
-        Some(file) => key_file(context, repository, file).await?,
-        None => Key::Passphrase(secret::new_password(args.new_password_file.as_deref())?),
+        Some(file) => key_file(repository, file).await?,
+        None => {
+            Key::Passphrase(new_password(args.new_password_file.as_deref(), &Terminal::for_another(&context.show))?)
+        }
     };
     let id = repository.add_key(key, kdf(args.kdf), args.label.as_deref().unwrap_or_default()).await?;
     told(done(context, "added", "added the key", id), || "the key is added".into())?;
@@ -165,12 +169,12 @@ async fn undo(context: &Context, repository: &Repository) -> Result<(), Failure>
 }
 
 /// The key file named, which is made when it does not exist, and never for a repository that takes no key.
-async fn key_file(context: &Context, repository: &Repository, file: &Path) -> Result<Key, Failure> {
+async fn key_file(repository: &Repository, file: &Path) -> Result<Key, Failure> {
     if file.exists() {
-        return secret::read(&secret::From::KeyFile(file.to_owned()), &context.environment, true);
+        return Ok(read_key_file(file)?);
     }
     repository.check_writable().await?;
-    Ok(Key::KeyFile(keyfile::create(file)?))
+    Ok(Key::KeyFile(create_key_file(file)?))
 }
 
 fn show_code(context: &Context, id: SlotId, code: String) -> Result<(), Failure> {
@@ -215,8 +219,8 @@ async fn rotate(context: &Context, repository: &Repository, current: Key, args: 
         })?;
     }
     let key = match (&args.new_password_file, &args.new_key_file) {
-        (Some(file), _) => Key::Passphrase(secret::new_password(Some(file))?),
-        (None, Some(file)) => key_file(context, repository, file).await?,
+        (Some(file), _) => Key::Passphrase(new_password(Some(file), &Terminal::for_another(&context.show))?),
+        (None, Some(file)) => key_file(repository, file).await?,
         (None, None) if matches!(current, Key::Recovery(_)) => {
             return Err(Failure::usage("a recovery code cannot stay: a new one is made")
                 .hint("give a new password or key file with --new-password-file or --new-key-file"));

@@ -35,13 +35,13 @@ pub use gaps::Gaps;
 
 use crate::args::Cli;
 use crate::args::Verb;
-use crate::environment::Environment;
-use crate::environment::VARIABLES;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::show::Failure;
 use crate::show::Show;
 use std::sync::atomic::Ordering;
+use strongroom_service::Environment;
+use strongroom_service::VARIABLES;
 
 /// Runs the verb that was asked for.
 pub async fn run(cli: Cli, environment: Environment, show: Show, interrupt: Interrupt) -> Result<Exit, Failure> {

@@ -80,8 +80,7 @@ async fn packs(context: &Context, args: RepairPacksArgs) -> Result<Exit, Failure
 }
 
 async fn fetch(context: &Context, args: RepairFetchArgs) -> Result<Exit, Failure> {
-    let (environment, show) = (context.environment.clone(), context.show.clone());
-    let other = Context::new(args.from.global(&context.global), environment, show, context.interrupt.clone());
+    let other = context.other(&args.from);
     let from: Repository = other.open().await?;
     let repository: Repository = context.open_to_write(args.dry_run).await?;
     let snapshots = context.select(&repository, &args.which.ids, &args.which.filter).await?;

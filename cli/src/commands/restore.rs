@@ -7,7 +7,6 @@ use crate::commands::gaps;
 use crate::commands::ls;
 use crate::exit::Exit;
 use crate::files_from;
-use crate::location;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::bytes;
@@ -112,9 +111,7 @@ fn guard(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
 /// strongroom is always left out, and left alone.
 fn warn_of_excluded(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
     let mut own = context.cache_folder().into_iter().collect::<Vec<_>>();
-    if let Ok(Location::Local(folder)) =
-        Location::parse_os(&location::find(&context.global, &context.environment)?.location)
-    {
+    if let Ok(Location::Local(folder)) = Location::parse_os(&context.place()?.location) {
         own.push(folder);
     }
     let own = own.iter().filter_map(|folder| files_from::inside(folder, &["/".into()]));

@@ -11,6 +11,7 @@ use strongroom::EmptyStream;
 use strongroom::Error;
 use strongroom::Kind;
 use strongroom::UnknownKey;
+use strongroom_service::Refusal;
 
 /// Why the command ends early: what to tell, and the exit code.
 #[derive(Debug)]
@@ -128,6 +129,21 @@ impl From<Error> for Failure {
         }
         failure.hint = failure.hint.or_else(|| hint(error.kind()).map(str::to_owned));
         failure
+    }
+}
+
+impl From<strongroom_service::Error> for Failure {
+    fn from(error: strongroom_service::Error) -> Self {
+        let refused = |exit, refusal: Refusal| {
+            let Refusal { message, because, hint, .. } = refusal;
+            Self { because, hint, ..Self::new(exit, message) }
+        };
+        match error {
+            strongroom_service::Error::Usage(refusal) => refused(Exit::Usage, refusal),
+            strongroom_service::Error::Failed(refusal) => refused(Exit::Failed, refusal),
+            strongroom_service::Error::Engine(error, hint) => hint.into_iter().fold(error.into(), Self::hint),
+            other => Self::failed(other.to_string()),
+        }
     }
 }
 

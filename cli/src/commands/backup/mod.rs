@@ -9,12 +9,8 @@ use crate::args::InitArgs;
 use crate::args::entry_path;
 use crate::args::flat_tags;
 use crate::commands::Context;
-use crate::commands::context::backend;
-use crate::commands::context::exists;
 use crate::commands::init;
 use crate::exit::Exit;
-use crate::location::OwnPlace;
-use crate::location::Place;
 use crate::show::Count;
 use crate::show::Failure;
 use crate::show::drive_counted;
@@ -25,6 +21,9 @@ use strongroom::BackupBuilder;
 use strongroom::Cipher;
 use strongroom::Parent;
 use strongroom::Repository;
+use strongroom_service::OwnPlace;
+use strongroom_service::Place;
+use strongroom_service::exists;
 use tokio::task::AbortHandle;
 
 /// How long paths may be looked up before that is told.
@@ -65,7 +64,7 @@ fn tell_if_slow(context: &Context) -> AbortHandle {
 
 /// Opens the repository; the user's own is made on first use.
 async fn open(context: &Context, place: &Place, args: &BackupArgs) -> Result<Repository, Failure> {
-    let backend: Arc<dyn Backend> = backend(place)?;
+    let backend: Arc<dyn Backend> = place.backend()?;
     let repository = match &place.own {
         Some(own) if !exists(backend.as_ref()).await? => {
             if own.key_file.exists() {

@@ -2,9 +2,7 @@
 
 use crate::args::BackupArgs;
 use crate::commands::Context;
-use crate::environment::SECRETS;
 use crate::files_from;
-use crate::location::Place;
 use crate::show::Failure;
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -17,6 +15,8 @@ use strongroom::ReaderSource;
 use strongroom::Repository;
 use strongroom::StreamEntry;
 use strongroom_process::CommandSource;
+use strongroom_service::Place;
+use strongroom_service::SECRETS;
 
 /// The builder around a stream.
 pub fn stream(repository: &Repository, args: &BackupArgs, name: EntryPath) -> Result<BackupBuilder, Failure> {

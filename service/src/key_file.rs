@@ -1,18 +1,17 @@
 //! New key files: made once, readable by their owner only, on disk before anything depends on them.
 
-use crate::show::Failure;
+use crate::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use strongroom::Secret;
 use strongroom::SystemRng;
 
-/// The same as [`create`] in a folder that is made where it is not there yet: for the place that is the program's choice.
-pub fn create_with_folder(file: &Path) -> Result<Secret, Failure> {
-    let failed =
-        |why| Failure::failed(format!("cannot make a folder for the key file {}", file.display())).because(why);
+/// The same as [`create_key_file`] in a folder that is made where it is not there yet: for the place that is the program's choice.
+pub fn create_key_file_with_folder(file: &Path) -> Result<Secret, Error> {
+    let failed = |why| Error::failed(format!("cannot make a folder for the key file {}", file.display())).because(why);
     make_folder(folder_of(file)).map_err(failed)?;
-    create(file)
+    create_key_file(file)
 }
 
 fn folder_of(file: &Path) -> &Path {
@@ -21,19 +20,18 @@ fn folder_of(file: &Path) -> &Path {
 
 /// Makes a random key file that did not exist before, and gives its content. Its folder must be there: one that is
 /// missing may belong to a disk that is not mounted, and the key to nowhere else.
-pub fn create(file: &Path) -> Result<Secret, Failure> {
+pub fn create_key_file(file: &Path) -> Result<Secret, Error> {
     let text = strongroom::generate_key_file(&SystemRng)?;
     write_private("key file", file, text.as_bytes())?;
     Ok(Secret::new(text.into_bytes()))
 }
 
 /// Writes a file that did not exist before, for its owner only; on disk when this returns.
-pub fn write_private(what: &str, file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed =
-        |why: std::io::Error| Failure::failed(format!("cannot make the {what} {}", file.display())).because(why);
+pub fn write_private(what: &str, file: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |why: std::io::Error| Error::failed(format!("cannot make the {what} {}", file.display())).because(why);
     let folder = folder_of(file);
     if !folder.exists() {
-        return Err(Failure::failed(format!("cannot make the {what} {}", file.display()))
+        return Err(Error::failed(format!("cannot make the {what} {}", file.display()))
             .because(format!("there is no folder {}", folder.display()))
             .hint("check the spelling and whether its disk is mounted, or make the folder first"));
     }
@@ -71,12 +69,12 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config/strongroom/key");
-        assert!(create(&file).is_err(), "its folder may be on a disk that is not mounted");
-        create_with_folder(&file).expect("made");
+        assert!(create_key_file(&file).is_err(), "its folder may be on a disk that is not mounted");
+        create_key_file_with_folder(&file).expect("made");
         let content = std::fs::read(&file).expect("readable");
         assert!(content.starts_with(b"strongroom-key-1 "));
         assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
-        assert!(create(&file).is_err());
+        assert!(create_key_file(&file).is_err());
         assert_eq!(std::fs::read(&file).expect("readable"), content);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Every variable of this program. Others of its kind are refused: a mistyped one must not be passed over.
+/// Every variable of the program. Others of its kind are refused: a mistyped one must not be passed over.
 pub const VARIABLES: [&str; 8] = [
     "STRONGROOM_REPOSITORY",
     "STRONGROOM_REPOSITORY_FILE",
@@ -27,8 +28,15 @@ const LETTERS_WRONG_MAX: usize = 3;
 pub const SECRETS: [&str; 3] = ["STRONGROOM_PASSWORD", "STRONGROOM_PASSWORD_COMMAND", "STRONGROOM_RECOVERY_CODE"];
 
 /// The environment, read once; tests bring their own.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(HashMap<OsString, OsString>);
+
+impl fmt::Debug for Environment {
+    /// Without the values: some of them are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment({} variables)", self.0.len())
+    }
+}
 
 impl Environment {
     /// The process' own.
@@ -37,7 +45,6 @@ impl Environment {
     }
 
     /// One made up.
-    #[cfg(test)]
     pub fn of(variables: &[(&str, &str)]) -> Self {
         Self(variables.iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
