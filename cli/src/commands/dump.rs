@@ -30,6 +30,7 @@ use strongroom::Entry;
 use strongroom::EntryPath;
 use strongroom::FileKind;
 use strongroom::Repository;
+use strongroom::Snapshot;
 use strongroom::SnapshotView;
 
 /// Writes what was asked for. A file that could not be written to its end is removed; an archive that only lacks what
