@@ -158,7 +158,12 @@ impl Segments<'_> {
 
     fn sealed(&mut self, compression: u8, plain_length: usize, bytes: &[u8]) -> Result<SealedSegment> {
         let plain_length = u32::try_from(plain_length).unwrap_or(u32::MAX);
-        self.sealer.seal(&self.bench.rng, SegmentHead { class: Class::Data, compression, plain_length }, bytes)
+        self.sealer.seal(
+            Vec::new(),
+            &self.bench.rng,
+            SegmentHead { class: Class::Data, compression, plain_length },
+            bytes,
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
+use tokio::sync::Notify;
 use tokio::sync::broadcast;
 
 /// Events kept for a listener that is slow.
@@ -27,11 +28,14 @@ const FILES_OPEN_ELSEWHERE: usize = 40;
 /// Files that a job holds open however few are allowed: with less nothing can be done.
 const FILES_OPEN_LEAST: usize = 4;
 
-/// A running job; await it for its report. Dropping it cancels it, which is safe anywhere.
+/// A job; await it for its report. It goes on while it is awaited, and no faster than whoever awaits it beside its events takes
+/// them. Dropping it cancels it, which is safe anywhere.
 #[must_use = "a job does nothing useful unless it is awaited"]
 pub struct Job<T> {
     future: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
     control: Control,
+    /// It has given its report: there is nothing to stop any more.
+    is_done: bool,
 }
 
 /// What the inside of a job sees: where to count, where to tell, and whether to stop.
@@ -44,7 +48,14 @@ pub(crate) struct Control {
 
 /// Asks a job to stop; clones share one switch.
 #[derive(Clone, Debug, Default)]
-pub struct Canceller(Arc<AtomicBool>);
+pub struct Canceller(Arc<Switch>);
+
+#[derive(Debug, Default)]
+struct Switch {
+    is_on: AtomicBool,
+    /// Wakes who waits for it.
+    turned: Notify,
+}
 
 /// The events of a job from the moment of asking.
 pub struct Events {
@@ -58,6 +69,7 @@ pub struct ProgressReader(Arc<Counters>);
 impl ProgressReader {
     /// The latest counters.
     pub fn latest(&self) -> Progress {
+        self.0.watch();
         self.0.read()
     }
 
@@ -70,12 +82,23 @@ impl ProgressReader {
 impl Canceller {
     /// Asks for a clean stop. Nothing already stored is lost; nothing half-done becomes visible.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.is_on.store(true, Ordering::Release);
+        self.0.turned.notify_waiters();
     }
 
     /// Whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.is_on.load(Ordering::Acquire)
+    }
+
+    /// Returns once a stop was asked for.
+    pub async fn cancelled(&self) {
+        let mut turned = std::pin::pin!(self.0.turned.notified());
+        // Who waits is known before the switch is looked at, so that no turn is missed.
+        turned.as_mut().enable();
+        if !self.is_cancelled() {
+            turned.await;
+        }
     }
 }
 
@@ -139,8 +162,16 @@ impl<T> Job<T> {
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let control = Control::new();
-        Self { future: Box::pin(work(control.clone())), control }
+        Self::start_under(Canceller::default(), work)
+    }
+
+    /// The same under the switch of an earlier job that has ended.
+    pub(crate) fn start_under<F>(canceller: Canceller, work: impl FnOnce(Control) -> F) -> Self
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let control = Control { cancel: canceller, ..Control::new() };
+        Self { future: Box::pin(work(control.clone())), control, is_done: false }
     }
 
     /// A reader of the latest counters.
@@ -163,14 +194,18 @@ impl<T> Future for Job<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.future.as_mut().poll(context)
+        let polled = self.future.as_mut().poll(context);
+        self.is_done |= polled.is_ready();
+        polled
     }
 }
 
 impl<T> Drop for Job<T> {
     /// Only flips the switch: threads of the job see it and wind down by themselves.
     fn drop(&mut self) {
-        self.control.cancel.cancel();
+        if !self.is_done {
+            self.control.cancel.cancel();
+        }
     }
 }
 

@@ -178,9 +178,7 @@ pub const SEARCH_KEPT_BYTES: usize = 32 * MIB;
 /// Packs verified at once by a check at most; every one is whole in memory.
 pub const CHECK_THREADS_MAX: usize = 4;
 
-/// Packs of data in memory besides the open ones: being sealed, waiting, on their way.
-pub const PACKS_WAITING_MAX: usize = 2;
-/// The same for packs of the catalog: its stage may wait for its pack to leave, the others are far enough ahead.
+/// Packs of the catalog in memory besides the open one: none. Its stage may wait for its pack to leave, the others are far enough ahead.
 pub const METADATA_PACKS_WAITING_MAX: usize = 0;
 /// Batch buffers besides the one each worker has: one being filled, and one on its way.
 pub const BATCH_BUFFERS_AHEAD: usize = 2;
@@ -190,8 +188,12 @@ pub const STREAMS_OPEN_MAX: usize = 16;
 pub const STREAM_BATCH_BYTES: usize = MIB;
 /// Memory that finished entries may take while they wait for one that is open before them; more goes to the cache folder.
 pub const WAITING_ENTRIES_BYTES: usize = 8 * MIB;
-/// Packs on their way to the backend at once.
-pub const UPLOADS_MAX: usize = 2;
+/// Packs on their way at once to a store of this machine; so many of data are in memory besides the open ones.
+pub const UPLOADS_NEAR: usize = 2;
+/// The same to a store behind a network, where each costs a round trip.
+pub const UPLOADS_FAR: usize = 6;
+/// Bytes of packs on their way at once, as far as more than two are.
+pub const UPLOADS_BYTES_MAX: usize = 96 * MIB;
 /// Packs named by one mark or tomb at most: it is a small object.
 pub const MARK_PACKS_MAX: usize = 100_000;
 /// A pending record that nobody has touched for so long belongs to a writer that is dead or must store it again.
@@ -233,7 +235,6 @@ const _: () = assert!(MARK_PACKS_MAX * 32 + KIB <= SMALL_OBJECT_BYTES_MAX);
 const _: () = assert!(INDEX_MERGED_CHUNKS * 48 * 4 <= INDEX_BYTES_MAX);
 const _: () = assert!(SHARD_ALONE_CHUNKS <= SHARD_CHUNKS);
 const _: () = assert!(RESERVE_BYTES_LEAST <= RESERVE_BYTES_MIN && RESERVE_BYTES_MIN <= RESERVE_BYTES_MAX);
-const _: () = assert!(UPLOADS_MAX <= PACKS_WAITING_MAX);
 const _: () = assert!(
     SNAPSHOT_GIVEN_BYTES_MAX + SNAPSHOT_REASONS_BYTES_MAX + SNAPSHOT_STATEMENT_BYTES_MAX + 64 * KIB
         < SMALL_OBJECT_BYTES_MAX

@@ -1,6 +1,7 @@
 //! Links and files that others have put where a repository is, or should be: nothing of theirs is followed or removed.
 
 use super::body;
+use super::disk;
 use crate::support::names::index;
 use crate::support::names::pack;
 use std::fs;
@@ -89,8 +90,8 @@ async fn no_folder_of_a_repository_is_followed_through_a_link() {
             "tmp" => {
                 denied(backend.put(&pack(2), body("x")).await);
                 denied(backend.check_writable().await);
-                denied(backend.sweep().await.map(|_| ()));
-                denied(backend.leftovers().await.map(|_| ()));
+                denied(disk(&backend).sweep().await.map(|_| ()));
+                denied(disk(&backend).leftovers().await.map(|_| ()));
             }
             _ => {
                 denied(backend.get(&name).await.map(|_| ()));
@@ -99,7 +100,7 @@ async fn no_folder_of_a_repository_is_followed_through_a_link() {
                 denied(backend.list(area).await.map(|_| ()));
                 denied(backend.delete(&name).await);
                 denied(backend.put(&if link == "index" { index(2) } else { pack(0x0100_0000) }, body("x")).await);
-                denied(backend.barrier_for(area).await);
+                denied(disk(&backend).barrier_for(area).await);
             }
         }
         assert_eq!(outside.read_dir().unwrap().count(), if link == "tmp" { 1 } else { 2 }, "{link}");
@@ -128,10 +129,10 @@ async fn what_killed_runs_left_is_counted_and_swept_a_day_later() {
     old_file(&holder.path().join("tmp").join(STAGED));
     fs::write(holder.path().join("tmp/1-1-0000000000000001"), b"young").unwrap();
     old_file(&holder.path().join("tmp/notes"));
-    let left = backend.leftovers().await.unwrap();
+    let left = disk(&backend).leftovers().await.unwrap();
     assert_eq!((left.files, left.bytes), (2, 13));
-    let swept = backend.sweep().await.unwrap();
+    let swept = disk(&backend).sweep().await.unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 8));
     assert!(holder.path().join("tmp/notes").exists());
-    assert_eq!(backend.leftovers().await.unwrap().files, 1);
+    assert_eq!(disk(&backend).leftovers().await.unwrap().files, 1);
 }

@@ -13,6 +13,8 @@ super::promises! {
     a_new_location_lists_nothing
     a_listing_tells_names_and_lengths
     a_listing_is_sorted_by_name
+    a_listing_goes_on_behind_any_name
+    a_listing_of_many_pages_is_whole
     areas_do_not_mix
     the_config_is_in_no_area
     packs_of_all_fan_out_folders_are_listed
@@ -42,6 +44,27 @@ async fn a_listing_is_sorted_by_name(place: Place) {
     }
     let names = place.names(Area::Packs).await;
     assert!(names.is_sorted() && names.len() == 6, "{names:?}");
+}
+
+async fn a_listing_goes_on_behind_any_name(place: Place) {
+    for number in 0..20 {
+        place.put(&pack(number), "x").await;
+    }
+    let all = place.names(Area::Packs).await;
+    for (at, name) in all.iter().enumerate() {
+        let page = place.other.list_page(Area::Packs, Some(*name)).await.unwrap();
+        let names: Vec<_> = page.objects.into_iter().map(|listed| listed.name).collect();
+        assert!(!names.is_empty() || at + 1 == all.len());
+        assert!(all[at + 1..].starts_with(&names), "behind {name}");
+        assert!(page.more || names.len() == all.len() - at - 1);
+    }
+}
+
+async fn a_listing_of_many_pages_is_whole(place: Place) {
+    for number in 0..2100 {
+        place.put(&index(number), "x").await;
+    }
+    assert_eq!(place.names(Area::Index).await.len(), 2100);
 }
 
 async fn areas_do_not_mix(place: Place) {

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use strongroom::Area;
 use strongroom::Backend;
+use strongroom::Disk;
 use strongroom::Layer;
 use strongroom::LocalBackend;
 use strongroom::MemoryBackend;
@@ -66,6 +67,11 @@ impl Layer for Wrapped {
     fn inner(&self) -> &dyn Backend {
         &self.0
     }
+}
+
+/// What a folder does beside what every store does.
+fn disk(backend: &dyn Backend) -> &dyn Disk {
+    backend.disk().expect("it is on a disk")
 }
 
 fn body(text: &str) -> Payload {

@@ -4,6 +4,7 @@ use super::Place;
 use super::body;
 use crate::support::names::pack;
 use strongroom::Area;
+use strongroom::Distance;
 use strongroom::Kind;
 use strongroom::Name;
 
@@ -52,5 +53,6 @@ async fn an_own_repository_is_not_taken_for_a_foreign_one(place: Place) {
 
 async fn the_location_has_a_description(place: Place) {
     assert!(!place.backend.describe().is_empty());
-    assert!(place.backend.is_local());
+    assert_eq!(place.backend.properties().distance, Distance::Near);
+    assert!(place.backend.properties().puts > 0);
 }

@@ -1,6 +1,7 @@
 //! A repository on a wrapped folder is as safe as on the folder itself, and layers change what they override.
 
 use super::Wrapped;
+use super::disk;
 use crate::support::names::pack;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
 use strongroom::CreateOptions;
+use strongroom::Disk;
 use strongroom::EntryPath;
 use strongroom::Error;
 use strongroom::KdfChoice;
@@ -17,6 +19,7 @@ use strongroom::Kind;
 use strongroom::Layer;
 use strongroom::Leftovers;
 use strongroom::LocalBackend;
+use strongroom::Name;
 use strongroom::PruneReport;
 use strongroom::ReaderSource;
 use strongroom::Repository;
@@ -85,12 +88,12 @@ async fn a_barrier_reaches_the_folder_through_a_layer() {
     let holder = tempfile::tempdir().unwrap();
     let (backend, unprepared) = (wrapped(&holder.path().join("one")), wrapped(&holder.path().join("two")));
     backend.prepare().await.unwrap();
-    assert_eq!(backend.folder(), Some(holder.path().join("one")));
-    assert!(backend.lists_at_once());
+    assert_eq!(backend.properties().folder, Some(holder.path().join("one")));
+    assert!(backend.properties().lists_at_once);
     // What was adopted is synced where it lies: where there is no such folder, that shows.
-    backend.adopt(&pack(1)).await.unwrap();
+    disk(&*backend).adopt(&pack(1)).await.unwrap();
     backend.barrier().await.unwrap_err();
-    assert_eq!(unprepared.barrier_for(Area::Index).await.unwrap_err().kind(), Kind::NoRepository);
+    assert_eq!(disk(&*unprepared).barrier_for(Area::Index).await.unwrap_err().kind(), Kind::NoRepository);
     assert_eq!(unprepared.check_deletable().await.unwrap_err().kind(), Kind::NoRepository);
 }
 
@@ -100,6 +103,32 @@ struct Full(LocalBackend);
 impl Layer for Full {
     fn inner(&self) -> &dyn Backend {
         &self.0
+    }
+
+    fn disk(&self) -> Option<&dyn Disk> {
+        Some(self)
+    }
+}
+
+impl Disk for Full {
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        self.0.adopt(name)
+    }
+
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        self.0.barrier_for(area)
+    }
+
+    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
+        self.0.reserve(stored)
+    }
+
+    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
+        self.0.spend_reserve()
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        self.0.leftovers()
     }
 
     fn sweep(&self) -> BackendFuture<'_, Leftovers> {

@@ -6,7 +6,6 @@ use super::shelf::Sight;
 use super::time::Time;
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -15,12 +14,15 @@ use std::sync::atomic::Ordering::SeqCst;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
+use strongroom::Disk;
 use strongroom::Error;
 use strongroom::Kind;
 use strongroom::Leftovers;
 use strongroom::Listed;
 use strongroom::Name;
+use strongroom::Page;
 use strongroom::Payload;
+use strongroom::Properties;
 use strongroom::Result;
 use tokio::sync::Notify;
 use tokio::sync::oneshot;
@@ -219,10 +221,10 @@ impl Backend for View {
         })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         Box::pin(async move {
             match self.ask(Operation::List(area)).await? {
-                Answer::List(all) => Ok(all),
+                Answer::List(all) => Ok(Page::rest(all, after)),
                 other => panic!("{other:?} is no answer to a listing"),
             }
         })
@@ -234,14 +236,6 @@ impl Backend for View {
 
     fn barrier(&self) -> BackendFuture<'_, ()> {
         Box::pin(self.done(Operation::Barrier))
-    }
-
-    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        Box::pin(self.done(Operation::Adopt(*name)))
-    }
-
-    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
-        Box::pin(self.done(Operation::BarrierFor(area)))
     }
 
     fn describe(&self) -> String {
@@ -264,12 +258,24 @@ impl Backend for View {
         Box::pin(async { Ok(None) })
     }
 
-    fn is_local(&self) -> bool {
-        false
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::far();
+        (properties.puts, properties.lists_at_once) = (2, self.lists_at_once);
+        properties
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        None
+    fn disk(&self) -> Option<&dyn Disk> {
+        Some(self)
+    }
+}
+
+impl Disk for View {
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        Box::pin(self.done(Operation::Adopt(*name)))
+    }
+
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        Box::pin(self.done(Operation::BarrierFor(area)))
     }
 
     fn reserve(&self, _: u64) -> BackendFuture<'_, bool> {
@@ -286,10 +292,6 @@ impl Backend for View {
 
     fn sweep(&self) -> BackendFuture<'_, Leftovers> {
         Box::pin(async { Ok(Leftovers::default()) })
-    }
-
-    fn lists_at_once(&self) -> bool {
-        self.lists_at_once
     }
 }
 
@@ -322,8 +324,8 @@ impl Backend for Truth {
         Box::pin(async move { Ok(self.shelf.stat(name, Sight::ALL)) })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        Box::pin(async move { Ok(self.shelf.list(area, Sight::ALL)) })
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
+        Box::pin(async move { Ok(Page::rest(self.shelf.list(area, Sight::ALL), after)) })
     }
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
@@ -339,14 +341,6 @@ impl Backend for Truth {
             self.shelf.barrier(NOBODY);
             Ok(())
         })
-    }
-
-    fn adopt<'a>(&'a self, _: &'a Name) -> BackendFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn barrier_for(&self, _: Area) -> BackendFuture<'_, ()> {
-        Box::pin(async { Ok(()) })
     }
 
     fn describe(&self) -> String {
@@ -369,31 +363,13 @@ impl Backend for Truth {
         Box::pin(async { Ok(None) })
     }
 
-    fn is_local(&self) -> bool {
-        false
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::far();
+        (properties.puts, properties.lists_at_once) = (2, self.lists_at_once);
+        properties
     }
 
-    fn folder(&self) -> Option<PathBuf> {
+    fn disk(&self) -> Option<&dyn Disk> {
         None
-    }
-
-    fn reserve(&self, _: u64) -> BackendFuture<'_, bool> {
-        Box::pin(async { Ok(false) })
-    }
-
-    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
-        Box::pin(async { Ok(false) })
-    }
-
-    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
-        Box::pin(async { Ok(Leftovers::default()) })
-    }
-
-    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
-        Box::pin(async { Ok(Leftovers::default()) })
-    }
-
-    fn lists_at_once(&self) -> bool {
-        self.lists_at_once
     }
 }

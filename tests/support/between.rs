@@ -14,6 +14,7 @@ use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::MemoryBackend;
 use strongroom::Name;
+use strongroom::Page;
 use strongroom::Payload;
 
 /// What happens in between, once.
@@ -83,10 +84,10 @@ impl Layer for Between {
         })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         Box::pin(async move {
             self.pass().await;
-            self.inner.list(area).await
+            self.inner.list_page(area, after).await
         })
     }
 

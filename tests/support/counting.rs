@@ -10,6 +10,7 @@ use strongroom::BackendFuture;
 use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::Name;
+use strongroom::Page;
 use strongroom::Payload;
 
 /// One kind of backend call.
@@ -114,9 +115,9 @@ impl Layer for Counting {
         self.inner.stat(name)
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         self.count(Operation::List, Some(area));
-        self.inner.list(area)
+        self.inner.list_page(area, after)
     }
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {

@@ -14,6 +14,7 @@ use strongroom::Layer;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Payload;
+use strongroom::Properties;
 
 /// Disks write sectors of this many bytes, whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -204,7 +205,9 @@ impl Layer for Crash {
     }
 
     /// Every step of the protocol is taken, those too that a store whose listings are always current can do without.
-    fn lists_at_once(&self) -> bool {
-        false
+    fn properties(&self) -> Properties {
+        let mut properties = self.live.properties();
+        properties.lists_at_once = false;
+        properties
     }
 }

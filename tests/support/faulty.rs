@@ -17,7 +17,9 @@ use strongroom::Kind;
 use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::Name;
+use strongroom::Page;
 use strongroom::Payload;
+use strongroom::Properties;
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,10 +283,10 @@ impl Layer for Faulty {
         })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         Box::pin(async move {
             let fault = self.turn(Operation::List);
-            let mut list = self.inner.list(area).await?;
+            let Page { objects: mut list, more } = self.inner.list_page(area, after).await?;
             match fault {
                 None => {}
                 Some(Fault::StaleList(ago)) => list = self.rewind(area, list, ago),
@@ -293,7 +295,8 @@ impl Layer for Faulty {
                 Some(Fault::ShortList) => list.truncate(list.len() / 2),
                 Some(fault) => return Err(fault.error(&format!("list {area}"))),
             }
-            Ok(list)
+            // What lies is short, and says that it is whole.
+            Ok(Page { objects: list, more: more && fault.is_none() })
         })
     }
 
@@ -351,7 +354,9 @@ impl Layer for Faulty {
     }
 
     /// Some of the faults are listings that are not current.
-    fn lists_at_once(&self) -> bool {
-        false
+    fn properties(&self) -> Properties {
+        let mut properties = self.inner.properties();
+        properties.lists_at_once = false;
+        properties
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
+use strongroom::Disk;
 use strongroom::Layer;
+use strongroom::Leftovers;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Payload;
@@ -55,11 +57,37 @@ impl Layer for Filling {
         })
     }
 
+    fn disk(&self) -> Option<&dyn Disk> {
+        Some(self)
+    }
+}
+
+impl Disk for Filling {
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        self.inner.adopt(name)
+    }
+
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        self.inner.barrier_for(area)
+    }
+
+    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
+        self.inner.reserve(stored)
+    }
+
     fn spend_reserve(&self) -> BackendFuture<'_, bool> {
         Box::pin(async move {
             let was_there = self.inner.spend_reserve().await?;
             self.spent.fetch_add(u64::from(was_there), Ordering::SeqCst);
             Ok(was_there)
         })
+    }
+
+    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
+        self.inner.leftovers()
+    }
+
+    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
+        self.inner.sweep()
     }
 }

@@ -3,12 +3,13 @@
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
-use crate::backend::Leftovers;
+use crate::backend::Disk;
 use crate::backend::Listed;
 use crate::backend::Name;
+use crate::backend::Page;
 use crate::backend::Payload;
+use crate::backend::Properties;
 use bytes::Bytes;
-use std::path::PathBuf;
 
 /// A backend around another: every layer is a [`Backend`]. Each method is that of the backend inside until it is
 /// overridden, those of later releases as well, so that a layer that changes one thing loses no other.
@@ -36,9 +37,9 @@ pub trait Layer: Send + Sync + 'static {
         self.inner().stat(name)
     }
 
-    /// See [`Backend::list`].
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        self.inner().list(area)
+    /// See [`Backend::list_page`].
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
+        self.inner().list_page(area, after)
     }
 
     /// See [`Backend::delete`].
@@ -49,16 +50,6 @@ pub trait Layer: Send + Sync + 'static {
     /// See [`Backend::barrier`].
     fn barrier(&self) -> BackendFuture<'_, ()> {
         self.inner().barrier()
-    }
-
-    /// See [`Backend::adopt`].
-    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        self.inner().adopt(name)
-    }
-
-    /// See [`Backend::barrier_for`].
-    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
-        self.inner().barrier_for(area)
     }
 
     /// See [`Backend::describe`].
@@ -86,39 +77,14 @@ pub trait Layer: Send + Sync + 'static {
         self.inner().recognise()
     }
 
-    /// See [`Backend::is_local`].
-    fn is_local(&self) -> bool {
-        self.inner().is_local()
+    /// See [`Backend::properties`].
+    fn properties(&self) -> Properties {
+        self.inner().properties()
     }
 
-    /// See [`Backend::folder`].
-    fn folder(&self) -> Option<PathBuf> {
-        self.inner().folder()
-    }
-
-    /// See [`Backend::lists_at_once`].
-    fn lists_at_once(&self) -> bool {
-        self.inner().lists_at_once()
-    }
-
-    /// See [`Backend::reserve`].
-    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
-        self.inner().reserve(stored)
-    }
-
-    /// See [`Backend::spend_reserve`].
-    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
-        self.inner().spend_reserve()
-    }
-
-    /// See [`Backend::leftovers`].
-    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
-        self.inner().leftovers()
-    }
-
-    /// See [`Backend::sweep`].
-    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
-        self.inner().sweep()
+    /// See [`Backend::disk`].
+    fn disk(&self) -> Option<&dyn Disk> {
+        self.inner().disk()
     }
 }
 
@@ -139,8 +105,8 @@ impl<L: Layer> Backend for L {
         Layer::stat(self, name)
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        Layer::list(self, area)
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
+        Layer::list_page(self, area, after)
     }
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
@@ -149,14 +115,6 @@ impl<L: Layer> Backend for L {
 
     fn barrier(&self) -> BackendFuture<'_, ()> {
         Layer::barrier(self)
-    }
-
-    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        Layer::adopt(self, name)
-    }
-
-    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
-        Layer::barrier_for(self, area)
     }
 
     fn describe(&self) -> String {
@@ -179,31 +137,11 @@ impl<L: Layer> Backend for L {
         Layer::recognise(self)
     }
 
-    fn is_local(&self) -> bool {
-        Layer::is_local(self)
+    fn properties(&self) -> Properties {
+        Layer::properties(self)
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        Layer::folder(self)
-    }
-
-    fn lists_at_once(&self) -> bool {
-        Layer::lists_at_once(self)
-    }
-
-    fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {
-        Layer::reserve(self, stored)
-    }
-
-    fn spend_reserve(&self) -> BackendFuture<'_, bool> {
-        Layer::spend_reserve(self)
-    }
-
-    fn leftovers(&self) -> BackendFuture<'_, Leftovers> {
-        Layer::leftovers(self)
-    }
-
-    fn sweep(&self) -> BackendFuture<'_, Leftovers> {
-        Layer::sweep(self)
+    fn disk(&self) -> Option<&dyn Disk> {
+        Layer::disk(self)
     }
 }

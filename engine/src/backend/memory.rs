@@ -3,10 +3,13 @@
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Disk;
 use crate::backend::Leftovers;
 use crate::backend::Listed;
 use crate::backend::Name;
+use crate::backend::Page;
 use crate::backend::Payload;
+use crate::backend::Properties;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -17,13 +20,15 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+/// Objects that a listing gives at once, as many as the large providers do.
+const LISTED_AT_ONCE: usize = 1000;
 
 /// Objects in memory; clones are handles on the same objects.
 #[derive(Clone)]
@@ -208,11 +213,13 @@ impl Backend for MemoryBackend {
         Box::pin(async move { Ok(self.lock().get(name).map(|held| listed(name, held))) })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         Box::pin(async move {
             let objects = self.lock();
-            let inside = objects.iter().filter(|(name, _)| name.area() == Some(area));
-            Ok(inside.map(|(name, held)| listed(name, held)).collect())
+            let inside = |name: &Name| name.area() == Some(area) && after.is_none_or(|after| *name > after);
+            let mut found = objects.iter().filter(|(name, _)| inside(name)).map(|(name, held)| listed(name, held));
+            let objects = found.by_ref().take(LISTED_AT_ONCE).collect();
+            Ok(Page { objects, more: found.next().is_some() })
         })
     }
 
@@ -224,14 +231,6 @@ impl Backend for MemoryBackend {
     }
 
     fn barrier(&self) -> BackendFuture<'_, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn adopt<'a>(&'a self, _: &'a Name) -> BackendFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn barrier_for(&self, _: Area) -> BackendFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
@@ -255,16 +254,22 @@ impl Backend for MemoryBackend {
         Box::pin(async { Ok(None) })
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties::near()
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        None
+    fn disk(&self) -> Option<&dyn Disk> {
+        Some(self)
+    }
+}
+
+impl Disk for MemoryBackend {
+    fn adopt<'a>(&'a self, _: &'a Name) -> BackendFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 
-    fn lists_at_once(&self) -> bool {
-        true
+    fn barrier_for(&self, _: Area) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn reserve(&self, _stored: u64) -> BackendFuture<'_, bool> {

@@ -11,12 +11,16 @@
 //! It knows nothing of keys or formats: what it is given is sealed already. Every method returns a
 //! boxed future, so that backends are used as `Arc<dyn Backend>` and nothing above is generic.
 
+mod heeding;
+#[cfg(test)]
+mod heeding_tests;
 mod layer;
 mod local;
 mod location;
 mod memory;
 mod names;
 
+pub(crate) use heeding::Heeding;
 pub use layer::Layer;
 pub use local::LocalBackend;
 pub use location::Location;
@@ -24,7 +28,10 @@ pub use memory::MemoryBackend;
 pub use names::Area;
 pub use names::Name;
 
+use crate::error::Error;
 use crate::error::Result;
+use crate::limits::UPLOADS_FAR;
+use crate::limits::UPLOADS_NEAR;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -40,7 +47,7 @@ pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 
 /// Methods may be called from many tasks at once. Dropping a returned future may leave the
 /// operation done, undone or still under way, but never half visible.
 ///
-/// No method has a default: an answer that nobody thought about would be one that nobody may rely on. Whoever wraps
+/// No method has a default (but for the loop over pages): an answer that nobody thought about would be one that nobody may rely on. Whoever wraps
 /// another backend writes a [`Layer`] instead.
 pub trait Backend: Send + Sync + 'static {
     /// Stores a new object. `Conflict` when the name exists (its content is left alone), `NoSpace`
@@ -59,10 +66,31 @@ pub trait Backend: Send + Sync + 'static {
     /// Length and age of an object, `None` when it is absent.
     fn stat<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, Option<Listed>>;
 
-    /// Every object of an area, in name order without repeats: whole, or an error. Whatever has a
-    /// name that does not parse is no object and is left out; where something else stands in an object's place,
-    /// its name is listed, and reading it is `Damaged`.
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>>;
+    /// The objects of an area whose names come after `after`, in name order without repeats: as many as the store gives at
+    /// once, or an error, never some that were left out in between. Whatever has a name that does not parse is no object and
+    /// is left out; where something else stands in an object's place, its name is listed, and reading it is `Damaged`.
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page>;
+
+    /// Every object of an area, page by page: whole, or an error. Nobody need write another one.
+    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+        Box::pin(async move {
+            let mut all: Vec<Listed> = Vec::new();
+            let mut after = None;
+            loop {
+                let Page { objects, more } = self.list_page(area, after).await?;
+                let last = objects.iter().map(|object| object.name).max();
+                all.extend(objects);
+                if !more {
+                    return Ok(all);
+                }
+                // A server that starts again from the beginning would be asked for ever.
+                if last.is_none() || last <= after {
+                    return Err(Error::damaged(format!("the listing of {area}"), "it does not go on where it ended"));
+                }
+                after = last;
+            }
+        })
+    }
 
     /// Removes an object for good; an absent one is fine.
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()>;
@@ -70,15 +98,6 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns once every pack whose `put` returned before this call is durable. After it failed
     /// once for good it keeps failing: packs may be lost, and only a new backend may be trusted.
     fn barrier(&self) -> BackendFuture<'_, ()>;
-
-    /// Counts a pack that somebody else has put, and perhaps died before a barrier, among those that the next barrier
-    /// makes durable. A store where everything that can be listed is durable has nothing to do.
-    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()>;
-
-    /// Returns once everything that a listing of this area shows is durable, and so is the absence of what it shows no
-    /// more, whoever stored or deleted it: another program may have died before its own call returned. A store where only
-    /// what is durable can be seen has nothing to do.
-    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()>;
 
     /// The location in words, for messages; holds no secrets.
     fn describe(&self) -> String;
@@ -97,17 +116,27 @@ pub trait Backend: Send + Sync + 'static {
     /// Names the other program whose repository stands here ("a restic repository"), if any.
     fn recognise(&self) -> BackendFuture<'_, Option<String>>;
 
-    /// Whether reading is so near that it need not be cached or planned.
-    fn is_local(&self) -> bool;
+    /// What kind of store this is.
+    fn properties(&self) -> Properties;
 
-    /// The folder of this machine that all of it lies in, if there is one: a restore leaves that alone.
-    fn folder(&self) -> Option<PathBuf>;
+    /// What a file system needs beside that. `None` for a store where everything that can be listed is durable, that sets
+    /// no room aside, and that keeps nothing of what killed runs were storing.
+    fn disk(&self) -> Option<&dyn Disk>;
+}
 
-    /// Whether a listing by anybody shows every put and every delete that has returned to anybody else.
-    fn lists_at_once(&self) -> bool;
+/// What only a file system needs: a name may be seen there before it is durable, the disk may be full, and what a killed run
+/// was storing stays.
+pub trait Disk: Send + Sync {
+    /// Counts a pack that somebody else has put, and perhaps died before a barrier, among those that the next barrier
+    /// makes durable.
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()>;
+
+    /// Returns once everything that a listing of this area shows is durable, and so is the absence of what it shows no
+    /// more, whoever stored or deleted it: another program may have died before its own call returned.
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()>;
 
     /// Sets room aside, so that a full store can still be pruned: the more, the more bytes are `stored` in packs. `false`
-    /// where that is not possible or not needed.
+    /// where that is not possible.
     fn reserve(&self, stored: u64) -> BackendFuture<'_, bool>;
 
     /// Gives the room back that was set aside; `false` when there was none.
@@ -118,6 +147,58 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Removes what of that no living run can need any more, and gives what it was.
     fn sweep(&self) -> BackendFuture<'_, Leftovers>;
+}
+
+/// What kind of store a backend is: what those above choose their ways by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Properties {
+    /// How far away it is.
+    pub distance: Distance,
+    /// Packs to have on their way at once, if there is memory for them.
+    pub puts: usize,
+    /// Whether a listing by anybody shows every put and every delete that has returned to anybody else.
+    pub lists_at_once: bool,
+    /// The folder of this machine that all of it lies in, if there is one: a restore leaves that alone.
+    pub folder: Option<PathBuf>,
+}
+
+/// How far away a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distance {
+    /// So near that an answer takes microseconds: nothing needs to be asked for ahead.
+    Near,
+    /// Behind a network: every request costs a round trip, and may never be answered.
+    Far,
+}
+
+impl Properties {
+    /// A store of this machine, whose listings are always current.
+    pub fn near() -> Self {
+        Self { distance: Distance::Near, puts: UPLOADS_NEAR, lists_at_once: true, folder: None }
+    }
+
+    /// A store behind a network, whose listings may be stale.
+    pub fn far() -> Self {
+        Self { distance: Distance::Far, puts: UPLOADS_FAR, lists_at_once: false, folder: None }
+    }
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In name order, without repeats.
+    pub objects: Vec<Listed>,
+    /// Whether more may come after the last of them.
+    pub more: bool,
+}
+
+impl Page {
+    /// What comes after `after` of a listing that is known whole.
+    pub fn rest(mut objects: Vec<Listed>, after: Option<Name>) -> Self {
+        objects.retain(|object| after.is_none_or(|after| object.name > after));
+        Self { objects, more: false }
+    }
 }
 
 /// Files in a store that are no objects: what was being stored when a run ended.

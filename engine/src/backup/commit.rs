@@ -99,7 +99,7 @@ pub(crate) async fn commit(
     let late = intent.is_late(&name, validated).await;
     let outcome = if late { look_again(store, snapshot, needs).await } else { Ok(()) };
     // Where listings may be stale a prune would see the one gone and the other not yet there: it removes the record later.
-    if store.backend().lists_at_once() {
+    if store.lists_at_once() {
         intent.withdraw().await;
     }
     outcome.map(|()| Committed::Yes)
@@ -136,7 +136,7 @@ enum Validated {
 /// Whether the snapshot is there whose changed record is to be stored, so that prunes have spared its data until now: what
 /// it lacks is damage. Where a listing may be stale nobody can tell that from packs that are not listed yet.
 async fn is_damaged(store: &Arc<Store>, twin: Option<SnapshotId>) -> Result<bool> {
-    match twin.filter(|_| store.backend().lists_at_once()) {
+    match twin.filter(|_| store.lists_at_once()) {
         Some(twin) => Ok(store.backend().stat(&Name::Snapshot(twin)).await?.is_some()),
         None => Ok(false),
     }

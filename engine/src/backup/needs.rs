@@ -119,7 +119,7 @@ impl Needs {
             return Ok(Footing::Missing);
         }
         // An index object of somebody else may have been seen before its name was durable.
-        store.backend().barrier_for(Area::Index).await?;
+        store.barrier_for(Area::Index).await?;
         Ok(Footing::Usable)
     }
 }

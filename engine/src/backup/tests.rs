@@ -454,11 +454,11 @@ impl Source for Panicking {
 }
 
 #[tokio::test]
-async fn a_stage_that_panics_ends_the_run_and_leaves_no_snapshot() {
+async fn a_source_that_panics_ends_the_run_with_its_words_and_leaves_no_snapshot() {
     let scene = Scene::new(&[file("a", SMALL)]).await;
     let error = scene.repository.backup(Panicking).start().await.expect_err("it panicked");
-    assert_eq!(error.kind(), Kind::Bug);
-    assert!(error.to_string().contains("panicked"), "{error}");
+    assert_eq!(error.kind(), Kind::SourceFailed);
+    assert_eq!(error.in_one_line(), "the panicking source panicked: a bug in the source");
     for area in [Area::Pending, Area::Snapshots] {
         assert!(scene.backend.list(area).await.expect("a list").is_empty(), "{area:?}");
     }

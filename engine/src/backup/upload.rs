@@ -6,7 +6,6 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::IndexedPack;
 use crate::job::Control;
-use crate::limits::UPLOADS_MAX;
 use crate::pack::IndexWriter;
 use crate::pack::IndexedPacks;
 use crate::pack::SealedPack;
@@ -35,6 +34,8 @@ pub(crate) struct Uploader {
     pub(crate) dry_run: bool,
     /// Bytes a second; 0 is no limit.
     pub(crate) limit: u64,
+    /// Packs on their way at once.
+    pub(crate) uploads: usize,
 }
 
 impl Uploader {
@@ -49,7 +50,7 @@ impl Uploader {
                         break Err(error);
                     }
                 }
-                pack = packs.recv(), if running.len() < UPLOADS_MAX => match pack {
+                pack = packs.recv(), if running.len() < self.uploads => match pack {
                     Some(pack) => {
                         if !pace.wait(pack.pack.indexed.length, &self.halt, &self.control).await {
                             break Err(Error::new(Kind::Cancelled, "stopped on request"));

@@ -341,14 +341,8 @@ impl Sealer {
         Ok(Self { key, repository, counter })
     }
 
-    /// Seals `squeezed` (what `head.compression` says); fails only when `rng` does.
-    #[cfg(any(test, feature = "benching"))]
-    pub(crate) fn seal(&mut self, rng: &dyn Rng, head: SegmentHead, squeezed: &[u8]) -> Result<SealedSegment> {
-        self.seal_into(Vec::new(), rng, head, squeezed)
-    }
-
-    /// The same in memory that was in use before.
-    pub(crate) fn seal_into(
+    /// Seals `squeezed` (what `head.compression` says) into memory that may have been in use before; fails only when `rng` does.
+    pub(crate) fn seal(
         &mut self,
         mut bytes: Vec<u8>,
         rng: &dyn Rng,

@@ -20,7 +20,7 @@ fn data_key(suite: Suite) -> Arc<DataKey> {
 fn sealed(suite: Suite) -> SealedSegment {
     let rng = SeededRng::new(8);
     let mut sealer = Sealer::new(data_key(suite), REPOSITORY, &rng).expect("seeded");
-    sealer.seal(&rng, HEAD, PLAIN).expect("seeded")
+    sealer.seal(Vec::new(), &rng, HEAD, PLAIN).expect("seeded")
 }
 
 fn open(suite: Suite, head: SegmentHead, place: &Place, stored: &[u8]) -> Result<Vec<u8>, Unopened> {
@@ -85,7 +85,7 @@ fn what_was_sealed_opens_again_and_a_reused_buffer_holds_nothing_else() {
         let mut into = Vec::new();
         for length in [0usize, 1, 5000, 3, 100_000, 0, 17] {
             let plain: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[0]).collect();
-            let segment = sealer.seal(&rng, HEAD, &plain).expect("seeded");
+            let segment = sealer.seal(Vec::new(), &rng, HEAD, &plain).expect("seeded");
             opener.open(&key, segment.head(), &segment.place(), segment.bytes(), &mut into).expect("authentic");
             assert_eq!(into, plain);
             assert_eq!(segment.data_key(), key.id);
@@ -168,7 +168,7 @@ fn no_salt_and_number_is_used_twice_and_a_full_salt_is_left() {
     let mut sealer = Sealer::new(data_key(Suite::Aes256Gcm), REPOSITORY, &rng).expect("seeded");
     let mut seen = std::collections::HashSet::new();
     for _ in 0..SEGMENTS_PER_SALT + 3 {
-        let Place::Counter { salt, number } = sealer.seal(&rng, HEAD, b"").expect("seeded").place() else {
+        let Place::Counter { salt, number } = sealer.seal(Vec::new(), &rng, HEAD, b"").expect("seeded").place() else {
             panic!("suite 2 counts")
         };
         assert!(number < SEGMENTS_PER_SALT);
@@ -184,7 +184,10 @@ fn an_opener_keeps_a_bounded_number_of_keys() {
     let key = data_key(Suite::Aes256Gcm);
     let mut opener = Opener::new(REPOSITORY);
     let segments: Vec<SealedSegment> = (0..CACHED_KEYS_MAX + 10)
-        .map(|_| Sealer::new(Arc::clone(&key), REPOSITORY, &rng).and_then(|mut sealer| sealer.seal(&rng, HEAD, PLAIN)))
+        .map(|_| {
+            Sealer::new(Arc::clone(&key), REPOSITORY, &rng)
+                .and_then(|mut sealer| sealer.seal(Vec::new(), &rng, HEAD, PLAIN))
+        })
         .collect::<Result<_>>()
         .expect("seeded");
     let mut into = Vec::new();

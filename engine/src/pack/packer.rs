@@ -142,7 +142,7 @@ mod tests {
     fn parcel(sealer: &mut Sealer, store: &Store, number: usize, chunks: usize) -> Parcel {
         let plain_length = u32::try_from(chunks).expect("few chunks");
         let head = SegmentHead { class: Class::Data, compression: 0, plain_length };
-        let sealed = sealer.seal(store.rng(), head, &vec![7; chunks]).expect("sealed");
+        let sealed = sealer.seal(Vec::new(), store.rng(), head, &vec![7; chunks]).expect("sealed");
         let hash = |chunk: usize| blake3::hash(&[number, chunk].map(usize::to_le_bytes).concat());
         let id = |chunk| ChunkId::from_bytes(*hash(chunk).as_bytes());
         let key = Bytes::from_static(&[9; 119]);

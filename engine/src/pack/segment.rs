@@ -206,7 +206,7 @@ impl SegmentBuilder {
     fn seal(&mut self, compression: u8, plain: &[u8], squeezed: &[u8], chunks: Vec<ChunkRef>) -> Result<Parcel> {
         let head = SegmentHead { class: self.shape.class, compression, plain_length: length_u32(plain.len()) };
         let memory = self.buffers.as_ref().map(|buffers| buffers.take(squeezed.len() + SEAL_BYTES_MAX));
-        let sealed = self.sealer.seal_into(memory.unwrap_or_default(), self.store.rng(), head, squeezed)?;
+        let sealed = self.sealer.seal(memory.unwrap_or_default(), self.store.rng(), head, squeezed)?;
         let started = Instant::now();
         self.reader.verify(&sealed, plain, &self.key)?;
         self.verifying += started.elapsed();

@@ -133,7 +133,7 @@ impl Run {
 
     /// How long condemned packs must stay, in seconds.
     pub(super) fn grace_seconds(&self) -> u64 {
-        let by_store = || if self.view.store.backend().lists_at_once() { 0 } else { GRACE.as_secs() };
+        let by_store = || if self.view.store.lists_at_once() { 0 } else { GRACE.as_secs() };
         self.options.grace.map_or_else(by_store, |grace| grace.as_secs())
     }
 
@@ -176,7 +176,7 @@ impl Run {
             self.report.sealed_before = Some(earlier::count(&self.view, &packs, &HashSet::new()).await?);
         }
         // What cannot be set aside is no failure of a prune that is done.
-        let _ = self.view.store.backend().reserve(self.report.bytes_left).await;
+        let _ = self.view.store.reserve(self.report.bytes_left).await;
         Ok(self.report)
     }
 
@@ -394,8 +394,8 @@ impl Run {
         if !all.is_empty() {
             // What these packs may go for: snapshots that are gone, and copies that the index names. Whoever saw to that
             // may not have come so far that it is durable.
-            self.view.store.backend().barrier_for(Area::Snapshots).await?;
-            self.view.store.backend().barrier_for(Area::Index).await?;
+            self.view.store.barrier_for(Area::Snapshots).await?;
+            self.view.store.barrier_for(Area::Index).await?;
         }
         for some in all.chunks(MARK_PACKS_MAX) {
             let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);

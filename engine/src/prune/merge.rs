@@ -87,7 +87,7 @@ pub(super) async fn merge(
     let superseded = view.superseded();
     // A merge that was interrupted: that its objects are taken over whole was seen when the index was read.
     if !superseded.is_empty() {
-        view.store.backend().barrier_for(Area::Index).await?;
+        view.store.barrier_for(Area::Index).await?;
     }
     report.index_deleted += view.store.delete_all(superseded.iter().copied().map(Name::Index)).await?;
     let current = view.objects.iter().filter(|(id, _)| !superseded.contains(id));

@@ -14,6 +14,8 @@ use crate::backup::Run;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::event::Event;
+use crate::event::Phase;
 use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -188,8 +190,11 @@ impl BackupBuilder {
     }
 
     /// Starts the job. Dropping it stops the backup cleanly: what is stored stays, no snapshot appears.
-    pub fn start(self) -> Job<BackupReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<BackupReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     pub(super) async fn run(self, control: Control) -> Result<BackupReport> {
@@ -198,7 +203,7 @@ impl BackupBuilder {
         if !options.dry_run && series.begins() {
             repository.check_writable().await?;
             // Left by runs that were killed: it is in nobody's way but that of the space it takes.
-            let _ = repository.store().backend().sweep().await;
+            let _ = repository.store().sweep().await;
         }
         for left in (0..BACKUP_ATTEMPTS_MAX).rev() {
             let again = source.again().filter(|_| left > 0);
@@ -230,6 +235,7 @@ impl Repository {
         mut options: Options,
         series: &Series,
     ) -> Result<Run> {
+        control.tell(Event::Phase(Phase::Preparing));
         let store = Arc::clone(self.store());
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).
@@ -249,7 +255,7 @@ impl Repository {
         index.share(series.distrust());
         if !options.dry_run {
             // A repository from before there was one has none, and grows out of one. What cannot be set aside is no failure.
-            let _ = store.backend().reserve(bytes).await;
+            let _ = store.reserve(bytes).await;
         }
         if let Some(message) = warning {
             remark(options, message);

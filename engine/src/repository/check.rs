@@ -217,8 +217,11 @@ impl CheckBuilder {
     }
 
     /// Starts the check. Damage is in the report; an error means that the check itself could not go on.
-    pub fn start(self) -> Job<CheckReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<CheckReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<CheckReport> {
@@ -238,7 +241,7 @@ impl CheckBuilder {
         report.packs_condemned = u64::try_from(packs_condemned).unwrap_or(u64::MAX);
         report.chunks = u64::try_from(index.len()).unwrap_or(u64::MAX);
         data_keys(repository, &control, &index, &mut report).await?;
-        report.leftovers = repository.store().backend().leftovers().await?;
+        report.leftovers = repository.store().leftovers().await?;
         let unneeded =
             catalogs::catalogs(repository, &control, &live, (snapshots, intents), &packs, &mut report).await?;
         report.packs_unneeded = report.packs_unneeded.zip(unneeded).map(|(others, (packs, _))| others + packs);

@@ -117,8 +117,12 @@ impl CopyBuilder {
     }
 
     /// Starts the job. Stopped midway it leaves whole snapshots only; started again it goes on with the next one.
-    pub fn start(self) -> Job<CopyReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<CopyReport> {
+        Job::start(|control| {
+            self.from.heed(&control);
+            self.to.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(mut self, control: Control) -> Result<CopyReport> {

@@ -141,10 +141,10 @@ impl Repository {
         key_lists::replace(&store, &list, Vec::new()).await?;
         let public = put_config(&store, &private).await?;
         // What cannot be set aside is no failure of a repository that is made.
-        let _ = store.backend().reserve(0).await;
+        let _ = store.reserve(0).await;
         let (options, newer_not_tried) = (OpenOptions::default(), Vec::new());
-        let inner = Inner { store, ring, slot, options, newer_not_tried, public, private, read_only_because: None };
-        Ok(Created { repository: Self { inner: Arc::new(inner) }, recovery_code })
+        let inner = Inner { ring, slot, options, newer_not_tried, public, private, read_only_because: None };
+        Ok(Created { repository: Self { store, inner: Arc::new(inner) }, recovery_code })
     }
 }
 

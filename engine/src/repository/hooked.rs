@@ -4,9 +4,9 @@ use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
 use crate::backend::Layer;
-use crate::backend::Listed;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
+use crate::backend::Page;
 use crate::backend::Payload;
 use crate::error::Error;
 use crate::error::Kind;
@@ -97,10 +97,10 @@ impl Layer for Hooked {
         })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         Box::pin(async move {
             self.step(Step::List(area)).await;
-            self.objects.list(area).await
+            self.objects.list_page(area, after).await
         })
     }
 

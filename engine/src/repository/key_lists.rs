@@ -77,7 +77,7 @@ pub(super) async fn read(store: &Store) -> Result<Listed> {
             return Ok(listed);
         }
         if tries == TRIES_MAX {
-            listed.is_stale = !store.backend().lists_at_once();
+            listed.is_stale = !store.lists_at_once();
             if !listed.is_stale {
                 listed.unread.extend(store.still_listed(Area::KeyLists, &missing).await?);
             }
@@ -115,7 +115,7 @@ pub(super) async fn change(store: &Store, change: impl FnOnce(&mut KeyList) + Se
     change(&mut slots);
     if slots == listed.slots && listed.read.len() <= 1 {
         // Whoever stored what says it may have been cut off before it was durable.
-        return store.backend().barrier_for(Area::KeyLists).await;
+        return store.barrier_for(Area::KeyLists).await;
     }
     replace(store, &slots, listed.read).await
 }
@@ -125,9 +125,9 @@ pub(super) async fn replace(store: &Store, slots: &KeyList, old: Vec<Name>) -> R
     let name = Name::KeyList(KeyListId::from_bytes(random::array(store.rng())?));
     // A list must not outlast a slot that it names, nor what is deleted because of it the list: who stored either may have
     // seen it before it was durable.
-    store.backend().barrier_for(Area::Slots).await?;
+    store.barrier_for(Area::Slots).await?;
     store.put_small(&name, &slots.encode()).await?;
-    store.backend().barrier_for(Area::KeyLists).await?;
+    store.barrier_for(Area::KeyLists).await?;
     for name in old {
         match store.backend().delete(&name).await {
             // What it says is said again; it does no harm.
@@ -251,8 +251,7 @@ impl Repository {
         let is_gone = |id: &SlotId| !is_stale && !stored.iter().any(|(stored, _)| stored == id);
         for (id, known) in listed.0.iter().filter(|(id, known)| known.is_there() && is_gone(id)) {
             // A listing may be out of date.
-            if self.store().backend().stat(&Name::Slot(*id)).await?.is_some() && !self.store().backend().lists_at_once()
-            {
+            if self.store().backend().stat(&Name::Slot(*id)).await?.is_some() && !self.store().lists_at_once() {
                 continue;
             }
             let text = format!("it is missing: {} opens nothing any more", way(known));

@@ -131,6 +131,7 @@ use crate::format::config::PublicConfig;
 use crate::id::RepositoryId;
 use crate::id::SlotId;
 use crate::index::live::LiveIndex;
+use crate::job::Control;
 use crate::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,11 +139,11 @@ use std::sync::Arc;
 /// An opened repository.
 #[derive(Clone)]
 pub struct Repository {
+    store: Arc<Store>,
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    store: Arc<Store>,
     ring: Keyring,
     /// The slot it was opened with.
     slot: SlotId,
@@ -159,17 +160,17 @@ struct Inner {
 impl Repository {
     /// Its identity, chosen at creation.
     pub fn id(&self) -> RepositoryId {
-        self.inner.store.repository()
+        self.store.repository()
     }
 
     /// Where it is, for people.
     pub fn describe(&self) -> String {
-        self.inner.store.backend().describe()
+        self.store.backend().describe()
     }
 
     /// The folder of this machine that it is in, if it is in one.
     pub fn folder(&self) -> Option<PathBuf> {
-        self.store().backend().folder()
+        self.store().backend().properties().folder
     }
 
     /// Where this program may put files of its own on this machine: in `cache` what helps the next run (how far an
@@ -180,7 +181,12 @@ impl Repository {
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.inner.store
+        &self.store
+    }
+
+    /// From now on a request of this handle that hangs does not hold up a stop of the job.
+    fn heed(&mut self, control: &Control) {
+        self.store = Arc::new(self.store.heeding(control.canceller()));
     }
 
     /// Fails early where nothing can be written: this program must know every feature, and the backend must take objects.
@@ -200,7 +206,7 @@ impl Repository {
     /// What is sealed under a root key needs a slot that holds it. Whoever made the slot that this program has opened may
     /// have died before it was durable.
     async fn settle_slots(&self) -> Result<()> {
-        self.store().backend().barrier_for(Area::Slots).await
+        self.store().barrier_for(Area::Slots).await
     }
 
     fn check_features(&self) -> Result<()> {

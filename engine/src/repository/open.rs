@@ -128,8 +128,8 @@ impl Repository {
         }
         let read_only_because = public.missing_to_write().map(str::to_owned);
         let store = Arc::new(Store::new(backend, public.repository, keys, rng, clock));
-        let inner = Inner { store, ring, slot, options, newer_not_tried, public, private, read_only_because };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { ring, slot, options, newer_not_tried, public, private, read_only_because };
+        Ok(Self { store, inner: Arc::new(inner) })
     }
 }
 

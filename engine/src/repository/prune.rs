@@ -7,6 +7,7 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::wire::size;
 use crate::id::SnapshotId;
+use crate::job::Canceller;
 use crate::job::Control;
 use crate::job::Job;
 use crate::prune::MaxUnused;
@@ -30,6 +31,8 @@ pub struct PruneBuilder {
 pub struct PrunePlan {
     repository: Repository,
     plan: Plan,
+    /// What a stop of the look, and of what is done about it, is asked through.
+    canceller: Canceller,
 }
 
 impl Repository {
@@ -96,14 +99,18 @@ impl PruneBuilder {
     }
 
     /// Looks at everything and chooses. Writes nothing; what cannot be read is an error.
-    pub fn plan(self) -> Job<PrunePlan> {
-        Job::start(|control| self.run(control))
+    pub fn plan(mut self) -> Job<PrunePlan> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<PrunePlan> {
         let Self { repository, options } = self;
+        let canceller = control.canceller();
         let plan = Plan::make(repository.store(), options, control).await?;
-        Ok(PrunePlan { repository, plan })
+        Ok(PrunePlan { repository, plan, canceller })
     }
 }
 
@@ -120,11 +127,12 @@ impl PrunePlan {
 
     /// Does it. Stopping it is safe anywhere; the next prune goes on.
     pub fn apply(self) -> Job<PruneReport> {
-        Job::start(|control| self.run(control))
+        // What was looked at is asked through the switch of the job that looked.
+        Job::start_under(self.canceller.clone(), |control| self.run(control))
     }
 
     async fn run(self, control: Control) -> Result<PruneReport> {
-        let Self { repository, plan } = self;
+        let Self { repository, plan, .. } = self;
         repository.check_prunable().await?;
         // First: on a full store it makes room. Where there is none even for asking what time it is there, last.
         let swept = repository.swept().await?;
@@ -141,7 +149,7 @@ impl PrunePlan {
 impl Repository {
     /// What killed runs had left and was removed; `None` where a full store kept that from being done.
     async fn swept(&self) -> Result<Option<Leftovers>> {
-        match self.store().backend().sweep().await {
+        match self.store().sweep().await {
             Err(full) if full.kind() == Kind::NoSpace => Ok(None),
             swept => swept.map(Some),
         }

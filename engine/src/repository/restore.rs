@@ -141,8 +141,11 @@ impl RestoreBuilder {
 
     /// Starts the job. Stopped midway it leaves whole files and, beside them, nothing that looks like one; but files from
     /// 64 MiB on that are there already are changed in place, and marked until they are whole again.
-    pub fn start(self) -> Job<RestoreReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<RestoreReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<RestoreReport> {
@@ -154,7 +157,7 @@ impl RestoreBuilder {
             )
             .because("it is partial: what it lacks may be what could not be read"));
         }
-        options.repository = repository.store().backend().folder();
+        options.repository = repository.store().backend().properties().folder;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let wanted = if options.threads == 0 { cores } else { options.threads };
         options.threads = wanted.clamp(1, RESTORE_THREADS_MAX);

@@ -97,8 +97,11 @@ impl RewriteBuilder {
     }
 
     /// Starts the job. Stopped midway it leaves whole snapshots, old or new; started again it writes none twice.
-    pub fn start(self) -> Job<RewriteReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<RewriteReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<RewriteReport> {

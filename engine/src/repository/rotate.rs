@@ -140,8 +140,8 @@ impl Repository {
             recovery = Some((code, stored));
         }
         let Inner { options: limits, public, private, read_only_because, .. } = &*self.inner;
+        let store = Arc::new(store.rekeyed(ring.derive(&self.id())));
         let inner = Inner {
-            store: Arc::new(store.rekeyed(ring.derive(&self.id()))),
             ring,
             slot,
             options: limits.clone(),
@@ -150,7 +150,7 @@ impl Repository {
             private: private.clone(),
             read_only_because: read_only_because.clone(),
         };
-        let repository = Self { inner: Arc::new(inner) };
+        let repository = Self { store, inner: Arc::new(inner) };
         // Under the new root key: whoever holds only the old one cannot say what keys there are.
         repository
             .relist(|list| {

@@ -8,6 +8,7 @@ mod ahead;
 mod condemned;
 mod data_keys;
 mod deletion;
+mod disk;
 mod earlier;
 mod index_object;
 mod local;
@@ -35,6 +36,7 @@ pub(crate) use segment::WholePack;
 
 use crate::backend::Area;
 use crate::backend::Backend;
+use crate::backend::Heeding;
 use crate::backend::Listed;
 use crate::backend::Name;
 use crate::class::Class;
@@ -48,6 +50,7 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::id::DataKeyId;
 use crate::id::RepositoryId;
+use crate::job::Canceller;
 use crate::random::Rng;
 use crate::time::Clock;
 use std::collections::HashMap;
@@ -65,11 +68,11 @@ pub(crate) const SNAPSHOT_BY_ID: &str = "'strongroom forget ID' removes that dam
 pub(crate) struct Store {
     backend: Arc<dyn Backend>,
     repository: RepositoryId,
-    keys: Keys,
-    data_keys: Mutex<HashMap<DataKeyId, KnownKey>>,
+    keys: Arc<Keys>,
+    data_keys: Arc<Mutex<HashMap<DataKeyId, KnownKey>>>,
     rng: Arc<dyn Rng>,
     clock: Arc<dyn Clock>,
-    local: RwLock<LocalFiles>,
+    local: Arc<RwLock<LocalFiles>>,
 }
 
 use data_keys::KnownKey;
@@ -82,7 +85,7 @@ impl Store {
         rng: Arc<dyn Rng>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { backend, repository, keys, data_keys: Mutex::default(), rng, clock, local: RwLock::default() }
+        Self { backend, repository, keys: Arc::new(keys), data_keys: Arc::default(), rng, clock, local: Arc::default() }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -116,6 +119,19 @@ impl Store {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The same repository as a job sees it, which may be asked to stop.
+    pub(crate) fn heeding(&self, canceller: Canceller) -> Self {
+        Self {
+            backend: Arc::new(Heeding::new(Arc::clone(&self.backend), canceller)),
+            repository: self.repository,
+            keys: Arc::clone(&self.keys),
+            data_keys: Arc::clone(&self.data_keys),
+            rng: Arc::clone(&self.rng),
+            clock: Arc::clone(&self.clock),
+            local: Arc::clone(&self.local),
+        }
     }
 
     /// The same repository with other keys to seal and open with.

@@ -64,7 +64,7 @@ impl Store {
 
     /// A pack that is there. Whoever stored it may have died before it was durable.
     pub(crate) async fn adopt_pack(&self, indexed: IndexedPack) -> Result<StoredPack> {
-        self.backend.adopt(&Name::Pack(indexed.pack)).await?;
+        self.adopt(&Name::Pack(indexed.pack)).await?;
         Ok(StoredPack(indexed))
     }
 

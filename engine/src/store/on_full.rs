@@ -21,7 +21,7 @@ impl OnFull {
     {
         match put().await {
             Err(error) if error.kind() == Kind::NoSpace && self == Self::SpendReserve => {
-                if store.backend().spend_reserve().await? { put().await } else { Err(error) }
+                if store.spend_reserve().await? { put().await } else { Err(error) }
             }
             other => other,
         }

@@ -86,7 +86,7 @@ mod tests {
         assert!(is_of_one_machine(0xEF53_i64) && is_of_one_machine(0x9123_683E_u32));
         assert!(is_of_one_machine(i64::from(0x9123_683E_u32.cast_signed())));
         let folder = tempfile::tempdir().unwrap();
-        assert!(LocalBackend::new(folder.path()).lists_at_once());
-        assert!(!LocalBackend::new(folder.path().join("nothing")).lists_at_once());
+        assert!(LocalBackend::new(folder.path()).properties().lists_at_once);
+        assert!(!LocalBackend::new(folder.path().join("nothing")).properties().lists_at_once);
     }
 }

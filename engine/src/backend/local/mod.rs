@@ -20,10 +20,13 @@ mod way;
 use crate::backend::Area;
 use crate::backend::Backend;
 use crate::backend::BackendFuture;
+use crate::backend::Disk;
 use crate::backend::Leftovers;
 use crate::backend::Listed;
 use crate::backend::Name;
+use crate::backend::Page;
 use crate::backend::Payload;
+use crate::backend::Properties;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -132,8 +135,9 @@ impl Backend for LocalBackend {
         self.off_thread(move |folder| folder.stat(&name))
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        self.off_thread(move |folder| folder.list(area))
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
+        // A directory is read whole before anything of it can be in order.
+        self.off_thread(move |folder| folder.list(area).map(|all| Page::rest(all, after)))
     }
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
@@ -143,15 +147,6 @@ impl Backend for LocalBackend {
 
     fn barrier(&self) -> BackendFuture<'_, ()> {
         self.off_thread(Folder::sync_pending)
-    }
-
-    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
-        let name = *name;
-        self.off_thread(move |folder| folder.adopt(&name))
-    }
-
-    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
-        self.off_thread(move |folder| folder.sync_area(area))
     }
 
     fn describe(&self) -> String {
@@ -174,16 +169,26 @@ impl Backend for LocalBackend {
         self.off_thread(Folder::recognise)
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        let folder = Some(self.0.root.clone());
+        let near = Properties { folder, ..Properties::near() };
+        // What a file server is mounted on may be seen by others through another one.
+        if self.0.is_of_this_machine() { near } else { Properties { lists_at_once: false, ..near } }
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        Some(self.0.root.clone())
+    fn disk(&self) -> Option<&dyn Disk> {
+        Some(self)
+    }
+}
+
+impl Disk for LocalBackend {
+    fn adopt<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {
+        let name = *name;
+        self.off_thread(move |folder| folder.adopt(&name))
     }
 
-    fn lists_at_once(&self) -> bool {
-        self.0.is_of_this_machine()
+    fn barrier_for(&self, area: Area) -> BackendFuture<'_, ()> {
+        self.off_thread(move |folder| folder.sync_area(area))
     }
 
     fn reserve(&self, stored: u64) -> BackendFuture<'_, bool> {

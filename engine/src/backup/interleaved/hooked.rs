@@ -7,6 +7,7 @@ use crate::backend::Layer;
 use crate::backend::Listed;
 use crate::backend::MemoryBackend;
 use crate::backend::Name;
+use crate::backend::Page;
 use crate::backend::Payload;
 use crate::error::Result;
 use bytes::Bytes;
@@ -136,8 +137,8 @@ impl Layer for Hooked {
         Box::pin(self.around(Call::Stat, name.area(), self.inner.stat(name)))
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
-        Box::pin(self.around(Call::List, Some(area), self.inner.list(area)))
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
+        Box::pin(self.around(Call::List, Some(area), self.inner.list_page(area, after)))
     }
 
     fn delete<'a>(&'a self, name: &'a Name) -> BackendFuture<'a, ()> {

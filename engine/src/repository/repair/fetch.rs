@@ -68,8 +68,12 @@ impl FetchBuilder {
     }
 
     /// Starts the job. Stopped midway, what was fetched stays.
-    pub fn start(self) -> Job<FetchReport> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<FetchReport> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.other.heed(&control);
+            self.run(control)
+        })
     }
 
     pub(in crate::repository) async fn run(self, control: Control) -> Result<FetchReport> {
@@ -131,7 +135,7 @@ fn is_same_place(one: &Repository, other: &Repository) -> bool {
     let (first, second) = (one.store().backend(), other.store().backend());
     let place = |folder: PathBuf| std::fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()));
     one.id() == other.id()
-        && match (first.folder().and_then(place), second.folder().and_then(place)) {
+        && match (first.properties().folder.and_then(place), second.properties().folder.and_then(place)) {
             (Some(one), Some(other)) => one == other,
             _ => first.describe() == second.describe(),
         }

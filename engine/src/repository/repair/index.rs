@@ -61,8 +61,11 @@ impl RepairIndexBuilder {
     }
 
     /// Starts the job. Stopped midway it has added a part; started again it adds the rest.
-    pub fn start(self) -> Job<IndexRepaired> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<IndexRepaired> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<IndexRepaired> {

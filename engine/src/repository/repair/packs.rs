@@ -90,8 +90,11 @@ impl RepairPacksBuilder {
 
     /// Starts the job. Stopped anywhere it has harmed nothing, and what it had dealt with is saved and condemned; started
     /// again it reads everything once more, and saves the rest.
-    pub fn start(self) -> Job<PacksRepaired> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<PacksRepaired> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<PacksRepaired> {

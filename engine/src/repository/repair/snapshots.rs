@@ -96,8 +96,11 @@ impl RepairSnapshotsBuilder {
 
     /// Starts the job. It refuses to begin where something seems lost that a pack has which no index object names: a
     /// repair of the index, or of that pack, comes first. Stopped midway it leaves whole records, old or new; started again it goes on with the next.
-    pub fn start(self) -> Job<SnapshotsRepaired> {
-        Job::start(|control| self.run(control))
+    pub fn start(mut self) -> Job<SnapshotsRepaired> {
+        Job::start(|control| {
+            self.repository.heed(&control);
+            self.run(control)
+        })
     }
 
     async fn run(self, control: Control) -> Result<SnapshotsRepaired> {
