@@ -12,6 +12,7 @@ use strongroom::BackendFuture;
 use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::Name;
+use strongroom::Page;
 
 /// What one request takes.
 pub const ROUND: Duration = Duration::from_millis(50);
@@ -68,10 +69,10 @@ impl Layer for Slow {
         })
     }
 
-    fn list<'a>(&'a self, area: Area) -> BackendFuture<'a, Vec<Listed>> {
+    fn list_page<'a>(&'a self, area: Area, after: Option<Name>) -> BackendFuture<'a, Page> {
         Box::pin(async move {
             self.wait().await;
-            self.inner.list(area).await
+            self.inner.list_page(area, after).await
         })
     }
 }
