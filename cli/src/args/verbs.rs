@@ -337,9 +337,6 @@ pub struct RotateArgs {
     /// Make no recovery code, even if there was one
     #[arg(long)]
     pub no_recovery_code: bool,
-    /// Take back a change that was cut off and whose new key is lost; refused once anything is stored with the new key
-    #[arg(long, conflicts_with_all = ["new_password_file", "new_key_file", "reencrypt", "no_recovery_code", "label", "kdf"])]
-    pub undo: bool,
     /// A label for the key, which anybody can read [default: as it was]
     #[arg(long)]
     pub label: Option<String>,

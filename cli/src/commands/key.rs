@@ -41,7 +41,6 @@ pub async fn run(context: &Context, args: KeyArgs) -> Result<Exit, Failure> {
         context.warn_of_owner(&repository);
     }
     match args.verb {
-        KeyVerb::Rotate(args) if args.undo => undo(context, &repository).await?,
         KeyVerb::Rotate(args) => return rotate(context, &repository, key, args).await,
         KeyVerb::List => return list(context, &repository).await,
         KeyVerb::Add(args) => add(context, &repository, args).await?,
@@ -85,13 +84,6 @@ pub fn help(findings: &[KeyFinding]) -> Option<String> {
     }
     if has(&[KeyTrouble::NotRemoved, KeyTrouble::Unlisted]) {
         verbs.push(format!("'strongroom key remove {id}' takes away what should not be there"));
-    }
-    // Its list is newer than whoever holds an older root key.
-    if has(&[KeyTrouble::RootKeyChanged, KeyTrouble::Newer]) {
-        verbs.push(
-            "if the root key's change was cut off and the new key is lost, 'strongroom key rotate --undo' takes it back"
-                .to_owned(),
-        );
     }
     if has(&[KeyTrouble::List, KeyTrouble::Unlisted]) {
         verbs.push("'strongroom repair keys' lists the keys that are there, if all of them are yours".to_owned());
@@ -152,20 +144,6 @@ async fn warn_of_the_limit(context: &Context, repository: &Repository) -> Result
          files, which cost nothing"
     ));
     Ok(())
-}
-
-/// Takes back a change of the root key that was cut off and whose key is lost.
-async fn undo(context: &Context, repository: &Repository) -> Result<(), Failure> {
-    let removed = repository.undo_root_key_change().await?;
-    let text = "removed a key of the new root key:";
-    let shown = removed.iter().try_for_each(|id| done(context, "removed", text, *id));
-    let shown = shown.and_then(|()| match context.show.json {
-        true => Ok(()),
-        false => {
-            context.show.say("the change of the root key is taken back; 'strongroom key list' shows the keys there are")
-        }
-    });
-    told(shown, || "the change of the root key is taken back".into())
 }
 
 /// The key file named, which is made when it does not exist, and never for a repository that takes no key.

@@ -118,29 +118,6 @@ fn a_password_too_many_is_told_and_still_opens_where_it_opened_last() {
 }
 
 #[test]
-fn a_change_of_the_root_key_whose_key_is_lost_is_taken_back() {
-    let house = House::new();
-    house.write("in/file", "content");
-    house.backup(&[&house.text("in")]);
-    house.run(["key", "rotate", "--undo"]).refused(2, &["nobody has changed it"]);
-    // As it is left where the change is cut off before the old keys go.
-    let slots = house.area("keys/slot");
-    let kept: Vec<_> = slots.iter().map(|(path, _)| (path, std::fs::read(path).expect("read"))).collect();
-    house.run(["key", "rotate", "--new-key-file", "lost"]).done();
-    for (path, bytes) in kept {
-        std::fs::write(path, bytes).expect("written");
-    }
-    house.run(["key", "add", "--new-recovery-code"]).refused(1, &["root key was changed", "key rotate --undo"]);
-    assert!(house.run(["key", "list"]).ended(3).err.contains("key rotate --undo"));
-    house.run(["key", "rotate", "--undo"]).done().says("taken back");
-    house.run(["key", "list"]).done();
-    house.run(["check"]).done();
-    house.run(["key", "add", "--new-recovery-code"]).done();
-    house.run(["--key-file", "lost", "snapshots"]).refused(12, &["does not open"]);
-    house.assert_sound();
-}
-
-#[test]
 fn where_memory_is_short_the_keys_that_need_little_still_open() {
     let house = House::new();
     house.write("password", "correct horse");

@@ -3,12 +3,10 @@
 use super::Repository;
 use crate::backend::Area;
 use crate::backend::Name;
-use crate::crypto::keys::Purpose;
 use crate::crypto::name::object_hash;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
-use crate::format::envelope::Head;
 use crate::format::keylist::KeyList;
 use crate::format::keylist::ListedSlot;
 use crate::format::keyslot::SlotHead;
@@ -99,12 +97,6 @@ async fn read_list(store: &Store, name: &Name) -> Result<Option<KeyList>> {
 async fn read_once(store: &Store, name: &Name) -> Result<Option<KeyList>> {
     let body = store.get_small_of_ours(name).await?;
     body.map(|body| KeyList::decode(&body).map_err(|cause| cause.while_reading(name))).transpose()
-}
-
-/// Whether a list that cannot be read is sealed under a root key that is not at hand.
-pub(super) async fn is_under_another_root_key(store: &Store, name: &Name) -> Result<bool> {
-    let bytes = store.backend().get(name).await?;
-    Ok(Head::decode(&bytes).is_ok_and(|(head, _)| store.keys().opening(Purpose::KeyLists, &head.key_id).is_none()))
 }
 
 /// Stores a list that says what all say, and what has changed; then those go that it has taken in. Two who do this at once

@@ -5,7 +5,6 @@ use super::create::KdfChoice;
 use super::key_lists;
 use super::key_lists::StoredSlot;
 use super::open::Key;
-use super::rotate::UNDO;
 use super::unlock::slot_key;
 use crate::backend::Area;
 use crate::backend::Name;
@@ -270,8 +269,7 @@ impl Repository {
     async fn check_root_key(&self, doing: &str) -> Result<()> {
         if self.is_root_key_changed().await? {
             return Err(Error::new(Kind::Conflict, doing)
-                .because("the root key was changed meanwhile; open the repository with the new key first")
-                .advise(UNDO));
+                .because("the root key was changed meanwhile; open the repository with the new key first"));
         }
         Ok(())
     }

@@ -54,9 +54,6 @@ mod stats;
 #[cfg(test)]
 mod swapped;
 mod tag;
-mod undo_rotation;
-#[cfg(test)]
-mod undo_rotation_tests;
 mod unlock;
 #[cfg(test)]
 mod unlock_tests;

@@ -26,10 +26,6 @@ use crate::id::SlotId;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
-/// What helps whoever lacks the new root key for good.
-pub(super) const UNDO: &str =
-    "if its change was cut off and the new key is lost, 'strongroom key rotate --undo' takes it back";
-
 /// How to make the slots of a new root key.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -116,7 +112,7 @@ impl Repository {
             return Err(error);
         }
         let old = self.keys().await?;
-        self.check_all_keys_at_hand(false).await?;
+        self.check_all_keys_at_hand().await?;
         let secret = Arc::new(key.into_slot_secret()?);
         let store = self.store();
         let ring = self.inner.ring.rotated(RootKey::random(store.rng())?);
@@ -125,8 +121,7 @@ impl Repository {
         let slot = NewSlot { id: claimed, kind, kdf: options.kdf, label: options.label, created };
         let first = new_slot(store, &ring, &secret, slot).await.map_err(|error| match error.kind() {
             Kind::Conflict => refused(Kind::Conflict)
-                .because(format!("an earlier attempt made the key {claimed}: unlock with its secret"))
-                .advise(UNDO),
+                .because(format!("an earlier attempt made the key {claimed}: unlock with its secret")),
             _ => error,
         })?;
         let slot = first.id;
@@ -173,8 +168,8 @@ impl Repository {
     }
 
     /// Whoever lacks a root key that something is sealed under would make slots without it, and then take the others
-    /// away. Objects that are damaged say nothing about keys: they count only where the check is strict.
-    pub(super) async fn check_all_keys_at_hand(&self, is_strict: bool) -> Result<()> {
+    /// away. Objects that are damaged say nothing about keys.
+    async fn check_all_keys_at_hand(&self) -> Result<()> {
         let store = self.store();
         let (keys, backend) = (store.keys(), store.backend());
         let index_head = u64::try_from(index_parts::HEAD_BYTES).unwrap_or(u64::MAX);
@@ -187,17 +182,17 @@ impl Repository {
                 };
                 let front = match front {
                     Ok(front) => front,
-                    Err(error) if error.kind() == Kind::NotFound || error.is_local() && !is_strict => continue,
+                    Err(error) if error.is_local() => continue,
                     Err(error) => return Err(error),
                 };
                 let is_known = match area {
                     Area::Index => {
-                        index_parts::head_decode(&front).map_or(!is_strict, |head| opens(Purpose::Index, &head.key_id))
+                        index_parts::head_decode(&front).map_or(true, |head| opens(Purpose::Index, &head.key_id))
                     }
-                    Area::DataKeys => Head::decode(&front).map_or(!is_strict, |(head, _)| {
+                    Area::DataKeys => Head::decode(&front).map_or(true, |(head, _)| {
                         opens(Purpose::WrapData, &head.key_id) || opens(Purpose::WrapMetadata, &head.key_id)
                     }),
-                    _ => Head::decode(&front).map_or(!is_strict, |(head, _)| opens(Purpose::Roots, &head.key_id)),
+                    _ => Head::decode(&front).map_or(true, |(head, _)| opens(Purpose::Roots, &head.key_id)),
                 };
                 if !is_known {
                     return Err(
