@@ -11,6 +11,7 @@ pub mod flows;
 pub mod given;
 pub mod names;
 pub mod scene;
+pub mod slow;
 pub mod trees;
 mod trials;
 pub mod walker;
