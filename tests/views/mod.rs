@@ -1,9 +1,6 @@
 //! Looking into snapshots costs what there is to see: each segment is opened once for a folder of files, each page once for
 //! many snapshots, and the index is read once for all of them.
 
-use super::support::counting::Counting;
-use super::support::counting::Counts;
-use super::support::counting::Operation;
 use super::support::given::Given;
 use super::support::given::Tree;
 use super::support::scene::Scene;
@@ -18,6 +15,9 @@ use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Repository;
 use strongroom::Snapshot;
+use strongroom_testkit::counting::Counting;
+use strongroom_testkit::counting::Counts;
+use strongroom_testkit::counting::Operation;
 
 /// Segments of the packs of a class.
 async fn segments(repository: &Repository, class: Class) -> u64 {
