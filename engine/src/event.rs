@@ -1,11 +1,13 @@
 //! What a running job tells: counters that are always current, and events worth a line.
 
 use crate::entry::EntryPath;
+use crate::id::SnapshotId;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use tokio::sync::Notify;
 
 /// The latest counters of a job; reading them never slows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +15,7 @@ use std::sync::atomic::Ordering;
 pub struct Progress {
     /// Entries finished.
     pub entries_done: u64,
-    /// Entries to expect (a backup guesses by its parent, and may learn of more; 0 when unknown).
+    /// Entries to expect (a backup guesses by its parent, or by what its source can tell or count; 0 when unknown).
     pub entries_total: u64,
     /// Plaintext bytes finished.
     pub bytes_done: u64,
@@ -36,6 +38,9 @@ pub(crate) struct Counters {
     pub(crate) warnings: AtomicU64,
     /// Somebody wants to know which entry is under way.
     is_followed: AtomicBool,
+    /// Somebody watches the counters.
+    is_watched: AtomicBool,
+    watched: Notify,
     current: Mutex<Option<EntryPath>>,
 }
 
@@ -53,6 +58,20 @@ impl Counters {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Somebody looks at the counters while the job runs.
+    pub(crate) fn watch(&self) {
+        if !self.is_watched.swap(true, Ordering::AcqRel) {
+            self.watched.notify_one();
+        }
+    }
+
+    /// Waits until somebody looks.
+    pub(crate) async fn followed(&self) {
+        while !self.is_watched.load(Ordering::Acquire) {
+            self.watched.notified().await;
+        }
+    }
+
     pub(crate) fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
@@ -64,12 +83,16 @@ impl Counters {
         counters.into_iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 
+    /// The counters now. There is at least as much as is done.
     pub(crate) fn read(&self) -> Progress {
+        let at_least = |total: u64, done: u64| if total == 0 { 0 } else { total.max(done) };
+        let (entries_done, bytes_done) =
+            (self.entries_done.load(Ordering::Relaxed), self.bytes_done.load(Ordering::Relaxed));
         Progress {
-            entries_done: self.entries_done.load(Ordering::Relaxed),
-            entries_total: self.entries_total.load(Ordering::Relaxed),
-            bytes_done: self.bytes_done.load(Ordering::Relaxed),
-            bytes_total: self.bytes_total.load(Ordering::Relaxed),
+            entries_done,
+            entries_total: at_least(self.entries_total.load(Ordering::Relaxed), entries_done),
+            bytes_done,
+            bytes_total: at_least(self.bytes_total.load(Ordering::Relaxed), bytes_done),
             bytes_stored: self.bytes_stored.load(Ordering::Relaxed),
             warnings: self.warnings.load(Ordering::Relaxed),
         }
@@ -80,6 +103,13 @@ impl Counters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A backup goes on to its next part.
+    Phase(Phase),
+    /// The snapshot is stored: it stays, whatever becomes of the job.
+    SnapshotStored {
+        /// Which one.
+        id: SnapshotId,
+    },
     /// An entry was finished.
     EntryDone {
         /// Which one.
@@ -103,6 +133,18 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+}
+
+/// A part of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It loads what the repository holds. A backup that begins again comes back to this.
+    Preparing,
+    /// It reads its source.
+    Reading,
+    /// All is read and stored, and it makes sure that what it relies on is still there, to store the snapshot.
+    Committing,
 }
 
 /// What came of an entry.

@@ -28,7 +28,8 @@ const FILES_OPEN_ELSEWHERE: usize = 40;
 /// Files that a job holds open however few are allowed: with less nothing can be done.
 const FILES_OPEN_LEAST: usize = 4;
 
-/// A running job; await it for its report. Dropping it cancels it, which is safe anywhere.
+/// A job; await it for its report. It goes on while it is awaited, and no faster than whoever awaits it beside its events takes
+/// them. Dropping it cancels it, which is safe anywhere.
 #[must_use = "a job does nothing useful unless it is awaited"]
 pub struct Job<T> {
     future: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
@@ -68,6 +69,7 @@ pub struct ProgressReader(Arc<Counters>);
 impl ProgressReader {
     /// The latest counters.
     pub fn latest(&self) -> Progress {
+        self.0.watch();
         self.0.read()
     }
 

@@ -6,7 +6,6 @@
 //! it ends the command quietly.
 
 mod bar;
-mod count;
 mod error;
 mod harmless;
 mod human;
@@ -14,7 +13,6 @@ mod json;
 mod output;
 mod progress;
 
-pub use count::Count;
 pub use error::Failure;
 pub use error::told;
 pub use error::unless_closed;
@@ -41,7 +39,6 @@ pub use json::warning;
 pub use output::Output;
 pub use output::must_be_read;
 pub use progress::drive;
-pub use progress::drive_counted;
 
 use crate::args::Global;
 use crate::exit::Exit;

@@ -1,7 +1,6 @@
 //! A job on its way: a bar on a terminal, status lines for scripts, entries with `-v`.
 
 use crate::interrupt::Interrupt;
-use crate::show::Count;
 use crate::show::Failure;
 use crate::show::Show;
 use crate::show::bar::Expected;
@@ -34,8 +33,8 @@ const BAR_MILLISECONDS: u64 = 100;
 const STATUS_MILLISECONDS: u64 = 1_000;
 /// Over how many of the last looks the rate is taken: about five seconds.
 const LOOKS_KEPT: usize = 50;
-/// A backup that takes less time needs no estimate.
-const COUNTED_AFTER: Duration = Duration::from_secs(1);
+/// Over less time no rate is taken.
+const RATED_AFTER: Duration = Duration::from_secs(1);
 /// Columns that the clock before the line takes.
 const CLOCK_COLUMNS: usize = 11;
 
@@ -45,18 +44,17 @@ struct Bar {
     began: Instant,
     /// The bytes there were at the last looks.
     looks: VecDeque<(Instant, u64)>,
-    count: Option<Count>,
 }
 
 impl Bar {
     /// A bar, hidden where it would be in the way.
-    fn new(show: &Show, count: Option<Count>) -> Self {
+    fn new(show: &Show) -> Self {
         let visible = !show.quiet && !show.json && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let plain = ProgressStyle::with_template("[{elapsed_precise}] {wide_msg}");
         bar.set_style(plain.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, began: Instant::now(), looks: VecDeque::new(), count: count.filter(|_| visible) }
+        Self { bar, began: Instant::now(), looks: VecDeque::new() }
     }
 
     /// Draws the latest counters.
@@ -71,22 +69,16 @@ impl Bar {
         self.bar.tick();
     }
 
-    /// What is known now. Where the job cannot tell how much there is, that is counted.
+    /// What is known now.
     fn moment(&mut self, progress: Progress) -> Moment {
         let elapsed = self.began.elapsed();
-        let mut expected = Expected { entries: progress.entries_total, bytes: progress.bytes_total };
-        if expected == Expected::default() && progress.entries_done > 0 && elapsed > COUNTED_AFTER {
-            let counted = self.count.as_mut().and_then(Count::ask).unwrap_or_default();
-            // What came after it was counted is there as well.
-            expected.entries = counted.entries.max(if counted.entries > 0 { progress.entries_done } else { 0 });
-            expected.bytes = counted.bytes.max(if counted.bytes > 0 { progress.bytes_done } else { 0 });
-        }
+        let expected = Expected { entries: progress.entries_total, bytes: progress.bytes_total };
         self.looks.push_back((Instant::now(), progress.bytes_done));
         if self.looks.len() > LOOKS_KEPT {
             self.looks.pop_front();
         }
         let rate = match (self.looks.front(), self.looks.back()) {
-            (Some((first, before)), Some((last, now))) if *last - *first >= COUNTED_AFTER => {
+            (Some((first, before)), Some((last, now))) if *last - *first >= RATED_AFTER => {
                 Some((now.saturating_sub(*before) as f64 / (*last - *first).as_secs_f64()) as u64)
             }
             _ => None,
@@ -113,20 +105,9 @@ fn seconds_left(part: Option<f64>, elapsed: f64) -> Option<u64> {
 }
 
 /// Runs a job to its end, showing its way. Ctrl-C asks it for a clean stop. `list` shows every entry.
-pub async fn drive<T>(job: Job<T>, show: &Show, interrupt: &Interrupt, list: bool) -> Result<T, Failure> {
-    drive_counted(job, show, interrupt, list, None).await
-}
-
-/// The same with a count of what there is to do, for a job that may not know it.
-pub async fn drive_counted<T>(
-    mut job: Job<T>,
-    show: &Show,
-    interrupt: &Interrupt,
-    list: bool,
-    count: Option<Count>,
-) -> Result<T, Failure> {
+pub async fn drive<T>(mut job: Job<T>, show: &Show, interrupt: &Interrupt, list: bool) -> Result<T, Failure> {
     let _guard = interrupt.guard(job.canceller());
-    let mut bar = Bar::new(show, count);
+    let mut bar = Bar::new(show);
     let progress = job.progress();
     // Asking for events makes the engine build them: only when somebody wants to see them.
     let mut events = (list && !show.quiet).then(|| job.events());

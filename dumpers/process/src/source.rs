@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::ExitStatus;
 use strongroom::EntryPath;
+use strongroom::KnownFact;
 use strongroom::Sink;
 use strongroom::Source;
 use strongroom::SourceError;
+use strongroom::Statement;
 use strongroom::StreamEntry;
 use strongroom::Verdict;
 
@@ -134,6 +136,8 @@ impl Source for CommandSource {
             return Err(unsuccessful(&name, status, &tail));
         }
         self.entry.end(sink, metadata, size, || format!("the command {name} succeeded but wrote nothing"))?;
+        let statement = Statement::new().with(KnownFact::Tool, name);
+        sink.statement(statement.with_of(KnownFact::Bytes, self.entry.path().as_bytes(), size));
         Ok(Verdict::Whole)
     }
 }

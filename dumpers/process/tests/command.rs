@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 use strongroom::EntryPath;
+use strongroom::Fact;
 use strongroom::FileKind;
 use strongroom::Source;
 use strongroom::SourceError;
@@ -47,6 +48,9 @@ fn the_output_becomes_one_entry_below_its_folders() {
     let Recorded { metadata, content, .. } = sink.entry("dumps/all.txt");
     assert_eq!((&metadata.kind, metadata.mode), (&FileKind::Stream, 0o600));
     assert_eq!(metadata.size, content.len() as u64);
+    let stated = sink.statement.as_ref().expect("a statement");
+    assert_eq!(stated.get("tool", b""), Some(&Fact::Text("/bin/sh".into())));
+    assert_eq!(stated.get("bytes", b"dumps/all.txt"), Some(&Fact::Count(metadata.size)));
     assert!(content.starts_with(b"line 0\n") && content.ends_with(b"line 999\n"));
 }
 

@@ -7,6 +7,7 @@ use super::begun::Before;
 use super::begun::Begun;
 use super::begun::Desk;
 use super::contract::Contract;
+use super::counting::Counting;
 use super::cut::Cutter;
 use super::cut::Cutters;
 use super::filling::Filling;
@@ -26,6 +27,7 @@ use crate::limits::BATCH_ITEMS_MAX;
 use crate::limits::CHANGE_TOKEN_BYTES_MAX;
 use crate::limits::SNAPSHOT_STATEMENT_BYTES_MAX;
 use crate::limits::STREAMS_OPEN_MAX;
+use crate::source::Amount;
 use crate::source::EntryStart;
 use crate::source::OpenEntry;
 use crate::source::Sink;
@@ -53,13 +55,6 @@ pub(crate) struct Reader {
     streams: u64,
 }
 
-/// How much a run may come to.
-#[derive(Clone, Copy)]
-pub(crate) struct Expected {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-}
-
 /// The entry begun last.
 struct Current {
     begun: Begun,
@@ -75,7 +70,9 @@ pub(crate) struct Wiring {
     pub(crate) cutters: Cutters,
     pub(crate) before: Before,
     /// The size of the parent, where there is one: the best guess at this run's.
-    pub(crate) expected: Option<Expected>,
+    pub(crate) expected: Option<Amount>,
+    /// What counts how much there is, where there is no parent.
+    pub(crate) counting: Option<Counting>,
     /// Buffers to fill, and where they go back to.
     pub(crate) buffers: (Receiver<Vec<u8>>, Sender<Vec<u8>>),
     /// Who looks after the source.
@@ -96,6 +93,8 @@ impl Reader {
 
     /// Ships what is left; the last call. Gives how many batches there were, so that none can get lost unseen.
     pub(crate) fn finish(mut self) -> Result<u64, Stop> {
+        // All there is was given.
+        drop(self.wiring.counting.take());
         if self.current.is_some() || self.wiring.wires.open.load(Ordering::Acquire) > 0 {
             return Err(self.bug("the source ended inside an entry"));
         }
@@ -336,6 +335,7 @@ mod tests {
             cutters: Cutters::new(&keys.chunker, PrivateConfig::standard(String::new()).chunker),
             before: Before { parent: Cursor::empty(), journal: Remembered::nothing() },
             expected: None,
+            counting: None,
             buffers: (crossbeam_channel::never(), crossbeam_channel::unbounded().0),
             watched,
         };

@@ -1,7 +1,6 @@
 //! The wiring: which stage runs where, and what happens when one of them fails.
 
 use super::aside::Aside;
-use super::aside::Opener;
 use super::assemble::Assembled;
 use super::assemble::Assembler;
 use super::assemble::Pages;
@@ -10,6 +9,7 @@ use super::begun::Before;
 use super::begun::Desk;
 use super::commit;
 use super::commit::Committed;
+use super::counting::Counting;
 use super::cut::Cutters;
 use super::draft;
 use super::group::Group;
@@ -26,19 +26,22 @@ use super::options::Run;
 use super::parent;
 use super::parent::Cursor;
 use super::parent::Sameness;
+use super::place::CachePlace;
 use super::prepare::Worker;
-use super::read::Expected;
 use super::read::Reader;
 use super::read::Wiring;
 use super::report::counts;
 use super::report::report;
 use super::said::Said;
+use super::stage::ReadThrough;
+use super::stage::lost;
+use super::stage::read;
+use super::stage::spawn;
 use super::unchanged::Comparison;
 use super::unchanged::is_unchanged;
 use super::upload::Uploader;
 use super::watch::Watched;
 use super::wires::Wires;
-use crate::cache::Unfinished;
 use crate::catalog::PageHasher;
 use crate::class::Class;
 use crate::crypto::seal::DataKey;
@@ -46,6 +49,7 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Phase;
 use crate::event::Warning;
 use crate::format::config::PrivateConfig;
 use crate::format::snapshot::Snapshot;
@@ -68,8 +72,8 @@ use crate::pack::Packer;
 use crate::pack::SealedPack;
 use crate::pack::SegmentShape;
 use crate::random;
+use crate::source::Amount;
 use crate::source::Source;
-use crate::source::SourceError;
 use crate::squeeze::Compression;
 use crate::store::OnFull;
 use crate::store::Store;
@@ -108,6 +112,7 @@ pub(crate) async fn run(
     });
     let job = Stages { control, store, index, claims, halt: Arc::default(), session, config, options };
     let cache = job.open_cache(source.as_ref());
+    job.control.tell(Event::Phase(Phase::Reading));
     let outcome = job.run_stages(source, earlier.as_ref(), &keys, &cache).await?;
     let Outcome { mut said, verdict, assembled, tally, packs } = outcome;
     let verdict = draft::shortened(said.verdict(verdict));
@@ -133,8 +138,9 @@ pub(crate) async fn run(
     }
     if keep {
         control.check()?;
+        control.tell(Event::Phase(Phase::Committing));
         match commit::commit(&store, &control, &mut needs, &mut snapshot, verdict.clone()).await? {
-            Committed::Yes => {}
+            Committed::Yes => control.tell(Event::SnapshotStored { id: snapshot.id }),
             Committed::Lacking(why) => return Ok(Run::Lacking(why)),
         }
     }
@@ -178,34 +184,6 @@ struct Outcome {
     assembled: Assembled,
     tally: Tally,
     packs: IndexedPacks,
-}
-
-/// Where the journal of unfinished runs is, and what it is keyed by.
-struct CachePlace {
-    folder: Option<std::path::PathBuf>,
-    store: Arc<Store>,
-    source: [u8; 32],
-}
-
-impl CachePlace {
-    fn open(&self) -> Option<Unfinished> {
-        let folder = self.folder.as_ref()?;
-        Unfinished::open(folder, self.store.keys().metadata_names.clone(), self.source)
-    }
-
-    /// The same for entries that wait for their turn, which nobody takes for those of an unfinished run.
-    fn opener_for_waiting(&self) -> Opener {
-        let key = self.store.keys().metadata_names.clone();
-        let source = *key.name(&[self.source.as_slice(), b"waiting"].concat()).as_bytes();
-        let folder = self.folder.clone();
-        Box::new(move || Unfinished::open(&folder?, key, source))
-    }
-}
-
-/// A source that was read to its end.
-struct ReadThrough {
-    verdict: Verdict,
-    batches: u64,
 }
 
 /// What every stage shares.
@@ -416,7 +394,8 @@ impl Stages {
             desk: Arc::new(desk),
             cutters: Cutters::new(&self.store.keys().chunker, self.config.chunker),
             before: Before { parent: self.parent_cursor(earlier, &said), journal: self.remembered(cache) },
-            expected: earlier.map(|earlier| Expected { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
+            expected: earlier.map(|earlier| Amount { entries: earlier.counts.entries, bytes: earlier.counts.bytes }),
+            counting: source.estimate().filter(|_| earlier.is_none()).map(|it| Counting::start(it, &self.control)),
             buffers: (buffers.take, buffers.give),
             watched,
         });
@@ -470,38 +449,4 @@ impl Stages {
         tokio::task::spawn_blocking(move || journal::feed(&cache, &claims, &sender));
         Remembered::new(cursor, place.open(), Arc::clone(&self.claims))
     }
-}
-
-/// The source thread: `None` when another stage stopped it.
-fn read(source: Box<dyn Source>, mut reader: Reader) -> Result<Option<ReadThrough>> {
-    let kind = source.kind().to_owned();
-    match source.run(&mut reader) {
-        Ok(verdict) => Ok(reader.finish().ok().map(|batches| ReadThrough { verdict, batches })),
-        Err(SourceError::Stopped) => Ok(None),
-        Err(failed) => {
-            reader.abandon();
-            Err(Error::new(Kind::SourceFailed, format!("the {kind} source failed")).because(failed))
-        }
-    }
-}
-
-/// Runs a stage on a thread; its error halts the others at once, not only when it is waited for.
-fn spawn<T: Send + 'static>(
-    halt: &Arc<Halt>,
-    stage: impl FnOnce() -> Result<T> + Send + 'static,
-) -> JoinHandle<Result<T>> {
-    let halt = Arc::clone(halt);
-    tokio::task::spawn_blocking(move || {
-        // A stage that panics must not leave the others waiting for it.
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(stage));
-        let outcome = outcome.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a stage of the backup panicked")));
-        outcome.map_err(|error| {
-            halt.fail(error);
-            Error::new(Kind::Cancelled, "another stage failed")
-        })
-    })
-}
-
-fn lost(cause: tokio::task::JoinError) -> Error {
-    Error::new(Kind::Bug, "a stage of the backup was lost").because(cause.to_string())
 }

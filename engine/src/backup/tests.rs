@@ -183,14 +183,11 @@ impl Scene {
         let snapshot = report.snapshot.as_ref().expect("a snapshot");
         let straight = self.run(None, None, false).await.report();
         assert_eq!(snapshot.root, straight.snapshot.expect("a snapshot").root);
+        let view = self.repository.view(snapshot).await.expect("a view");
         for file in &self.files {
             let path = EntryPath::parse(file.name.as_bytes()).expect("a path");
-            let entry = self.repository.entry(snapshot, &path).await.expect("read").expect("an entry");
-            let mut content = self.repository.content(&entry).await.expect("content");
-            let mut bytes = Vec::new();
-            while let Some(piece) = content.next().await.expect("a piece") {
-                bytes.extend_from_slice(&piece);
-            }
+            let entry = view.entry(&path).await.expect("read").expect("an entry");
+            let bytes = view.open(&entry).read_to_end(256 << 20).await.expect("its bytes");
             assert!(bytes == file.bytes(), "{} came back otherwise", file.name);
         }
     }
@@ -457,11 +454,11 @@ impl Source for Panicking {
 }
 
 #[tokio::test]
-async fn a_stage_that_panics_ends_the_run_and_leaves_no_snapshot() {
+async fn a_source_that_panics_ends_the_run_with_its_words_and_leaves_no_snapshot() {
     let scene = Scene::new(&[file("a", SMALL)]).await;
     let error = scene.repository.backup(Panicking).start().await.expect_err("it panicked");
-    assert_eq!(error.kind(), Kind::Bug);
-    assert!(error.to_string().contains("panicked"), "{error}");
+    assert_eq!(error.kind(), Kind::SourceFailed);
+    assert_eq!(error.in_one_line(), "the panicking source panicked: a bug in the source");
     for area in [Area::Pending, Area::Snapshots] {
         assert!(scene.backend.list(area).await.expect("a list").is_empty(), "{area:?}");
     }

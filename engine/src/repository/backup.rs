@@ -14,6 +14,8 @@ use crate::backup::Run;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
+use crate::event::Event;
+use crate::event::Phase;
 use crate::event::Warning;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -233,6 +235,7 @@ impl Repository {
         mut options: Options,
         series: &Series,
     ) -> Result<Run> {
+        control.tell(Event::Phase(Phase::Preparing));
         let store = Arc::clone(self.store());
         let paths = source.paths();
         // Read order: snapshots, then index, then packs (I-13).

@@ -4,6 +4,7 @@
 //! buffer the sink lends, ends the entry with the metadata it saw afterwards, and at last says
 //! whether it was whole. It knows nothing of chunks, keys or backends.
 
+mod estimate;
 mod folder;
 pub mod keys;
 mod reader;
@@ -18,6 +19,9 @@ use crate::entry::Metadata;
 use crate::statement::Statement;
 use crate::verdict::Verdict;
 
+pub use estimate::Amount;
+pub use estimate::Estimate;
+pub(crate) use estimate::count;
 pub(crate) use folder::Attributes;
 pub(crate) use folder::Dirents;
 pub use folder::FolderSource;
@@ -37,6 +41,36 @@ pub use streams::Streams;
 pub(crate) const CHANGED: &str = "changed while being read";
 
 /// Anything that can be backed up.
+///
+/// A source runs on a thread of its own. One whose client is async blocks there on a runtime that its maker gave it, and looks
+/// now and then whether to stop:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use strongroom::{EntryPath, Sink, Source, SourceError, StreamEntry, Streams, Verdict};
+/// # use tokio::io::AsyncReadExt;
+/// struct Table<C> {
+///     runtime: tokio::runtime::Handle,
+///     connection: C,
+/// }
+///
+/// impl<C: tokio::io::AsyncRead + Send + Unpin + 'static> Source for Table<C> {
+///     fn kind(&self) -> &str { "table" }
+///     fn paths(&self) -> Vec<Vec<u8>> { vec![b"shop/orders".to_vec()] }
+///
+///     fn run(mut self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
+///         let entry = StreamEntry::new(EntryPath::parse(b"shop/orders.copy").unwrap()).refuse_empty(true);
+///         let mut stream = Streams::new(sink).open(&entry)?;
+///         stream.pour_with(|room| {
+///             let next = async { tokio::time::timeout(Duration::from_millis(200), self.connection.read(room)).await };
+///             // Nothing came for a while: the sink is asked whether to go on.
+///             self.runtime.block_on(next).map_or(Ok(None), |read| read.map(Some))
+///         })?;
+///         stream.finish()?;
+///         Ok(Verdict::Whole)
+///     }
+/// }
+/// ```
 pub trait Source: Send + 'static {
     /// One word for the snapshot record: `folder`, `stdin`, `command`, `postgres`.
     fn kind(&self) -> &str;
@@ -58,6 +92,11 @@ pub trait Source: Send + 'static {
     /// The same once more, for a source that can be read twice. A backup that relied on data which goes away while it
     /// runs, or turns out to be damaged, then begins again; one of a source that is gone when it was read fails.
     fn again(&self) -> Option<Box<dyn Source>> {
+        None
+    }
+
+    /// How much there is to give, where that can be told cheaply: for the progress of a backup without a parent snapshot.
+    fn estimate(&self) -> Option<Estimate> {
         None
     }
 
@@ -113,6 +152,10 @@ impl Source for Box<dyn Source> {
 
     fn again(&self) -> Option<Box<dyn Source>> {
         self.as_ref().again()
+    }
+
+    fn estimate(&self) -> Option<Estimate> {
+        self.as_ref().estimate()
     }
 
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {

@@ -29,8 +29,10 @@ pub(crate) use on_full::OnFull;
 pub(crate) use pending::Pending;
 pub use pending::PendingRecord;
 pub(crate) use pending::pending_records;
-pub(crate) use segment::SegmentDecoder;
+pub(crate) use segment::OpenSegment;
+pub(crate) use segment::SegmentReader;
 pub(crate) use segment::StoredSegment;
+pub(crate) use segment::WholePack;
 
 use crate::backend::Area;
 use crate::backend::Backend;

@@ -13,8 +13,8 @@ use strongroom::CreateOptions;
 use strongroom::KdfChoice;
 
 fn access(repository: &Path, change: impl FnOnce(&mut Given)) -> Access {
-    let mut given = Given::default();
-    given.repository = Some(Setting::new("the configuration", repository.into()));
+    let location = Setting::new("the configuration", repository.into());
+    let mut given = Given { repository: Some(location), ..Given::default() };
     change(&mut given);
     Access::new(given, Environment::default())
 }
@@ -108,8 +108,8 @@ async fn the_users_own_repository_without_its_key_is_named_as_what_it_is() {
 
 #[test]
 fn what_is_printed_for_developers_has_no_secret_in_it() {
-    let mut given = Given::default();
-    given.password_command = Some(Setting::new("the configuration", "echo hunter2".to_owned()));
+    let command = Setting::new("the configuration", "echo hunter2".to_owned());
+    let given = Given { password_command: Some(command), ..Given::default() };
     let access = Access::new(given, Environment::of(&[("STRONGROOM_PASSWORD", "hunter2")]));
     let place = Place { location: "/r".into(), own: None };
     let text = format!("{access:?} {:?}", access.key_from(&place).expect("one"));

@@ -3,37 +3,48 @@
 use bytes::Bytes;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::BackendFuture;
-use strongroom::Distance;
 use strongroom::Layer;
 use strongroom::Listed;
 use strongroom::Name;
 use strongroom::Page;
 use strongroom::Payload;
-use strongroom::Properties;
 use strongroom::Result;
 
 /// `inner` behind a network: every request takes its time before it is done, however many there are at once. Time is that of
 /// tokio: in a test that holds it still (`#[tokio::test(start_paused = true)]`) the round trips that a job waits for one
 /// after the other can be counted, and cost nothing.
+/// What kind of store it says that it is is up to the store inside. Clones share the count.
+#[derive(Clone)]
 pub struct Distant {
     inner: Arc<dyn Backend>,
     round_trip: Duration,
+    under_way: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
 }
 
 impl Distant {
     /// So far away.
     pub fn new(inner: Arc<dyn Backend>, round_trip: Duration) -> Self {
-        Self { inner, round_trip }
+        Self { inner, round_trip, under_way: Arc::default(), most: Arc::default() }
     }
 
-    fn after<'a, T: Send + 'a>(&self, request: impl Future<Output = Result<T>> + Send + 'a) -> BackendFuture<'a, T> {
-        let round_trip = self.round_trip;
+    /// Most requests that were under way at once.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+
+    fn after<'a, T: Send + 'a>(&'a self, request: impl Future<Output = Result<T>> + Send + 'a) -> BackendFuture<'a, T> {
         Box::pin(async move {
-            tokio::time::sleep(round_trip).await;
+            let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(self.round_trip).await;
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
             request.await
         })
     }
@@ -90,12 +101,5 @@ impl Layer for Distant {
 
     fn recognise(&self) -> BackendFuture<'_, Option<String>> {
         self.after(self.inner.recognise())
-    }
-
-    /// Those of the store inside, but for what follows from how far it is.
-    fn properties(&self) -> Properties {
-        let mut properties = self.inner.properties();
-        (properties.distance, properties.puts) = (Distance::Far, Properties::far().puts);
-        properties
     }
 }

@@ -11,9 +11,8 @@ use crate::args::flat_tags;
 use crate::commands::Context;
 use crate::commands::init;
 use crate::exit::Exit;
-use crate::show::Count;
 use crate::show::Failure;
-use crate::show::drive_counted;
+use crate::show::drive;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom::Backend;
@@ -40,16 +39,15 @@ pub async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
         let name = name.ok_or_else(|| Failure::usage("--stdin-filename names nothing"))?;
         let repository = open(context, &place, &args).await?;
         let builder = source::stream(&repository, &args, name)?;
-        return finish(context, &repository, args, builder, None).await;
+        return finish(context, &repository, args, builder, false).await;
     }
     let slow = tell_if_slow(context);
     let source = source::folders(context, &place, &args).and_then(|source| Ok(source.check().map(|()| source)?));
     slow.abort();
     let source = source?;
     let repository = open(context, &place, &args).await?;
-    let count = Count::of(source.clone());
     let builder = repository.backup(source);
-    finish(context, &repository, args, builder, Some(count)).await
+    finish(context, &repository, args, builder, true).await
 }
 
 /// After a minute it is told that the paths named are still being looked up: a file server may leave us hanging there.
@@ -113,7 +111,7 @@ async fn finish(
     repository: &Repository,
     args: BackupArgs,
     mut builder: BackupBuilder,
-    count: Option<Count>,
+    is_folders: bool,
 ) -> Result<Exit, Failure> {
     builder = builder
         .tags(flat_tags(&args.tag))
@@ -143,8 +141,8 @@ async fn finish(
     builder = args.threads.into_iter().fold(builder, |builder, count| builder.threads(count.into()));
     builder = args.limit_upload.into_iter().fold(builder, |builder, kib| builder.limit_upload(u64::from(kib) * 1024));
     let list = context.show.verbose > 0 || args.dry_run;
-    let again = again(count.is_some() && context.cache_folder().is_some());
-    let done = drive_counted(builder.start(), &context.show, &context.interrupt, list, count).await;
+    let again = again(is_folders && context.cache_folder().is_some());
+    let done = drive(builder.start(), &context.show, &context.interrupt, list).await;
     let report = done.map_err(|failure| if args.dry_run { failure } else { failure.if_stopped(again) })?;
     // The one just stored, or else the one it was compared with, and will be again.
     if let Some(snapshot) = &report.snapshot {

@@ -114,6 +114,8 @@ pub fn looks(record: &mut Record) {
         let name = house.area(area)[0].0.file_name().expect("a name").to_owned();
         record.run(&house, "cat", &[OsString::from(what), name]).done();
     }
+    house.backup(&["--stdin-from-command", "--", "echo", "a dump"]);
+    record.run(&house, "cat", &["snapshot", "latest"]).done();
     record.run(&house, "man", &["--folder", "pages"]).done();
     record.run(&house, "version", NOTHING).done();
 }

@@ -35,6 +35,7 @@ use crate::entry::EntryPath;
 use crate::error::Result;
 use crate::pattern::Pattern;
 use crate::pattern::Patterns;
+use crate::source::Estimate;
 use crate::source::Sink;
 use crate::source::Source;
 use crate::source::SourceError;
@@ -256,6 +257,10 @@ impl Source for FolderSource {
 
     fn again(&self) -> Option<Box<dyn Source>> {
         Some(Box::new(Self { present: OnceLock::new(), ..self.clone() }))
+    }
+
+    fn estimate(&self) -> Option<Estimate> {
+        self.again().map(Estimate::Counted)
     }
 
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Verdict, SourceError> {
