@@ -113,7 +113,10 @@ async fn moved(before: &MemoryBackend) -> MemoryBackend {
     }
     body.supersedes.sort();
     body.packs.sort_by_key(|pack| pack.pack);
-    store.put_index(DurablePacks::made_up(body.packs), body.supersedes.clone(), OnFull::Fail).await.expect("stored");
+    store
+        .put_index(&DurablePacks::made_up(body.packs).superseding(body.supersedes.clone()), OnFull::Fail)
+        .await
+        .expect("stored");
     for id in &body.supersedes {
         after.delete(&Name::Index(*id)).await.expect("deleted");
     }
