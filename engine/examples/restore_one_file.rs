@@ -22,10 +22,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The catalog is a tree: finding one path reads a few pages of it, whatever the snapshot holds.
     let snapshot = repository.resolve("latest", &SnapshotFilter::default()).await?;
     let path = EntryPath::parse(path.as_bytes())?;
-    let entry = repository.entry(&snapshot, &path).await?.ok_or_else(|| format!("{path} is not in the snapshot"))?;
+    let view = repository.view(&snapshot).await?;
+    let entry = view.entry(&path).await?.ok_or_else(|| format!("{path} is not in the snapshot"))?;
 
     // Every piece was opened, decompressed and compared with its name before it comes out here.
-    let mut content = repository.content(&entry).await?;
+    let mut content = view.open(&entry);
     let mut file = File::create_new(target)?;
     while let Some(bytes) = content.next().await? {
         file.write_all(&bytes)?;

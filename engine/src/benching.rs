@@ -222,12 +222,12 @@ impl Scale {
             named.push(pack);
             chunks += self.of_pack;
             if chunks >= u64::try_from(INDEX_MERGED_CHUNKS).unwrap_or(u64::MAX) {
-                store.put_index(DurablePacks::made_up(std::mem::take(&mut named)), Vec::new(), OnFull::Fail).await?;
+                store.put_index(&DurablePacks::made_up(std::mem::take(&mut named)), OnFull::Fail).await?;
                 chunks = 0;
             }
         }
         if !named.is_empty() {
-            store.put_index(DurablePacks::made_up(named), Vec::new(), OnFull::Fail).await?;
+            store.put_index(&DurablePacks::made_up(named), OnFull::Fail).await?;
         }
         Ok(packs)
     }

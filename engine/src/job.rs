@@ -80,7 +80,8 @@ impl ProgressReader {
 }
 
 impl Canceller {
-    /// Asks for a clean stop. Nothing already stored is lost; nothing half-done becomes visible.
+    /// Asks for a clean stop. Nothing already stored is lost; nothing half-done becomes visible. A store that does not
+    /// answer is given up: what it was asked last, it may still do, so that a snapshot may appear after all.
     pub fn cancel(&self) {
         self.0.is_on.store(true, Ordering::Release);
         self.0.turned.notify_waiters();

@@ -23,9 +23,9 @@
 //! let report = repository.backup(letter).start().await?;
 //!
 //! let snapshot = report.snapshot.unwrap();
-//! let mut entries = repository.entries(&snapshot, None).await?;
-//! let entry = entries.next().await?.unwrap();
-//! assert_eq!(entries.content(&entry).next().await?.unwrap(), b"Dear reader"[..]);
+//! let view = repository.view(&snapshot).await?;
+//! let entry = view.entry(&EntryPath::parse(b"letter.txt").unwrap()).await?.unwrap();
+//! assert_eq!(view.open(&entry).read_to_end(100).await?, b"Dear reader"[..]);
 //! # Ok::<(), strongroom::Error>(())
 //! # }).unwrap();
 //! ```
@@ -66,6 +66,7 @@ mod store;
 pub mod testing;
 mod time;
 mod verdict;
+mod view;
 
 pub use backend::Area;
 pub use backend::Backend;
@@ -145,7 +146,6 @@ pub use repository::CheckBuilder;
 pub use repository::CheckReport;
 pub use repository::CompareOptions;
 pub use repository::ConfigView;
-pub use repository::ContentReader;
 pub use repository::CopyBuilder;
 pub use repository::CopyFailed;
 pub use repository::CopyReport;
@@ -153,11 +153,9 @@ pub use repository::CreateOptions;
 pub use repository::Created;
 pub use repository::DamagedPack;
 pub use repository::DataKeysPutBack;
-pub use repository::Differences;
 pub use repository::DiskChange;
 pub use repository::DiskDifference;
 pub use repository::DiskDifferences;
-pub use repository::Entries;
 pub use repository::FetchBuilder;
 pub use repository::FetchReport;
 pub use repository::ForgetGroup;
@@ -198,7 +196,6 @@ pub use repository::SnapshotsRepaired;
 pub use repository::Stats;
 pub use repository::TagChange;
 pub use repository::UnreadableSnapshot;
-pub use repository::View;
 pub use repository::generate_key_file;
 pub use restore::Overwrite;
 pub use restore::OwnerMap;
@@ -237,3 +234,8 @@ pub use time::Clock;
 pub use time::SystemClock;
 pub use time::Timestamp;
 pub use verdict::Verdict;
+pub use view::ContentReader;
+pub use view::Differences;
+pub use view::Entries;
+pub use view::RepositoryView;
+pub use view::SnapshotView;

@@ -160,7 +160,12 @@ pub const STRANGER_LEVELS_MAX: usize = 200;
 /// workers as a backup has, so that few are opened twice.
 pub const DATA_SEGMENTS_KEPT_BYTES: usize = 48 * MIB;
 /// The same for segments of catalog pages.
-pub const METADATA_SEGMENTS_KEPT_BYTES: usize = 4 * MIB;
+pub const METADATA_SEGMENTS_KEPT_BYTES: usize = 8 * MIB;
+/// Sibling pages that are fetched ahead of the one that is read: in a catalog of many sessions each may stand in a segment
+/// of its own.
+pub const PAGES_AHEAD: usize = 8;
+/// Segments of one class that are on their way before anybody waits for them, at most.
+pub const READS_AHEAD_MAX: usize = 16;
 /// Plaintext that a reader opens ahead of the bytes that it gives.
 pub const READ_AHEAD_BYTES: u64 = 12 * MIB as u64;
 /// Entries whose content is looked for ahead of the one that is read, at most.
@@ -236,4 +241,6 @@ const _: () = assert!(
 );
 const _: () = assert!(READ_AHEAD_BYTES as usize + 2 * SEGMENT_BYTES_MAX < DATA_SEGMENTS_KEPT_BYTES);
 const _: () = assert!(SEGMENT_BYTES_MAX <= DATA_SEGMENTS_KEPT_BYTES);
+// The pages ahead, and those on the way to them from the root.
+const _: () = assert!((PAGES_AHEAD + 6) * METADATA_SEGMENT_BYTES_GOAL <= METADATA_SEGMENTS_KEPT_BYTES);
 const _: () = assert!(PAGE_BYTES_GOAL < PAGE_BYTES_HARD && PAGE_BYTES_HARD < PAGE_BYTES_MAX);

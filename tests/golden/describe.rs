@@ -127,10 +127,10 @@ pub async fn repository(repository: &Repository) -> String {
     assert_eq!(make::plans(&snapshots).len(), snapshots.len());
     for (snapshot, source) in snapshots.iter().zip(sources) {
         say(record(snapshot));
-        let mut entries = repository.entries(snapshot, None).await.expect("a catalog");
+        let mut entries = repository.view(snapshot).await.expect("a view").walk(None);
         let mut count = 0;
         while let Some(found) = entries.next().await.expect("an entry") {
-            let mut reader = entries.content(&found);
+            let mut reader = entries.open(&found);
             let mut bytes = Vec::new();
             while let Some(part) = reader.next().await.expect("content") {
                 bytes.extend_from_slice(&part);

@@ -201,10 +201,10 @@ impl Machine {
         plan.apply().await.unwrap_or_else(|error| panic!("{error} after {:?}", self.done));
         for at in 0..self.kept.len() {
             let snapshot = self.snapshot(at).await;
-            let mut entries = self.repository.entries(&snapshot, None).await.expect("entries");
+            let mut entries = self.repository.view(&snapshot).await.expect("a view").walk(None);
             let mut bytes = 0;
             while let Some(entry) = entries.next().await.expect("an entry") {
-                let mut content = entries.content(&entry);
+                let mut content = entries.open(&entry);
                 while let Some(part) = content.next().await.expect("its bytes") {
                     bytes += part.len();
                 }

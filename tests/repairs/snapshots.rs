@@ -24,10 +24,10 @@ async fn repair(repository: &Repository) -> SnapshotsRepaired {
 }
 
 async fn paths(repository: &Repository, snapshot: &Snapshot) -> Vec<String> {
-    let mut entries = repository.entries(snapshot, None).await.expect("entries");
+    let mut entries = repository.view(snapshot).await.expect("a view").walk(None);
     let mut paths = Vec::new();
     while let Some(entry) = entries.next().await.expect("an entry") {
-        let mut content = entries.content(&entry);
+        let mut content = entries.open(&entry);
         while content.next().await.expect("its bytes").is_some() {}
         paths.push(entry.path.to_string());
     }

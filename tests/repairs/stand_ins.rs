@@ -35,10 +35,10 @@ async fn scene(seed: u64) -> (House, Snapshot, Vec<(Name, Bytes)>) {
 /// The files of a snapshot, all of which are read.
 async fn files(repository: &Repository, id: SnapshotId) -> Vec<String> {
     let snapshot = repository.snapshot(&id).await.expect("a snapshot");
-    let mut entries = repository.entries(&snapshot, None).await.expect("entries");
+    let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
     let mut files = Vec::new();
     while let Some(entry) = entries.next().await.expect("an entry") {
-        let mut content = entries.content(&entry);
+        let mut content = entries.open(&entry);
         while content.next().await.expect("its bytes").is_some() {}
         files.push(entry.path.to_string());
     }

@@ -172,9 +172,9 @@ pub async fn compare(
     rewrites: &Rewrites,
 ) -> strongroom::Result<Option<String>> {
     let mut found = Vec::new();
-    let mut entries = repository.entries(snapshot, None).await?;
+    let mut entries = repository.view(snapshot).await?.walk(None);
     while let Some(entry) = entries.next().await? {
-        let mut content = entries.content(&entry);
+        let mut content = entries.open(&entry);
         let mut bytes = Vec::new();
         while let Some(piece) = content.next().await? {
             bytes.extend_from_slice(&piece);

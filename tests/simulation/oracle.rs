@@ -214,7 +214,7 @@ impl Oracle {
         let snapshot = self.repository.snapshot(id).await?;
         self.records.entry(*id).or_insert_with(|| (self.committed, snapshot.clone()));
         let mut needs: BTreeSet<ChunkId> = snapshot.root.iter().map(|page| page.id).collect();
-        let mut entries = self.repository.entries(&snapshot, None).await?;
+        let mut entries = self.repository.view(&snapshot).await?.walk(None);
         while let Some(entry) = entries.next().await? {
             match &entry.content {
                 Content::Inline(chunks) => {

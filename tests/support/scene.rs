@@ -122,7 +122,7 @@ impl Trees {
     /// Reads a snapshot and compares it with its tree: `Ok(Some(..))` tells what is wrong with what was read.
     pub async fn compare(&self, repository: &Repository, snapshot: &Snapshot) -> Result<Option<String>> {
         let mut expected = self.of(snapshot).items.iter();
-        let mut entries = repository.entries(snapshot, None).await?;
+        let mut entries = repository.view(snapshot).await?.walk(None);
         while let Some(entry) = entries.next().await? {
             let Some(item) = expected.next() else { return Ok(Some(format!("{} is too much", entry.path))) };
             if entry.path != item.path || entry.metadata != item.metadata {
@@ -130,7 +130,7 @@ impl Trees {
             }
             let filled = item.filled();
             let mut left = filled.as_slice();
-            let mut content = entries.content(&entry);
+            let mut content = entries.open(&entry);
             while let Some(bytes) = content.next().await? {
                 match left.strip_prefix(bytes.as_ref()) {
                     Some(rest) => left = rest,

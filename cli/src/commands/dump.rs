@@ -31,7 +31,7 @@ use strongroom::EntryPath;
 use strongroom::FileKind;
 use strongroom::Repository;
 use strongroom::Snapshot;
-use strongroom::View;
+use strongroom::SnapshotView;
 
 /// Writes what was asked for. A file that could not be written to its end is removed; an archive that only lacks what
 /// the catalog has lost is kept.
@@ -39,9 +39,9 @@ pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
     let below = path_of(&args)?;
     let repository: Repository = context.open().await?;
     let snapshot = context.resolve(&repository, &args.selector.snapshot, &args.filter.filter()).await?;
-    let view = repository.view().await?;
+    let view = repository.view(&snapshot).await?;
     let entry = match &below {
-        Some(below) => Some(view.entry(&snapshot, below).await?.ok_or_else(|| ls::missing(below, &snapshot))?),
+        Some(below) => Some(view.entry(below).await?.ok_or_else(|| ls::missing(below, &snapshot))?),
         None => None,
     };
     let mut gaps = Gaps::new(&context.show);
@@ -54,13 +54,13 @@ pub async fn run(context: &Context, args: DumpArgs) -> Result<Exit, Failure> {
             failure.hint("leave standard output open, name a file with --target, or use '> /dev/null'")
         })?;
         let mut out = BufWriter::with_capacity(1 << 20, Output::standard());
-        write(&mut gaps, &view, &snapshot, entry.as_ref(), &mut out, args.archive).await?;
+        write(&mut gaps, &view, entry.as_ref(), &mut out, args.archive).await?;
         return Ok(gaps.exit());
     };
     let failed = |why: std::io::Error| Failure::failed(format!("cannot write {}", target.display())).because(why);
     let file = OpenOptions::new().write(true).create_new(true).open(target).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let result = write(&mut gaps, &view, &snapshot, entry.as_ref(), &mut out, args.archive).await;
+    let result = write(&mut gaps, &view, entry.as_ref(), &mut out, args.archive).await;
     if let Err(failure) = result.and_then(|()| out.get_ref().sync_all().map_err(failed)) {
         // Half an archive under a good name is worse than none.
         let _ = std::fs::remove_file(target);
@@ -97,15 +97,14 @@ fn path_of(args: &DumpArgs) -> Result<Option<EntryPath>, Failure> {
 
 async fn write(
     gaps: &mut Gaps<'_>,
-    view: &View,
-    snapshot: &Snapshot,
+    view: &SnapshotView,
     entry: Option<&Entry>,
     out: &mut (impl Write + Send),
     archive: Archive,
 ) -> Result<(), Failure> {
     match entry {
         Some(entry) if entry.metadata.has_content() => {
-            let mut content = view.content(entry);
+            let mut content = view.open(entry);
             while let Some(bytes) = content.next().await? {
                 out.write_all(&bytes)?;
             }
@@ -116,8 +115,8 @@ async fn write(
         _ => {
             let below = entry.map(|entry| &entry.path);
             match archive {
-                Archive::Tar => pack(gaps, view, snapshot, below, TarPack::new(&mut *out)).await?,
-                Archive::Zip => pack(gaps, view, snapshot, below, ZipPack::new(&mut *out)).await?,
+                Archive::Tar => pack(gaps, view, below, TarPack::new(&mut *out)).await?,
+                Archive::Zip => pack(gaps, view, below, ZipPack::new(&mut *out)).await?,
             }
         }
     }
@@ -128,12 +127,11 @@ async fn write(
 /// All entries below a folder, with their paths in the snapshot.
 async fn pack(
     gaps: &mut Gaps<'_>,
-    view: &View,
-    snapshot: &Snapshot,
+    view: &SnapshotView,
     below: Option<&EntryPath>,
     mut archive: impl Pack,
 ) -> Result<(), Failure> {
-    let mut entries = view.entries(snapshot, below);
+    let mut entries = view.walk(below);
     let mut loss = Loss::default();
     while let Some(entry) = gaps.next(&mut entries).await? {
         loss.note(gaps.show(), &entry, &archive);
@@ -143,7 +141,7 @@ async fn pack(
         if !has_bytes {
             continue;
         }
-        let mut content = entries.content(&entry);
+        let mut content = entries.open(&entry);
         while let Some(bytes) = content.next().await? {
             archive.data(&bytes)?;
         }

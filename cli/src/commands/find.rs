@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
     let mut gaps = Gaps::new(&context.show);
     let mut hits = 0;
     let (oldest, newest) = (args.oldest, args.newest);
-    let mut search = repository.view().await?.search(move |entry| is_wanted(entry, &patterns, oldest, newest));
+    let mut search = repository.view_all().await?.search(move |entry| is_wanted(entry, &patterns, oldest, newest));
     for snapshot in &snapshots {
         let (shown, matches) = match look(&mut gaps, context, &mut search, snapshot, args.long).await {
             Ok(found) => found,

@@ -10,8 +10,7 @@ use strongroom::Error;
 use strongroom::Found;
 use strongroom::Gap;
 use strongroom::Kind;
-use strongroom::Snapshot;
-use strongroom::View;
+use strongroom::SnapshotView;
 
 /// The gaps met so far.
 pub struct Gaps<'a> {
@@ -87,8 +86,8 @@ impl<'a> Gaps<'a> {
 }
 
 /// Whether a snapshot certainly has nothing at `path`. Where nobody knows, what is below it may still be readable.
-pub async fn is_missing(view: &View, snapshot: &Snapshot, path: &EntryPath) -> Result<bool, Failure> {
-    match view.entry(snapshot, path).await {
+pub async fn is_missing(view: &SnapshotView, path: &EntryPath) -> Result<bool, Failure> {
+    match view.entry(path).await {
         Ok(entry) => Ok(entry.is_none()),
         Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound | Kind::Unsupported) => Ok(false),
         Err(error) => Err(error.into()),

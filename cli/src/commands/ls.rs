@@ -23,7 +23,7 @@ use strongroom::EntryPath;
 use strongroom::FileKind;
 use strongroom::Repository;
 use strongroom::Snapshot;
-use strongroom::View;
+use strongroom::SnapshotView;
 
 /// Lists a snapshot: all of it, or the folders named.
 pub async fn run(context: &Context, args: LsArgs) -> Result<Exit, Failure> {
@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: LsArgs) -> Result<Exit, Failure> {
     } else {
         context.show.note(&format!("snapshot {} of {}", short(&snapshot.id), clock(snapshot.started)));
     }
-    let view = repository.view().await?;
+    let view = repository.view(&snapshot).await?;
     let mut gaps = Gaps::new(&context.show);
     for folder in folders {
         list(&mut gaps, context, &view, &snapshot, folder.as_ref(), recursive, &args).await?;
@@ -59,20 +59,20 @@ pub async fn run(context: &Context, args: LsArgs) -> Result<Exit, Failure> {
 async fn list(
     gaps: &mut Gaps<'_>,
     context: &Context,
-    view: &View,
+    view: &SnapshotView,
     snapshot: &Snapshot,
     below: Option<&EntryPath>,
     recursive: bool,
     args: &LsArgs,
 ) -> Result<(), Failure> {
     if let Some(below) = below
-        && gaps::is_missing(view, snapshot, below).await?
+        && gaps::is_missing(view, below).await?
     {
         return Err(missing(below, snapshot));
     }
     let depth = |path: &EntryPath| path.components().count();
     let deepest = if recursive { usize::MAX } else { below.map_or(0, depth) + 1 };
-    let mut entries = view.entries(snapshot, below);
+    let mut entries = view.walk(below);
     while let Some(entry) = gaps.next(&mut entries).await? {
         if depth(&entry.path) <= deepest {
             show(&context.show, &entry, args.long, args.human_readable)?;

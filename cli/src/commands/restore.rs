@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Failure> 
     warn_of_excluded(context, &args, &snapshot)?;
     let mut builder = repository.restore(&snapshot, args.target.clone());
     if let Some(below) = &args.selector.below {
-        if gaps::is_missing(&repository.view().await?, &snapshot, below).await? {
+        if gaps::is_missing(&repository.view(&snapshot).await?, below).await? {
             return Err(ls::missing(below, &snapshot));
         }
         builder = builder.path(below.clone());

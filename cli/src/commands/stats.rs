@@ -73,7 +73,7 @@ async fn selected(
     value: &mut Map<String, Value>,
     lines: &mut Vec<(&'static str, String)>,
 ) -> Result<Exit, Failure> {
-    let stats = repository.view().await?.stats_of(snapshots).await?;
+    let stats = repository.view_all().await?.stats_of(snapshots).await?;
     value.insert("selected_chunks".into(), stats.chunks.into());
     value.insert("selected_uncompressed_size".into(), stats.bytes_unique.into());
     value.insert("selected_stored_size".into(), stats.bytes_stored.into());
@@ -108,7 +108,7 @@ fn whole(stats: &Stats, value: &mut Map<String, Value>, lines: &mut Vec<(&'stati
 }
 
 async fn by_snapshot(context: &Context, repository: &Repository, snapshots: &[Snapshot]) -> Result<Exit, Failure> {
-    let view = repository.view().await?;
+    let view = repository.view_all().await?;
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
     for snapshot in snapshots {

@@ -116,7 +116,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Names the other program whose repository stands here ("a restic repository"), if any.
     fn recognise(&self) -> BackendFuture<'_, Option<String>>;
 
-    /// What kind of store this is.
+    /// What kind of store this is, as far as is known: asks nobody. What had to be asked is known after the first answer.
     fn properties(&self) -> Properties;
 
     /// What a file system needs beside that. `None` for a store where everything that can be listed is durable, that sets

@@ -96,8 +96,10 @@ pub(crate) async fn commit(
         }
         return Err(error);
     }
-    let late = intent.is_late(&name, validated).await;
-    let outcome = if late { look_again(store, snapshot, needs).await } else { Ok(()) };
+    // The snapshot is there: to stop now would only leave it unmended.
+    let unstoppable = Arc::new(store.unstoppable());
+    let late = intent.is_late(&unstoppable, &name, validated).await;
+    let outcome = if late { look_again(&unstoppable, snapshot, needs).await } else { Ok(()) };
     // Where listings may be stale a prune would see the one gone and the other not yet there: it removes the record later.
     if store.lists_at_once() {
         intent.withdraw().await;
@@ -113,9 +115,7 @@ async fn is_refused(store: &Arc<Store>, name: &Name, error: &Error) -> bool {
 
 /// After a late commit: what it needs is validated once more and copied where it must be, or the loss is told.
 async fn look_again(store: &Arc<Store>, snapshot: &mut Snapshot, needs: &mut Needs) -> Result<()> {
-    // The snapshot is there already: to stop now would only leave it unmended.
-    let unstoppable = Control::new();
-    match validate(store, &unstoppable, snapshot, None, needs).await {
+    match validate(store, &Control::new(), snapshot, None, needs).await {
         Ok(Validated::At(_)) => Ok(()),
         Ok(Validated::Lost(lost, _)) => Err(late::loss(store, snapshot, &lost).await),
         Err(error) => {

@@ -89,12 +89,12 @@ impl Intent {
     /// Whether the snapshot became visible so long after `validated` that what was seen then may no longer hold: by
     /// this host's clocks, or by the store's, which dates the pending record and the snapshot. Not to know a date is
     /// no reason to doubt; a pending record that has gone is.
-    pub(super) async fn is_late(&self, snapshot: &Name, validated: Moment) -> bool {
+    pub(super) async fn is_late(&self, store: &Store, snapshot: &Name, validated: Moment) -> bool {
         let late = Duration::from_secs(LATE_COMMIT_SECONDS);
-        if validated.age(self.store.clock()) > late {
+        if validated.age(store.clock()) > late {
             return true;
         }
-        let backend = self.store.backend();
+        let backend = store.backend();
         let (declared, committed) = (backend.stat(&self.name).await, backend.stat(snapshot).await);
         if matches!(declared, Ok(None)) {
             return true;

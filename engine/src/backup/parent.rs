@@ -254,6 +254,8 @@ mod tests {
         fn page(&self, page: PageRef) -> PageFuture<'_> {
             Box::pin(async move { Ok(Arc::clone(&self.pages[&page.id])) })
         }
+
+        fn prefetch(&self, _: &[PageRef]) {}
     }
 
     fn pack(number: u8) -> PackId {

@@ -14,7 +14,6 @@ use crate::error::Result;
 use crate::format::index::IndexedPack;
 use crate::format::pack::OwnTable;
 use crate::format::page::PageRef;
-use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::id::SnapshotId;
@@ -191,16 +190,11 @@ impl Copier<'_> {
             if !segment.chunks.iter().any(|chunk| self.homeless.get(&chunk.id) == Some(&chunk.length)) {
                 continue;
             }
-            let (start, end) = (size(segment.offset), size(segment.offset) + size(segment.stored_length));
-            if end > bytes.len() {
-                return Err(Error::new(Kind::Bug, "a segment lies outside its pack"));
-            }
-            let at = usize::from(segment.data_key);
-            let key = table.data_keys.get(at).copied().zip(wrapped_keys.get(at).cloned());
-            let key = key.ok_or_else(|| Error::new(Kind::Bug, "a segment names no key"))?;
-            let stored = bytes.slice(start..end);
-            let located = StoredSegment::new(from, table.class, &table.salts, number, &segment.info(), &stored)?;
-            pack.add(Parcel::copied(&located, segment, key, stored.clone()))?;
+            let located = StoredSegment::of_table(from, &table, number)?;
+            let wrapped_key = wrapped_keys.get(usize::from(segment.data_key)).cloned();
+            let wrapped_key = wrapped_key.ok_or_else(|| Error::new(Kind::Bug, "a segment names no key"))?;
+            let stored = bytes.slice_ref(located.within(&bytes, 0)?);
+            pack.add(Parcel::copied(&located, segment, wrapped_key, stored))?;
             for chunk in &segment.chunks {
                 if self.homeless.get(&chunk.id) == Some(&chunk.length) {
                     self.homeless.remove(&chunk.id);

@@ -181,10 +181,10 @@ async fn entries_given_at_once_in_any_order_are_stored_as_one_after_the_other() 
     }
     let other = super::told::repository().await;
     let first = stored(&other, interleaved(items(), 77)).await;
-    let mut entries = other.entries(&first, None).await.expect("entries");
+    let mut entries = other.view(&first).await.expect("a view").walk(None);
     for item in items() {
         let entry = entries.next().await.expect("readable").expect("an entry");
-        let (mut content, mut bytes) = (entries.content(&entry), Vec::new());
+        let (mut content, mut bytes) = (entries.open(&entry), Vec::new());
         while let Some(piece) = content.next().await.expect("a piece") {
             bytes.extend_from_slice(&piece);
         }

@@ -183,14 +183,11 @@ impl Scene {
         let snapshot = report.snapshot.as_ref().expect("a snapshot");
         let straight = self.run(None, None, false).await.report();
         assert_eq!(snapshot.root, straight.snapshot.expect("a snapshot").root);
+        let view = self.repository.view(snapshot).await.expect("a view");
         for file in &self.files {
             let path = EntryPath::parse(file.name.as_bytes()).expect("a path");
-            let entry = self.repository.entry(snapshot, &path).await.expect("read").expect("an entry");
-            let mut content = self.repository.content(&entry).await.expect("content");
-            let mut bytes = Vec::new();
-            while let Some(piece) = content.next().await.expect("a piece") {
-                bytes.extend_from_slice(&piece);
-            }
+            let entry = view.entry(&path).await.expect("read").expect("an entry");
+            let bytes = view.open(&entry).read_to_end(256 << 20).await.expect("its bytes");
             assert!(bytes == file.bytes(), "{} came back otherwise", file.name);
         }
     }

@@ -73,7 +73,7 @@ async fn stored(repository: &Repository, object: &Object) -> (Entry, bool) {
     let read = Arc::clone(&object.read);
     let report = repository.backup(object).start().await.expect("a backup");
     let snapshot = report.snapshot.expect("a snapshot");
-    let mut entries = repository.entries(&snapshot, None).await.expect("entries");
+    let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
     let entry = entries.next().await.expect("readable").expect("an entry");
     (entry, read.load(Ordering::Relaxed) > 0)
 }

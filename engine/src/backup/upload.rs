@@ -71,7 +71,7 @@ impl Uploader {
         };
         if let Err(error) = outcome {
             self.halt.fail(error);
-            // Packs under way are waited for, so that nothing is written after the job has ended.
+            // Packs under way are waited for, as long as the store answers, so that nothing is written after the job has ended.
             packs.close();
             while let Some(done) = running.join_next().await {
                 let _ = self.take(done).await;

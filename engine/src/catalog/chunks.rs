@@ -4,7 +4,6 @@ use crate::catalog::boundary::Shape;
 use crate::catalog::expected::Expected;
 use crate::catalog::expected::Totals;
 use crate::catalog::read::LeveledPage;
-use crate::catalog::read::PAGES_AHEAD;
 use crate::catalog::read::PageSource;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
@@ -12,6 +11,7 @@ use crate::error::Result;
 use crate::format::page::Child;
 use crate::format::page::Page;
 use crate::format::page::PageRef;
+use crate::limits::PAGES_AHEAD;
 use std::sync::Arc;
 
 /// A chunk and where it stands.
@@ -31,6 +31,8 @@ pub(crate) struct ChunkWalk {
     frames: Vec<Frame>,
     /// Chunks that end at or before this byte are passed.
     goal: u64,
+    /// Nobody will ask for what begins at this byte or behind it.
+    until: u64,
 }
 
 /// Where the list begins, to come back to.
@@ -106,7 +108,7 @@ impl ChunkWalk {
                 Totals { items: *chunks, bytes: *bytes },
             )),
         };
-        let mut walk = Self { source, origin, root: None, frames: Vec::new(), goal: 0 };
+        let mut walk = Self { source, origin, root: None, frames: Vec::new(), goal: 0, until: u64::MAX };
         walk.restart();
         walk
     }
@@ -128,6 +130,11 @@ impl ChunkWalk {
             self.restart();
         }
         self.goal = offset;
+    }
+
+    /// Pages are fetched ahead as far as to this byte and no further, until something else is said.
+    pub(crate) fn until(&mut self, offset: u64) {
+        self.until = offset;
     }
 
     /// The next chunk; `None` at the end. After an error the same page is tried again.
@@ -174,10 +181,19 @@ impl ChunkWalk {
         let Some(top) = self.frames.last_mut() else { return };
         let first = top.announced.max(top.next + 1);
         let end = (top.next + 1 + PAGES_AHEAD).min(top.children().len());
-        let ahead = top.children().get(first..end).unwrap_or_default();
-        let pages: Vec<PageRef> = ahead.iter().map(|child| PageRef { id: child.id, length: child.length }).collect();
+        let mut offset = top.offset;
+        let mut pages = Vec::new();
+        for (place, child) in top.children().iter().enumerate().take(end).skip(top.next) {
+            if offset >= self.until {
+                break;
+            }
+            if place >= first {
+                pages.push(PageRef { id: child.id, length: child.length });
+            }
+            offset = offset.saturating_add(child.bytes);
+        }
+        top.announced = first + pages.len();
         if !pages.is_empty() {
-            top.announced = end;
             self.source.prefetch(&pages);
         }
     }

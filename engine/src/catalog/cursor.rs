@@ -13,6 +13,7 @@ use crate::format::page::Child;
 use crate::format::page::Page;
 use crate::format::page::PageRef;
 use crate::id::ChunkId;
+use crate::limits::PAGES_AHEAD;
 use std::sync::Arc;
 
 /// A place in a tree of entries. Holds at most one page per level. A failed read leaves it where it was.
@@ -22,7 +23,11 @@ pub(super) struct Cursor {
     frames: Vec<Frame>,
     /// The page that stands next could not be read, which tells nothing about others.
     is_stuck: bool,
+    ahead: Option<Box<Wanted>>,
 }
+
+/// Whether a page will be wanted whose paths come after the first and end with the second.
+type Wanted = dyn Fn(Option<&EntryPath>, Option<&EntryPath>) -> bool + Send + Sync;
 
 /// A page that is open, and how far it was passed.
 struct Frame {
@@ -102,7 +107,15 @@ impl Frame {
 impl Cursor {
     /// Before the first entry below `root`.
     pub(super) fn new(source: Arc<dyn PageSource>, root: Option<PageRef>) -> Self {
-        Self { source, root: root.map(Expected::entries_root), frames: Vec::new(), is_stuck: false }
+        Self { source, root: root.map(Expected::entries_root), frames: Vec::new(), is_stuck: false, ahead: None }
+    }
+
+    /// Whenever a page is opened, the siblings behind it that are `wanted` are announced to the source.
+    pub(super) fn ahead(
+        self,
+        wanted: impl Fn(Option<&EntryPath>, Option<&EntryPath>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { ahead: Some(Box::new(wanted)), ..self }
     }
 
     /// What stands next; `None` at the end.
@@ -125,6 +138,10 @@ impl Cursor {
     /// Opens the page that stands next; its first item stands next then.
     pub(super) async fn open(&mut self) -> Result<()> {
         let Some(expected) = self.expected() else { return Ok(()) };
+        if let Some(wanted) = self.ahead.take() {
+            self.announce(|after, child| wanted(after, child.last_path.as_ref()));
+            self.ahead = Some(wanted);
+        }
         let read = expected.read(&*self.source).await;
         self.is_stuck = read.as_ref().is_err_and(Error::is_local);
         let page = read?;
@@ -219,21 +236,28 @@ impl Cursor {
         top.next += passed;
     }
 
-    /// Tells the source which of the next `count` sibling pages will be wanted soon, each once. `wanted` is asked
-    /// with what a page comes after.
-    pub(super) fn announce(&mut self, count: usize, wanted: impl Fn(Option<&EntryPath>) -> bool) {
+    /// Tells the source which of the next sibling pages will be wanted soon, each once. `wanted` is asked with what a page
+    /// comes after.
+    pub(super) fn announce(&mut self, wanted: impl Fn(Option<&EntryPath>, &Child) -> bool) {
         let Some(top) = self.frames.last_mut() else { return };
         let first = top.announced.max(top.next + 1);
-        let end = (top.next + 1 + count).min(top.children().len());
-        let pages: Vec<PageRef> = (first..end)
-            .take_while(|place| wanted(top.after(*place)))
-            .filter_map(|place| top.children().get(place))
-            .map(|child| PageRef { id: child.id, length: child.length })
+        let end = (top.next + 1 + PAGES_AHEAD).min(top.children().len());
+        let candidates = (first..end).filter_map(|place| Some((top.after(place), top.children().get(place)?)));
+        let pages: Vec<PageRef> = candidates
+            .filter(|(after, child)| wanted(*after, child))
+            .map(|(_, child)| PageRef { id: child.id, length: child.length })
             .collect();
+        top.announced = end.max(top.announced);
         if !pages.is_empty() {
-            top.announced = end;
             self.source.prefetch(&pages);
         }
+    }
+
+    /// Whether a page stands somewhere behind this place, as far as the open pages tell.
+    pub(super) fn has_ahead(&self, page: &ChunkId) -> bool {
+        let left =
+            |frame: &Frame| frame.children().get(frame.next..).is_some_and(|all| all.iter().any(|one| one.id == *page));
+        self.frames.iter().any(left)
     }
 
     /// The pages, open or not, whose very first entry stands next; lowest first.

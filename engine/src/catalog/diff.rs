@@ -62,6 +62,12 @@ impl Side {
     }
 }
 
+/// Opens the page that stands next; of its siblings those are fetched meanwhile that the other side does not have.
+async fn open(cursor: &mut Cursor, other: &Cursor) -> Result<()> {
+    cursor.announce(|_, child| !other.has_ahead(&child.id));
+    cursor.open().await
+}
+
 /// What to do with the two places.
 enum Step {
     End,
@@ -87,8 +93,8 @@ impl Differ {
             }
             match step {
                 Step::End => return Ok(None),
-                Step::OpenBefore => self.before.cursor.open().await?,
-                Step::OpenAfter => self.after.cursor.open().await?,
+                Step::OpenBefore => open(&mut self.before.cursor, &self.after.cursor).await?,
+                Step::OpenAfter => open(&mut self.after.cursor, &self.before.cursor).await?,
                 Step::Removed => {
                     if let Some(entry) = self.before.take(&self.after) {
                         return Ok(Some(Difference::Removed(entry)));

@@ -9,7 +9,6 @@ use crate::format::wire;
 use crate::id::ChunkId;
 use crate::index::chunks::ChunkReader;
 use crate::index::recent::Recent;
-use crate::limits::PAGES_KEPT_BYTES;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -25,8 +24,9 @@ pub(crate) struct KeptPages {
 }
 
 impl KeptPages {
-    pub(crate) fn new(reader: ChunkReader) -> Self {
-        Self { reader, kept: Mutex::new(Recent::new(PAGES_KEPT_BYTES)) }
+    /// With room for so many bytes of decoded pages.
+    pub(crate) fn new(reader: ChunkReader, room: usize) -> Self {
+        Self { reader, kept: Mutex::new(Recent::new(room)) }
     }
 }
 
@@ -43,6 +43,14 @@ impl PageSource for KeptPages {
             Ok(decoded)
         })
     }
+
+    fn prefetch(&self, pages: &[PageRef]) {
+        let missing: Vec<PageRef> = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            pages.iter().filter(|page| !kept.has(&(page.id, page.length))).copied().collect()
+        };
+        self.reader.prefetch(&missing);
+    }
 }
 
 impl PageSource for ChunkReader {
@@ -56,5 +64,9 @@ impl PageSource for ChunkReader {
                 .map_err(|cause| cause.while_reading(format!("catalog page {}", page.id)))?;
             Ok(Arc::new(decoded))
         })
+    }
+
+    fn prefetch(&self, pages: &[PageRef]) {
+        pages.iter().for_each(|page| self.ahead(&page.id));
     }
 }

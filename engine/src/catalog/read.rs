@@ -16,9 +16,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// Sibling pages announced ahead of the one that is read.
-pub(super) const PAGES_AHEAD: usize = 8;
-
 /// A decoded page and where it says it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LeveledPage {
@@ -43,13 +40,13 @@ pub(crate) trait PageSource: Send + Sync {
     /// The decoded page. The source checks its id against its bytes; what it says is checked by the reader.
     fn page<'a>(&'a self, page: PageRef) -> PageFuture<'a>;
 
-    /// A hint that these will be asked for soon, in this order. Returns at once; failures show when they are asked for.
-    fn prefetch(&self, pages: &[PageRef]) {
-        let _ = pages;
-    }
+    /// A hint that these will be asked for soon, in this order: they are fetched meanwhile. Returns at once; failures show
+    /// when they are asked for.
+    fn prefetch(&self, pages: &[PageRef]);
 }
 
-/// Entries in order, a page's worth at a time; at most one page per level in memory.
+/// Entries in order, a page's worth at a time; at most one page per level in memory. The pages that come next are fetched
+/// meanwhile.
 pub(crate) struct Walk {
     cursor: Cursor,
     below: Option<EntryPath>,
@@ -59,12 +56,14 @@ pub(crate) struct Walk {
 impl Walk {
     /// All entries of the catalog with this root; no root, no entries.
     pub(crate) fn new(source: Arc<dyn PageSource>, root: Option<PageRef>) -> Self {
-        Self { cursor: Cursor::new(source, root), below: None, begun: false }
+        Self { cursor: Cursor::new(source, root).ahead(|_, _| true), below: None, begun: false }
     }
 
     /// Only the entry at `path` and those below it; other pages than those on the way are not read.
     #[must_use]
     pub(crate) fn below(mut self, path: EntryPath) -> Self {
+        let end = path.clone();
+        self.cursor = self.cursor.ahead(move |after, _| !after.is_some_and(|after| is_behind(after, &end)));
         self.below = Some(path);
         self
     }
@@ -78,7 +77,7 @@ impl Walk {
             cursor.seek(&Goal::At(below)).await?;
         }
         *begun = true;
-        let ends_before = |path: &EntryPath| below.as_ref().is_some_and(|below| path > below && !path.is_within(below));
+        let ends_before = |path: &EntryPath| below.as_ref().is_some_and(|below| is_behind(path, below));
         loop {
             match cursor.peek() {
                 None => return Ok(None),
@@ -87,7 +86,6 @@ impl Walk {
                         cursor.end();
                         return Ok(None);
                     }
-                    cursor.announce(PAGES_AHEAD, |after| !after.is_some_and(ends_before));
                     cursor.open().await?;
                 }
                 Some(Next::Entry(_)) => {
@@ -109,6 +107,11 @@ impl Walk {
     }
 }
 
+/// Whether a path comes after `above` and all that stands below it.
+fn is_behind(path: &EntryPath, above: &EntryPath) -> bool {
+    path > above && !path.is_within(above)
+}
+
 /// The entry at `path`, reading one page per level.
 pub(crate) async fn find(
     source: Arc<dyn PageSource>,
@@ -127,7 +130,8 @@ pub(crate) async fn children(
     root: Option<PageRef>,
     directory: Option<&EntryPath>,
 ) -> Result<Vec<Entry>> {
-    let mut cursor = Cursor::new(source, root);
+    let above = directory.cloned();
+    let mut cursor = Cursor::new(source, root).ahead(move |after, last| has_children(above.as_ref(), after, last));
     if let Some(directory) = directory {
         cursor.seek(&Goal::At(directory)).await?;
         if let Some(Next::Entry(entry)) = cursor.peek()
@@ -154,6 +158,20 @@ pub(crate) async fn children(
                 cursor.seek(&Goal::Past(&child)).await?;
             }
         }
+    }
+}
+
+/// Whether a page whose paths come after `after` and end with `last` may hold a child of `directory`: not when all of them
+/// stand below the same one.
+fn has_children(directory: Option<&EntryPath>, after: Option<&EntryPath>, last: Option<&EntryPath>) -> bool {
+    let is_inside = |path: &EntryPath| directory.is_none_or(|directory| path.is_within(directory) && path != directory);
+    match (after, last) {
+        (Some(after), _) if directory.is_some_and(|directory| is_behind(after, directory)) => false,
+        (Some(after), Some(last)) if is_inside(after) && is_inside(last) => {
+            child_above(after, directory).ok() != child_above(last, directory).ok()
+        }
+        (_, Some(last)) => directory.is_none_or(|directory| last >= directory),
+        _ => true,
     }
 }
 

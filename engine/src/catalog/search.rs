@@ -15,6 +15,7 @@ use crate::format::page::PageRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::index::recent::Recent;
+use crate::limits::PAGES_AHEAD;
 use crate::limits::SEARCH_KEPT_BYTES;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ pub struct Found<'a> {
 }
 
 enum Step {
-    /// To look at a page and what is below it.
-    Page(Expected),
+    /// To look at a page and what is below it; whether the source was told.
+    Page(Expected, bool),
     /// All below a page was looked at, and so much had been met before it.
     Left(Key, u64),
 }
@@ -62,7 +63,7 @@ impl Search {
 
     /// The same by the root of its catalog.
     pub(crate) fn below(&mut self, root: Option<PageRef>) -> Found<'_> {
-        let left = root.map(Expected::entries_root).map(Step::Page).into_iter().collect();
+        let left = root.map(|root| Step::Page(Expected::entries_root(root), false)).into_iter().collect();
         Found { search: self, left, ready: VecDeque::new(), met: 0, is_stuck: false }
     }
 }
@@ -82,7 +83,7 @@ impl Found<'_> {
                     }
                     self.left.pop();
                 }
-                Some(Step::Page(expected)) => {
+                Some(Step::Page(expected, _)) => {
                     let expected = expected.clone();
                     let outcome = self.look(&expected).await;
                     self.is_stuck = outcome.as_ref().is_err_and(Error::is_local);
@@ -95,7 +96,7 @@ impl Found<'_> {
     /// Goes on behind what the last call of [`Found::next`] could not read, and tells what is lost with it. `None` when it
     /// cannot go on: the backend does not answer, or nothing of the snapshot can be read.
     pub fn pass_gap(&mut self) -> Option<Gap> {
-        let Some(Step::Page(expected)) = self.left.last().filter(|_| self.is_stuck) else { return None };
+        let Some(Step::Page(expected, _)) = self.left.last().filter(|_| self.is_stuck) else { return None };
         let gap = expected.gap()?;
         self.left.pop();
         self.is_stuck = false;
@@ -112,6 +113,7 @@ impl Found<'_> {
             self.give(entries.iter().cloned());
             return Ok(());
         }
+        self.announce();
         let page = expected.read(&*self.search.source).await?;
         self.left.pop();
         match &page.page {
@@ -131,6 +133,21 @@ impl Found<'_> {
         Ok(())
     }
 
+    /// Has the pages fetched that come next, but for those of which it is known what they have.
+    fn announce(&mut self) {
+        let mut pages = Vec::new();
+        for step in self.left.iter_mut().rev().skip(1).take(PAGES_AHEAD) {
+            let Step::Page(expected, is_announced @ false) = step else { continue };
+            *is_announced = true;
+            if !self.search.known.has(&(expected.page.id, expected.fingerprint())) {
+                pages.push(expected.page);
+            }
+        }
+        if !pages.is_empty() {
+            self.search.source.prefetch(&pages);
+        }
+    }
+
     fn give(&mut self, entries: impl ExactSizeIterator<Item = Entry>) {
         self.met = self.met.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         self.ready.extend(entries);
@@ -141,7 +158,7 @@ impl Found<'_> {
         let mut after = parent.after.clone();
         let first = self.left.len();
         for child in children {
-            self.left.push(Step::Page(Expected::child(Shape::Entries, level, child, after)));
+            self.left.push(Step::Page(Expected::child(Shape::Entries, level, child, after), false));
             after = child.last_path.clone();
         }
         if let Some(added) = self.left.get_mut(first..) {

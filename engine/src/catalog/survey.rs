@@ -8,9 +8,11 @@ use crate::catalog::read::PageSource;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::error::Error;
+use crate::format::page::Child;
 use crate::format::page::Page;
 use crate::format::page::PageRef;
 use crate::id::ChunkId;
+use crate::limits::PAGES_AHEAD;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -30,6 +32,18 @@ pub(crate) trait Surveyor: Send {
 pub(crate) struct Survey {
     source: Arc<dyn PageSource>,
     seen: HashSet<ChunkId>,
+}
+
+/// A page that is to be visited.
+struct Left {
+    expected: Expected,
+    is_announced: bool,
+}
+
+impl From<Expected> for Left {
+    fn from(expected: Expected) -> Self {
+        Self { expected, is_announced: false }
+    }
 }
 
 impl Survey {
@@ -63,13 +77,28 @@ impl Survey {
         }
     }
 
+    /// Has the pages fetched that come next.
+    fn announce(&self, left: &mut [Left]) {
+        let mut pages = Vec::new();
+        for next in left.iter_mut().rev().take(PAGES_AHEAD).filter(|next| !next.is_announced) {
+            next.is_announced = true;
+            if !self.seen.contains(&next.expected.page.id) {
+                pages.push(next.expected.page);
+            }
+        }
+        if !pages.is_empty() {
+            self.source.prefetch(&pages);
+        }
+    }
+
     /// Visits everything below `root` that no earlier visit has seen.
     pub(crate) async fn visit(&mut self, root: Option<PageRef>, surveyor: &mut dyn Surveyor) {
-        let mut left: Vec<Expected> = root.map(Expected::entries_root).into_iter().collect();
-        while let Some(expected) = left.pop() {
+        let mut left: Vec<Left> = root.map(Expected::entries_root).map(Left::from).into_iter().collect();
+        while let Some(Left { expected, .. }) = left.pop() {
             if !self.seen.insert(expected.page.id) {
                 continue;
             }
+            self.announce(&mut left);
             surveyor.page(&expected.page);
             let page = match expected.read(self.source.as_ref()).await {
                 Ok(page) => page,
@@ -87,7 +116,7 @@ impl Survey {
                     let mut after = expected.after.clone();
                     let first = left.len();
                     for child in children {
-                        left.push(Expected::child(Shape::Entries, page.level, child, after));
+                        left.push(Expected::child(Shape::Entries, page.level, child, after).into());
                         after = child.last_path.clone();
                     }
                     // The first child is to be read first: neighbours stand in one segment.
@@ -96,22 +125,21 @@ impl Survey {
                     }
                 }
                 Page::ChunksInner(children) => {
-                    left.extend(
-                        children.iter().rev().map(|child| Expected::child(Shape::Chunks, page.level, child, None)),
-                    );
+                    let child = |child: &Child| Expected::child(Shape::Chunks, page.level, child, None).into();
+                    left.extend(children.iter().rev().map(child));
                 }
             }
         }
     }
 }
 
-fn content(content: &Content, surveyor: &mut dyn Surveyor, left: &mut Vec<Expected>) {
+fn content(content: &Content, surveyor: &mut dyn Surveyor, left: &mut Vec<Left>) {
     match content {
         Content::Empty => {}
         Content::Inline(chunks) => chunks.iter().for_each(|chunk| surveyor.chunk(chunk)),
         Content::Tree { root, length, chunks, bytes } => {
             let page = PageRef { id: *root, length: *length };
-            left.push(Expected::chunks_root(page, Totals { items: *chunks, bytes: *bytes }));
+            left.push(Expected::chunks_root(page, Totals { items: *chunks, bytes: *bytes }).into());
         }
     }
 }

@@ -5,10 +5,11 @@ use super::segments::Segments;
 use super::table::ChunkPlace;
 use super::table::Index;
 use crate::class::Class;
+use crate::entry::ChunkRef;
 use crate::error::Error;
 use crate::error::Result;
-use crate::format::wire;
 use crate::id::ChunkId;
+use crate::store::OpenSegment;
 use crate::store::Store;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -75,16 +76,8 @@ impl ChunkReader {
 
     async fn copy(&self, id: &ChunkId, place: &ChunkPlace) -> Result<Bytes> {
         let segment = self.segments.get(place).await?;
-        let start = wire::size(place.offset);
-        let end = start.saturating_add(wire::size(place.length));
-        if end > segment.len() {
-            return Err(Error::damaged(format!("chunk {id}"), "its place lies outside its segment"));
-        }
-        let bytes = segment.slice(start..end);
-        if self.index().store().names(self.segments.class()).name(&bytes) == *id {
-            Ok(bytes)
-        } else {
-            Err(Error::damaged(format!("chunk {id}"), "its bytes do not hash to its name"))
-        }
+        let open = OpenSegment::kept(self.index().store(), self.segments.class(), &segment);
+        let bytes = open.chunk(place.offset, &ChunkRef { id: *id, length: place.length })?;
+        Ok(segment.slice_ref(bytes))
     }
 }

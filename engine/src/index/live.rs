@@ -21,6 +21,7 @@ use crate::id::ChunkId;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::store::Store;
+use crate::store::StoredSegment;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use tokio::sync::Mutex;
 pub(crate) struct LiveIndex {
     store: Arc<Store>,
     held: RwLock<Held>,
+    /// The pack that was looked at last: neighbours stand in one, and it may have to be read from a file.
+    last: std::sync::Mutex<Option<(u32, Arc<PackInfo>)>>,
     /// Held while the index is read again, so that all who miss a pack wait for one reading.
     renewals: Mutex<Renewals>,
 }
@@ -66,7 +69,12 @@ impl LiveIndex {
     /// Begins with an index that was read already.
     pub(crate) fn new(store: &Arc<Store>, index: Arc<Index>) -> Arc<Self> {
         let held = Held { current: Numbered { first: 0, index }, earlier: Vec::new() };
-        Arc::new(Self { store: Arc::clone(store), held: RwLock::new(held), renewals: Mutex::default() })
+        Arc::new(Self {
+            store: Arc::clone(store),
+            held: RwLock::new(held),
+            last: std::sync::Mutex::default(),
+            renewals: Mutex::default(),
+        })
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -103,6 +111,23 @@ impl LiveIndex {
         Some((Arc::clone(&found.index), number - found.first))
     }
 
+    /// A pack by its number.
+    pub(crate) fn pack(&self, number: u32) -> Result<Arc<PackInfo>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pack)) = last.as_ref().filter(|(known, _)| *known == number) {
+            return Ok(Arc::clone(pack));
+        }
+        let (index, own) = self.with_pack(number).ok_or_else(missing)?;
+        let pack = index.pack(own)?.ok_or_else(missing)?;
+        *last = Some((number, Arc::clone(&pack)));
+        Ok(pack)
+    }
+
+    /// The segment that a copy of a chunk stands in.
+    pub(crate) fn segment(&self, pack: u32, number: u16) -> Result<StoredSegment> {
+        StoredSegment::indexed(&*self.pack(pack)?, number)
+    }
+
     /// Reads a part of a pack. When the pack is gone that is an error, and the newest index knows what became of it.
     pub(crate) async fn fetch(&self, number: u32, offset: u64, length: u64) -> Result<Bytes> {
         let found = self.with_pack(number).and_then(|(index, number)| index.pack_id(number));
@@ -116,9 +141,11 @@ impl LiveIndex {
         }
     }
 
-    /// A key for a segment of a pack. That it is gone together with the pack, as prunes do it, is for the newest index.
-    pub(crate) async fn data_key(&self, index: &Index, pack: &PackInfo, id: &DataKeyId) -> Result<Arc<DataKey>> {
-        match keys::data_key(&self.store, index, pack, id).await {
+    /// A key for segments of a pack. That it is gone together with the pack, as prunes do it, is for the newest index.
+    pub(crate) async fn data_key(&self, number: u32, id: &DataKeyId) -> Result<Arc<DataKey>> {
+        let (index, _) = self.with_pack(number).ok_or_else(missing)?;
+        let pack = self.pack(number)?;
+        match keys::data_key(&self.store, &index, &pack, id).await {
             Err(error) if error.is_local() && keys::is_gone(&self.store, &pack.id).await? => {
                 self.renew(&pack.id).await?;
                 let gone = Error::new(Kind::NotFound, "the pack is gone, and the key with it").because(error);
@@ -159,4 +186,8 @@ impl LiveIndex {
         held.earlier.push(Numbered { first, index: Arc::new(index.packs_only()) });
         held.current = Numbered { first: first.saturating_add(count), index: Arc::new(fresh) };
     }
+}
+
+fn missing() -> Error {
+    Error::damaged("the index", "a chunk names a pack that is not there")
 }

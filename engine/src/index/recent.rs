@@ -37,6 +37,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
         Some(held.value.clone())
     }
 
+    /// Whether it is there, which is no use of it.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// Keeps a value of so many bytes, unless it alone is too large.
     pub(crate) fn put(&mut self, key: K, value: V, cost: usize) {
         self.remove(&key);

@@ -43,19 +43,15 @@ impl Parcel {
         u64::try_from(self.stored.len()).unwrap_or(u64::MAX)
     }
 
-    /// A segment of another pack as it stands there, unopened; `stored` are its bytes.
-    pub(crate) fn copied(
-        from: &StoredSegment<'_>,
-        record: &SegmentRecord,
-        (id, wrapped): (DataKeyId, Vec<u8>),
-        stored: Bytes,
-    ) -> Self {
+    /// A segment of another pack as it stands there, unopened; `wrapped` is the stored form of its key, and `stored` are
+    /// its bytes.
+    pub(crate) fn copied(from: &StoredSegment, record: &SegmentRecord, wrapped: Vec<u8>, stored: Bytes) -> Self {
         Self {
             stored,
-            plain_length: from.plain_length,
-            compression: from.compression,
-            key: WrappedKey { id, wrapped: Bytes::from(wrapped) },
-            place: from.place,
+            plain_length: record.plain_length,
+            compression: record.compression,
+            key: WrappedKey { id: *from.key(), wrapped: Bytes::from(wrapped) },
+            place: from.place(),
             chunks: record.chunks.clone(),
         }
     }

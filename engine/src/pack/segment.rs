@@ -17,7 +17,7 @@ use crate::limits::SEGMENT_CHUNKS_MAX;
 use crate::limits::segment_goal;
 use crate::squeeze::Compression;
 use crate::squeeze::Squeezer;
-use crate::store::SegmentDecoder;
+use crate::store::SegmentReader;
 use crate::store::Store;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ pub(crate) struct SegmentBuilder {
     squeezer: Squeezer,
     /// Compares another level, where levels are chosen by samples.
     sampler: Option<Squeezer>,
-    decoder: SegmentDecoder,
+    reader: SegmentReader,
     level: LevelChoice,
     squeezable: Open,
     stored: Open,
@@ -113,7 +113,7 @@ impl SegmentBuilder {
             sealer: Sealer::new(Arc::clone(key), store.repository(), store.rng())?,
             squeezer: Squeezer::new(1)?,
             sampler: None,
-            decoder: SegmentDecoder::with_room(store, if buffers.is_some() { shape.goal_bytes } else { 0 }),
+            reader: SegmentReader::with_room(store, if buffers.is_some() { shape.goal_bytes } else { 0 }),
             wrapped_key: Bytes::from(store.wrapped_key(&key.id)?),
             store: Arc::clone(store),
             shape,
@@ -208,7 +208,7 @@ impl SegmentBuilder {
         let memory = self.buffers.as_ref().map(|buffers| buffers.take(squeezed.len() + SEAL_BYTES_MAX));
         let sealed = self.sealer.seal(memory.unwrap_or_default(), self.store.rng(), head, squeezed)?;
         let started = Instant::now();
-        self.decoder.verify(&sealed, plain, &self.key)?;
+        self.reader.verify(&sealed, plain, &self.key)?;
         self.verifying += started.elapsed();
         Ok(Parcel::sealed(sealed, self.wrapped_key.clone(), chunks))
     }

@@ -136,13 +136,23 @@ impl IndexWriter {
         let packs = std::mem::take(&mut self.waiting);
         let names: Vec<PackId> = packs.iter().map(|pack| pack.indexed().pack).collect();
         self.keep(&packs);
-        let durable = self.store.make_durable(packs).await?;
-        self.done.objects.push(self.store.put_index(durable, supersedes, self.on_full).await?);
+        let durable = self.store.make_durable(packs).await?.superseding(supersedes);
+        match self.store.put_index(&durable, self.on_full).await {
+            Ok(object) => self.done.objects.push(object),
+            Err(error) => {
+                // Whoever makes room may try again.
+                self.waiting = durable.into_stored();
+                return Err(error);
+            }
+        }
         self.done.packs.extend(names);
         self.done.bytes += self.waiting_bytes;
         self.waiting_chunks = 0;
         self.waiting_bytes = 0;
-        self.next_bytes = (self.next_bytes * 2).min(CHECKPOINT_BYTES);
+        // On a disk that may be full, little is copied twice when the run is cut off.
+        if self.on_full == OnFull::Fail {
+            self.next_bytes = (self.next_bytes * 2).min(CHECKPOINT_BYTES);
+        }
         self.since = Instant::now();
         Ok(())
     }

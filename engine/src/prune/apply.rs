@@ -148,10 +148,8 @@ impl Run {
         // room for more condemns no more.
         let first = if self.grace_seconds() == 0 { self.ripe(|_| None) } else { HashSet::new() };
         self.mark(&first).await?;
-        let fresh = match self.mark(&fresh).await {
-            Err(full) if full.kind() == Kind::NoSpace && !first.is_empty() => HashSet::new(),
-            marked => marked.map(|()| fresh)?,
-        };
+        let fresh =
+            if first.is_empty() { self.mark(&fresh).await.map(|()| fresh)? } else { self.mark_more(&fresh).await? };
         self.report.packs_condemned = count_of(fresh.len());
         self.learn_time().await?;
         let earlier = self.ripe(|then| self.view.age_seconds(then));
@@ -204,7 +202,7 @@ impl Run {
     /// condemns nothing.
     async fn learn_time(&mut self) -> Result<()> {
         if self.own.is_empty() && self.has_anything_to_time() {
-            self.put_mark(&[]).await?;
+            self.put_mark(&[], OnFull::SpendReserve).await?;
         }
         self.view.refresh().await?;
         let dated = self.own.iter().filter_map(|id| self.view.gc_stored.get(&Name::Mark(*id)).copied().flatten());
@@ -400,7 +398,7 @@ impl Run {
         for some in all.chunks(MARK_PACKS_MAX) {
             let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
             let body = Tomb { packs: some.to_vec() }.encode();
-            match self.put_in_need(&Name::Tomb(id), &body).await {
+            match self.put_in_need(&Name::Tomb(id), &body, OnFull::SpendReserve).await {
                 // Others have finished it, so long before it was read back here that the tomb is gone again.
                 Err(error) if error.kind() == Kind::NotFound && self.is_over(some, Condemned::is_deleted).await? => {}
                 outcome => outcome?,
@@ -442,15 +440,29 @@ impl Run {
         let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
         let all: Vec<PackId> = sorted.into_iter().collect();
         for some in all.chunks(MARK_PACKS_MAX) {
-            self.put_mark(some).await?;
+            self.put_mark(some, OnFull::SpendReserve).await?;
         }
         Ok(())
     }
 
-    /// Stores a small object; on a full store in what room there is, else in the room that was set aside.
-    async fn put_in_need(&self, name: &Name, body: &[u8]) -> Result<()> {
+    /// Marks as many as there is room for, without what was set aside: what goes first needs that.
+    async fn mark_more(&mut self, packs: &HashSet<PackId>) -> Result<HashSet<PackId>> {
+        let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
+        let mut marked = HashSet::new();
+        for some in sorted.into_iter().collect::<Vec<_>>().chunks(MARK_PACKS_MAX) {
+            match self.put_mark(some, OnFull::Fail).await {
+                Err(full) if full.kind() == Kind::NoSpace => break,
+                put => put?,
+            }
+            marked.extend(some);
+        }
+        Ok(marked)
+    }
+
+    /// Stores a small object; on a full store in what room there is, or in the room that was set aside.
+    async fn put_in_need(&self, name: &Name, body: &[u8], on_full: OnFull) -> Result<()> {
         let store = &self.view.store;
-        OnFull::SpendReserve.put(store, || store.put_small(name, body)).await.map_err(|error| match error.kind() {
+        on_full.put(store, || store.put_small(name, body)).await.map_err(|error| match error.kind() {
             Kind::NoSpace => error.advise(FULL),
             _ => error,
         })
@@ -467,10 +479,10 @@ impl Run {
         Ok(true)
     }
 
-    async fn put_mark(&mut self, packs: &[PackId]) -> Result<()> {
+    async fn put_mark(&mut self, packs: &[PackId], on_full: OnFull) -> Result<()> {
         let id = SnapshotId::from_bytes(random::array(self.view.store.rng())?);
         let body = Mark { packs: packs.to_vec() }.encode();
-        let outcome = self.put_in_need(&Name::Mark(id), &body).await;
+        let outcome = self.put_in_need(&Name::Mark(id), &body, on_full).await;
         self.own.push(id);
         match outcome {
             // Another run has found it, finished it and taken it away before it was read back here.

@@ -55,6 +55,23 @@ pub(super) async fn copy(
         buffers: SegmentBuffers::default(),
         tally: Tally::default(),
     };
+    if let Err(error) = copy_classes(view, &mut out, (wanted, counts), session, options, control).await {
+        // The next run finds what was copied so far.
+        let _ = out.index.settle().await;
+        return Err(error);
+    }
+    out.index.finish().await?;
+    Ok(out.tally)
+}
+
+async fn copy_classes(
+    view: &View,
+    out: &mut Out,
+    (wanted, counts): (Wanted, BTreeMap<u32, usize>),
+    session: SnapshotId,
+    options: &PruneOptions,
+    control: &Control,
+) -> Result<()> {
     for (class, goal) in [(Class::Data, options.pack_goals.0), (Class::Metadata, options.pack_goals.1)] {
         let mut victims: Vec<(u32, usize)> = Vec::new();
         for (number, count) in &counts {
@@ -81,14 +98,10 @@ pub(super) async fn copy(
         let store = Arc::clone(&view.store);
         let (options, buffers) = (options.clone(), SegmentBuffers::default());
         let scanner = Scanner { store, class, wanted: wanted.clone(), options, buffers };
-        if let Err(error) = crew::copy_class(view, &mut out, scanner, pair, packs, &victims, control).await {
-            // The next run finds what was copied so far.
-            let _ = out.index.settle().await;
-            return Err(error);
-        }
+        crew::copy_class(view, out, scanner, pair, packs, &victims, control).await?;
+        out.index.settle().await?;
     }
-    out.index.finish().await?;
-    Ok(out.tally)
+    Ok(())
 }
 
 /// New packs on their way into the index.

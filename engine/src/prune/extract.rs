@@ -12,7 +12,6 @@ use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::pack::OwnTable;
 use crate::format::pack::SegmentRecord;
-use crate::format::wire::size;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::index::table::Index;
@@ -21,7 +20,7 @@ use crate::pack::Parcel;
 use crate::pack::SegmentBuffers;
 use crate::pack::SegmentBuilder;
 use crate::pack::SegmentShape;
-use crate::store::SegmentDecoder;
+use crate::store::SegmentReader;
 use crate::store::Store;
 use crate::store::StoredSegment;
 use bytes::Bytes;
@@ -128,10 +127,11 @@ pub(super) struct Lot {
 }
 
 impl Lot {
-    fn stored(&self, take: &Take) -> Result<&[u8]> {
-        let place = take.place.start.checked_sub(self.start).zip(take.place.end.checked_sub(self.start));
-        let stored = place.and_then(|(start, end)| self.bytes.get(size(start)..size(end)));
-        stored.ok_or_else(|| Error::damaged(format!("pack {}", self.victim.id), "a segment lies outside it"))
+    /// A segment, and its bytes as stored.
+    fn stored(&self, take: &Take) -> Result<(StoredSegment, &[u8])> {
+        let located = StoredSegment::of_table(self.victim.id, &self.victim.own.table, take.number)?;
+        let stored = located.within(&self.bytes, self.start)?;
+        Ok((located, stored))
     }
 }
 
@@ -145,10 +145,9 @@ pub(super) struct Copied {
 /// Takes what is needed out of packs of one class, one lot after another.
 pub(super) struct Extractor {
     store: Arc<Store>,
-    class: Class,
     segments: SegmentBuilder,
     buffers: SegmentBuffers,
-    decoder: SegmentDecoder,
+    reader: SegmentReader,
     parcels: Vec<Parcel>,
     pub(super) copied: Copied,
 }
@@ -157,10 +156,9 @@ impl Extractor {
     pub(super) fn new(store: &Arc<Store>, class: Class, segments: SegmentBuilder, buffers: SegmentBuffers) -> Self {
         Self {
             store: Arc::clone(store),
-            class,
             segments,
             buffers,
-            decoder: SegmentDecoder::with_room(store, SegmentShape::bytes(class)),
+            reader: SegmentReader::with_room(store, SegmentShape::bytes(class)),
             parcels: Vec::new(),
             copied: Copied::default(),
         }
@@ -189,39 +187,34 @@ impl Extractor {
 
     /// The sealed segment as it stands, without opening it.
     fn copy_whole(&mut self, lot: &Lot, take: &Take, segment: &SegmentRecord, hash: &[u8; 32]) -> Result<()> {
-        let Victim { id, own: OwnTable { table, wrapped_keys }, keys, .. } = &*lot.victim;
-        let stored = lot.stored(take)?;
+        let Victim { id, own: OwnTable { wrapped_keys, .. }, keys, .. } = &*lot.victim;
+        let (located, stored) = lot.stored(take)?;
         if name::object_hash([stored]) != *hash {
             return Err(Error::damaged(format!("pack {id}"), "it is not what it was a moment ago"));
         }
-        let located = StoredSegment::new(*id, self.class, &table.salts, take.number, &segment.info(), stored)?;
-        let at = usize::from(segment.data_key);
-        let (data_key, copy) = table.data_keys.get(at).zip(wrapped_keys.get(at)).ok_or_else(|| {
-            Error::damaged(format!("pack {id}"), "a segment names a data key that is not in the table")
-        })?;
         // The object's bytes, or the old pack's copy of them where the object is lost.
-        let wrapped_key = if keys.contains_key(data_key) { self.store.wrapped_key(data_key)? } else { copy.clone() };
+        let wrapped_key = if keys.contains_key(located.key()) {
+            self.store.wrapped_key(located.key())?
+        } else {
+            let copy = wrapped_keys.get(usize::from(segment.data_key));
+            let missing = || Error::damaged(format!("pack {id}"), "it has no copy of a data key that it names");
+            copy.ok_or_else(missing)?.clone()
+        };
         self.copied.segments_copied += 1;
         // A slice would keep the whole lot in memory.
         let mut own = self.buffers.take(stored.len());
         own.extend_from_slice(stored);
-        self.parcels.push(Parcel::copied(&located, segment, (*data_key, wrapped_key), Bytes::from(own)));
+        self.parcels.push(Parcel::copied(&located, segment, wrapped_key, Bytes::from(own)));
         Ok(())
     }
 
     fn form_anew(&mut self, lot: &Lot, take: &Take, segment: &SegmentRecord, wanted: &[(u32, ChunkRef)]) -> Result<()> {
-        let (victim, stored) = (&lot.victim, lot.stored(take)?);
-        let key = victim.key_of(segment).ok_or_else(|| Error::new(Kind::Bug, "a segment is opened without its key"))?;
-        let salts = &victim.own.table.salts;
-        let located = StoredSegment::new(victim.id, self.class, salts, take.number, &segment.info(), stored)?;
-        let plain = self.decoder.decode(&located, key)?;
+        let (located, stored) = lot.stored(take)?;
+        let key = lot.victim.key_of(segment);
+        let key = key.ok_or_else(|| Error::new(Kind::Bug, "a segment is opened without its key"))?;
+        let open = self.reader.open(&located, stored, key)?;
         for (offset, chunk) in wanted {
-            let damaged = || Error::damaged(format!("chunk {}", chunk.id), "its bytes do not hash to its name");
-            let start = size(*offset);
-            let bytes = plain.get(start..start.saturating_add(size(chunk.length))).ok_or_else(damaged)?;
-            if self.store.names(self.class).name(bytes) != chunk.id {
-                return Err(damaged());
-            }
+            let bytes = open.chunk(*offset, chunk)?;
             // What did not squeeze then is not tried again.
             let form = if segment.compression == 0 { Form::Stored } else { Form::Squeezed };
             if let Some(parcel) = self.segments.add(*chunk, bytes, form)? {

@@ -189,7 +189,7 @@ async fn an_index_object_that_a_store_hides_for_a_moment_is_read_all_the_same() 
     });
     let repository = open(&hooked, 1).await;
     let path = EntryPath::parse(b"f").expect("a path");
-    assert!(repository.entry(&snapshot, &path).await.expect("read").is_some());
+    assert!(repository.view(&snapshot).await.expect("a view").entry(&path).await.expect("read").is_some());
     assert_eq!(hooked.missed(), 1);
 }
 

@@ -44,7 +44,6 @@ pub use budget::AtThisPace;
 pub use budget::BudgetReport;
 pub use budget::BudgetShare;
 pub use budget::ReadBudget;
-pub(super) use data::open_segment;
 
 /// Problems kept in the report; more are only counted.
 const PROBLEMS_KEPT: usize = 10_000;

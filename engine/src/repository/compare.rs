@@ -14,6 +14,7 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::store::Store;
+use crate::view::RepositoryView;
 use content::Reading;
 use disk::Disk;
 use disk::Opened;
@@ -93,24 +94,24 @@ impl Repository {
     /// such folder, or nothing at `path` in the snapshot.
     pub async fn compare(&self, snapshot: &Snapshot, options: CompareOptions) -> Result<DiskDifferences> {
         let CompareOptions { root, path, read_content } = options;
-        let pages = Arc::clone(self.view().await?.pages());
+        let view = RepositoryView::once(&self.index().await?).snapshot(snapshot);
+        let pages = Arc::clone(view.all().pages());
         let tops = tops::find(&pages, snapshot).await?;
         let root = root.or_else(|| tops.root(path.as_ref())).ok_or_else(|| {
             Error::new(Kind::Invalid, format!("cannot tell where on the disk snapshot {} was", snapshot.id)).because(
                 "it holds a stream, or paths that were relative to different folders, or their entries cannot be read",
             )
         })?;
-        let mut walk = Walk::new(Arc::clone(&pages), snapshot.root);
         if let Some(path) = &path {
-            match crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await {
+            match view.entry(path).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(Error::new(Kind::NotFound, format!("snapshot {} has no {path}", snapshot.id))),
                 // What is below it may be readable; the walk comes across the same damage and tells.
                 Err(error) if error.is_local() => {}
                 Err(error) => return Err(error),
             }
-            walk = walk.below(path.clone());
         }
+        let walk = view.pages_from(path.as_ref());
         let at = root.clone();
         let disk = blocking(move || Disk::open(at, path, tops, read_content)).await??;
         Ok(DiskDifferences {

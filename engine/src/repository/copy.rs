@@ -1,7 +1,6 @@
 //! Copying snapshots into another repository: decrypted, cut and sealed anew under its keys.
 
 use super::Repository;
-use super::View;
 use super::repair::Judge;
 use super::reread::SnapshotSource;
 use super::reread::unreadable;
@@ -20,6 +19,7 @@ use crate::job::Control;
 use crate::job::Job;
 use crate::squeeze::Compression;
 use crate::time::Timestamp;
+use crate::view::RepositoryView;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -133,7 +133,7 @@ impl CopyBuilder {
         }
         // Oldest first: the copy of each is the parent of the next one's.
         self.snapshots.sort_by_key(|snapshot| (snapshot.started, snapshot.id));
-        let view = self.from.view().await?;
+        let view = self.from.view_all().await?;
         let there = self.to.snapshots().await;
         let there = there.map_err(|cause| {
             let doing = format!("cannot list the snapshots of {}, which is copied to", self.to.describe());
@@ -221,7 +221,12 @@ impl CopyBuilder {
     }
 
     /// The first copy of a snapshot, which is nobody else's then.
-    async fn take_copy(&self, there: &mut There, view: &View, snapshot: &Snapshot) -> Result<Option<Snapshot>> {
+    async fn take_copy(
+        &self,
+        there: &mut There,
+        view: &RepositoryView,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Snapshot>> {
         let There { all, view: over_there } = there;
         let Some(all) = all.get_mut(&There::key(snapshot)) else { return Ok(None) };
         // No two backups begin in the same nanosecond; but a time that was given by hand may be given twice.
@@ -230,7 +235,7 @@ impl CopyBuilder {
             let is_same = !by_hand || {
                 let over_there = match &mut *over_there {
                     Some(known) => known,
-                    none => none.insert(self.to.view().await?),
+                    none => none.insert(self.to.view_all().await?),
                 };
                 has_same_entries((view, snapshot), (over_there, other)).await?
             };
@@ -244,7 +249,7 @@ impl CopyBuilder {
     /// Copies a snapshot; what it has in common with an `earlier` one is taken over from the copy of that.
     async fn copy_one(
         &self,
-        (view, series): (&View, &Arc<Series>),
+        (view, series): (&RepositoryView, &Arc<Series>),
         snapshot: &Snapshot,
         earlier: Option<&(Snapshot, Snapshot)>,
         control: &Control,
@@ -267,7 +272,7 @@ impl CopyBuilder {
 
 /// Whether a snapshot here and one there list the same entries. What cannot be read is taken to be the same: what
 /// else the two have in common says so.
-async fn has_same_entries(here: (&View, &Snapshot), there: (&View, &Snapshot)) -> Result<bool> {
+async fn has_same_entries(here: (&RepositoryView, &Snapshot), there: (&RepositoryView, &Snapshot)) -> Result<bool> {
     let mut walks = [here, there].map(|(view, snapshot)| Walk::new(Arc::clone(view.pages()), snapshot.root));
     let mut ready = [VecDeque::new(), VecDeque::new()];
     loop {
@@ -306,7 +311,7 @@ impl Origin {
 struct There {
     all: HashMap<(Timestamp, u64, u64), Vec<Snapshot>>,
     /// For looking into them, once that was needed.
-    view: Option<View>,
+    view: Option<RepositoryView>,
 }
 
 impl There {

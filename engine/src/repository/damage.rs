@@ -48,9 +48,9 @@ pub(super) async fn read_all(backend: MemoryBackend) -> Result<Vec<u8>> {
     let repository = Repository::open(Arc::new(backend), key()).await?;
     let mut bytes = Vec::new();
     for snapshot in repository.snapshots().await? {
-        let mut entries = repository.entries(&snapshot, None).await?;
+        let mut entries = repository.view(&snapshot).await?.walk(None);
         while let Some(entry) = entries.next().await? {
-            let mut content = entries.content(&entry);
+            let mut content = entries.open(&entry);
             while let Some(part) = content.next().await? {
                 bytes.extend_from_slice(&part);
             }

@@ -105,7 +105,7 @@ async fn flip(backend: &MemoryBackend, repository: &Repository, before: usize, o
 /// Reads the catalog of the snapshot that was made.
 async fn entries(repository: &Repository, report: BackupReport) -> u32 {
     let snapshot = report.snapshot.expect("a snapshot");
-    let mut entries = repository.entries(&snapshot, None).await.expect("entries");
+    let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
     let mut count = 0;
     while entries.next().await.expect("an entry").is_some() {
         count += 1;
@@ -152,7 +152,7 @@ async fn a_backup_that_is_to_be_skipped_heals_its_parent_first() {
     let job = repository.backup(source).skip_if_unchanged(true).threads(1).start();
     assert!(job.await.expect("a backup").snapshot.is_none());
     let parent = repository.snapshots().await.expect("a list").remove(0);
-    let mut all = repository.entries(&parent, None).await.expect("entries");
+    let mut all = repository.view(&parent).await.expect("a view").walk(None);
     let mut count = 0;
     while all.next().await.expect("an entry").is_some() {
         count += 1;

@@ -110,13 +110,9 @@ async fn back_up(repository: &Repository, source: &OneFile) -> BackupReport {
 
 async fn content(repository: &Repository, snapshot: &Snapshot) -> Vec<u8> {
     let path = EntryPath::parse(b"f").expect("a path");
-    let entry = repository.entry(snapshot, &path).await.expect("read").expect("an entry");
-    let mut content = repository.content(&entry).await.expect("content");
-    let mut bytes = Vec::new();
-    while let Some(piece) = content.next().await.expect("a piece") {
-        bytes.extend_from_slice(&piece);
-    }
-    bytes
+    let view = repository.view(snapshot).await.expect("a view");
+    let entry = view.entry(&path).await.expect("read").expect("an entry");
+    view.open(&entry).read_to_end(64 << 20).await.expect("its bytes").to_vec()
 }
 
 async fn delete_all(backend: &MemoryBackend, area: Area) {

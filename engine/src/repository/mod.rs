@@ -9,10 +9,8 @@ mod backup;
 mod beside_prune;
 #[cfg(test)]
 mod between;
-mod catalog;
 mod check;
 mod compare;
-mod content;
 mod copy;
 mod create;
 #[cfg(test)]
@@ -65,8 +63,6 @@ mod unlock_tests;
 mod view;
 
 pub use backup::BackupBuilder;
-pub use catalog::Differences;
-pub use catalog::Entries;
 pub use check::AtThisPace;
 pub use check::BudgetReport;
 pub use check::BudgetShare;
@@ -79,7 +75,6 @@ pub use compare::CompareOptions;
 pub use compare::DiskChange;
 pub use compare::DiskDifference;
 pub use compare::DiskDifferences;
-pub use content::ContentReader;
 pub use copy::CopyBuilder;
 pub use copy::CopyFailed;
 pub use copy::CopyReport;
@@ -125,11 +120,8 @@ pub use stats::SnapshotStats;
 pub use stats::Stats;
 pub use tag::TagChange;
 pub use unlock::OpenOptions;
-pub use view::View;
 
 use crate::backend::Area;
-use crate::catalog::PageSource;
-use crate::class::Class;
 use crate::crypto::keyring::Keyring;
 use crate::error::Error;
 use crate::error::Kind;
@@ -138,7 +130,6 @@ use crate::format::config::PrivateConfig;
 use crate::format::config::PublicConfig;
 use crate::id::RepositoryId;
 use crate::id::SlotId;
-use crate::index::chunks::ChunkReader;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::store::Store;
@@ -230,11 +221,6 @@ impl Repository {
     /// from it: only entries that need it fail, each by name.
     async fn index(&self) -> Result<Arc<LiveIndex>> {
         LiveIndex::load(self.store()).await
-    }
-
-    /// A reader of catalog pages.
-    fn pages(&self, index: &Arc<LiveIndex>) -> Arc<dyn PageSource> {
-        Arc::new(ChunkReader::live(index, Class::Metadata))
     }
 }
 

@@ -1,6 +1,5 @@
 //! A snapshot as a source: its entries and their bytes once more, for another repository or a changed record.
 
-use super::View;
 use super::excluded::Excluded;
 use super::repair::Judge;
 use super::repair::told;
@@ -23,6 +22,7 @@ use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::Want;
 use crate::verdict::Verdict;
+use crate::view::RepositoryView;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -57,7 +57,7 @@ pub(super) struct SnapshotSource {
 /// Where a snapshot is read, and what its entries are compared with.
 #[derive(Clone)]
 struct Origin {
-    view: View,
+    view: RepositoryView,
     /// The root of the earlier snapshot; `None`: every entry is as before.
     before: Option<Option<PageRef>>,
     judge: Option<Arc<Judge>>,
@@ -109,7 +109,7 @@ struct Before {
 impl SnapshotSource {
     /// Starts reading, without what is excluded.
     pub(super) fn start(
-        view: &View,
+        view: &RepositoryView,
         snapshot: &Snapshot,
         earlier: Option<&Snapshot>,
         excluded: Option<Arc<Excluded>>,

@@ -6,7 +6,6 @@ use crate::catalog::ChunkWalk;
 use crate::catalog::PageSource;
 use crate::catalog::Walk;
 use crate::class::Class;
-use crate::crypto::seal::DataKey;
 use crate::entry::ChunkRef;
 use crate::entry::Content;
 use crate::entry::EntryPath;
@@ -16,11 +15,8 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::Warning;
-use crate::format::index::PackInfo;
 use crate::format::snapshot::Snapshot;
-use crate::format::wire::size;
 use crate::id::ChunkId;
-use crate::id::DataKeyId;
 use crate::index::live::LiveIndex;
 use crate::job::Control;
 use crate::job::Job;
@@ -38,18 +34,13 @@ use crate::restore::RestoreOptions;
 use crate::restore::RestoreReport;
 use crate::restore::SegmentDecode;
 use crate::restore::SegmentStore;
-use crate::store::SegmentDecoder;
-use crate::store::Store;
-use crate::store::StoredSegment;
+use crate::store::SegmentReader;
 use crate::verdict::Verdict;
+use crate::view::RepositoryView;
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::RwLock;
 
 /// A restore about to start.
 #[must_use = "nothing happens before `start`"]
@@ -170,10 +161,10 @@ impl RestoreBuilder {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let wanted = if options.threads == 0 { cores } else { options.threads };
         options.threads = wanted.clamp(1, RESTORE_THREADS_MAX);
-        let index = repository.index().await?;
-        let pages = repository.pages(&index);
+        let view = RepositoryView::once(&repository.index().await?).snapshot(&snapshot);
+        let pages = Arc::clone(view.all().pages());
         if let Some(path) = &options.path {
-            match crate::catalog::find(Arc::clone(&pages), snapshot.root, path).await {
+            match view.entry(path).await {
                 Ok(Some(entry)) => options.is_folder = entry.metadata.kind == FileKind::Directory,
                 Ok(None) => {
                     return Err(Error::new(Kind::NotFound, format!("there is no {path} in snapshot {}", snapshot.id)));
@@ -185,13 +176,7 @@ impl RestoreBuilder {
         }
         control.counters().bytes_total.store(snapshot.counts.bytes, std::sync::atomic::Ordering::Relaxed);
         control.counters().entries_total.store(snapshot.counts.entries, std::sync::atomic::Ordering::Relaxed);
-        let walk = || {
-            let walk = Walk::new(Arc::clone(&pages), snapshot.root);
-            match &options.path {
-                Some(path) => walk.below(path.clone()),
-                None => walk,
-            }
-        };
+        let walk = || view.pages_from(options.path.as_ref());
         let refused = if options.delete { whole(walk()).await? } else { None };
         let walk = walk();
         options.delete &= refused.is_none();
@@ -201,8 +186,7 @@ impl RestoreBuilder {
             Err(error) if error.is_local() && !options.delete => None,
             Err(error) => return Err(error),
         };
-        let (store, keys) = (Arc::clone(repository.store()), Arc::new(RwLock::new(HashMap::new())));
-        let segments = Segments { store, index, keys, pack: Mutex::default() };
+        let segments = Segments(Arc::clone(view.all().index()));
         let job =
             restore::run(control.clone(), Box::new(Stream(walk)), Arc::new(Lists(pages)), Arc::new(segments), options);
         let mut report = job.await?;
@@ -271,95 +255,56 @@ impl ChunkList for List {
     }
 }
 
-type Keys = Arc<RwLock<HashMap<DataKeyId, Arc<DataKey>>>>;
-
 /// The data segments of the repository.
-struct Segments {
-    store: Arc<Store>,
-    index: Arc<LiveIndex>,
-    keys: Keys,
-    /// The pack that was looked at last: neighbours stand in one, and it may have to be read from a file.
-    pack: Mutex<Option<(u32, Arc<PackInfo>)>>,
-}
-
-impl Segments {
-    fn pack(&self, number: u32) -> Result<Option<Arc<PackInfo>>> {
-        let mut last = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, pack)) = last.as_ref().filter(|(known, _)| *known == number) {
-            return Ok(Some(Arc::clone(pack)));
-        }
-        let Some((index, own)) = self.index.with_pack(number) else { return Ok(None) };
-        let pack = index.pack(own)?;
-        *last = pack.clone().map(|pack| (number, pack));
-        Ok(pack)
-    }
-}
+struct Segments(Arc<LiveIndex>);
 
 impl SegmentStore for Segments {
     fn locate(&self, id: &ChunkId, copy: usize) -> Result<Option<Located>> {
-        let Some(place) = self.index.copy(id, copy)? else { return Ok(None) };
-        let pack = self.pack(place.pack)?;
-        let segment = pack.as_ref().and_then(|pack| pack.segments.get(usize::from(place.segment)));
-        Ok(segment.map(|segment| Located {
+        let Some(place) = self.0.copy(id, copy)? else { return Ok(None) };
+        // What the index says nothing right of is none of the copies.
+        let segment = match self.0.segment(place.pack, place.segment) {
+            Err(error) if error.is_local() => return Ok(None),
+            found => found?,
+        };
+        Ok(Some(Located {
             pack: place.pack,
-            segment: u32::from(place.segment),
+            segment: place.segment,
             offset: place.offset,
             length: place.length,
-            stored_offset: u64::from(segment.offset),
-            stored_length: segment.stored_length,
+            stored_offset: u64::from(segment.offset()),
+            stored_length: segment.stored_length(),
         }))
     }
 
     fn fetch<'a>(&'a self, number: u32, offset: u64, length: u64) -> Later<'a, Bytes> {
         Box::pin(async move {
-            let (index, own) = self.index.with_pack(number).ok_or_else(no_pack)?;
-            let pack = index.pack(own)?.ok_or_else(no_pack)?;
-            for id in &pack.data_keys {
-                let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id);
-                if !known {
-                    let key = self.index.data_key(&index, &pack, id).await?;
-                    self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(*id, key);
-                }
+            // From here on the store has the keys at hand for whoever opens what is fetched.
+            for id in &self.0.pack(number)?.data_keys {
+                self.0.data_key(number, id).await?;
             }
-            self.index.fetch(number, offset, length).await
+            self.0.fetch(number, offset, length).await
         })
     }
 
     fn decoder(&self) -> Box<dyn SegmentDecode> {
-        Box::new(Decoder {
-            decoder: SegmentDecoder::new(&self.store),
-            index: Arc::clone(&self.index),
-            keys: Arc::clone(&self.keys),
-        })
+        Box::new(Decoder { reader: SegmentReader::new(self.0.store()), index: Arc::clone(&self.0) })
     }
 
     fn verify(&self, id: &ChunkId, bytes: &[u8]) -> bool {
-        self.store.names(Class::Data).name(bytes) == *id
+        self.0.store().names(Class::Data).name(bytes) == *id
     }
 }
 
 struct Decoder {
-    decoder: SegmentDecoder,
+    reader: SegmentReader,
     index: Arc<LiveIndex>,
-    keys: Keys,
 }
 
 impl SegmentDecode for Decoder {
-    fn decode(&mut self, pack: u32, segment: u32, stored: &[u8]) -> Result<&[u8]> {
-        let (index, own) = self.index.with_pack(pack).ok_or_else(no_pack)?;
-        let pack = index.pack(own)?.ok_or_else(no_pack)?;
-        let info = pack.segments.get(size(segment)).ok_or_else(no_pack)?;
-        let number = u16::try_from(segment).map_err(|_| no_pack())?;
-        let located = StoredSegment::new(pack.id, pack.class, &pack.salts, number, info, stored)?;
-        let key = pack
-            .data_keys
-            .get(usize::from(info.data_key))
-            .and_then(|id| self.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned());
+    fn decode(&mut self, pack: u32, segment: u16, stored: &[u8]) -> Result<&[u8]> {
+        let segment = self.index.segment(pack, segment)?;
+        let key = self.index.store().known_data_key(segment.key());
         let key = key.ok_or_else(|| Error::new(Kind::Bug, "a data key was not fetched before its segment"))?;
-        self.decoder.decode(&located, &key)
+        Ok(self.reader.open(&segment, stored, &key)?.plain())
     }
-}
-
-fn no_pack() -> Error {
-    Error::new(Kind::Bug, "a restore asked for a segment that the index does not have")
 }

@@ -1,7 +1,6 @@
 //! Dropping paths from history: snapshots written anew without them.
 
 use super::Repository;
-use super::View;
 use super::excluded;
 use super::excluded::Excluded;
 use super::repair::Judge;
@@ -20,6 +19,7 @@ use crate::id::SnapshotId;
 use crate::job::Control;
 use crate::job::Job;
 use crate::pattern::Patterns;
+use crate::view::RepositoryView;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ impl RewriteBuilder {
             );
         }
         let patterns = excluded::understood(excludes)?;
-        let view = repository.view().await?;
+        let view = repository.view_all().await?;
         let mut report = RewriteReport::default();
         let mut planned = Vec::new();
         // Whatever speaks against one of them is known before the first is changed.
@@ -180,7 +180,7 @@ impl RewriteBuilder {
     async fn write(
         &self,
         control: &Control,
-        (view, series): (&View, &Arc<Series>),
+        (view, series): (&RepositoryView, &Arc<Series>),
         plan: &Planned,
     ) -> Result<SnapshotId> {
         let Planned { snapshot, excluded, .. } = plan;

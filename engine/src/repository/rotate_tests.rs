@@ -67,9 +67,9 @@ pub(super) async fn rotate(repository: &Repository, seed: u64) -> Repository {
 pub(super) async fn assert_holds(repository: &Repository, seeds: &[u64]) {
     let mut found = BTreeSet::new();
     for snapshot in repository.snapshots().await.expect("snapshots") {
-        let mut entries = repository.entries(&snapshot, None).await.expect("entries");
+        let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
         let entry = entries.next().await.expect("read").expect("an entry");
-        let (mut pieces, mut bytes) = (entries.content(&entry), Vec::new());
+        let (mut pieces, mut bytes) = (entries.open(&entry), Vec::new());
         while let Some(piece) = pieces.next().await.expect("a piece") {
             bytes.extend_from_slice(&piece);
         }

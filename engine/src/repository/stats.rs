@@ -1,7 +1,6 @@
 //! How much there is: in plain, stored, and shared.
 
 use super::Repository;
-use super::View;
 use crate::backend::Area;
 use crate::catalog::Gap;
 use crate::catalog::Survey;
@@ -19,6 +18,7 @@ use crate::id::SnapshotId;
 use crate::index::table::Index;
 use crate::store::PendingRecord;
 use crate::store::pending_records;
+use crate::view::RepositoryView;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -118,13 +118,13 @@ impl Repository {
         Ok(records.map(|record| (Some(record.session).filter(|run| !runs.contains(run)), record)).collect())
     }
 
-    /// [`View::snapshot_stats`] of a view of its own.
+    /// [`RepositoryView::snapshot_stats`] of a view of its own.
     pub async fn snapshot_stats(&self, snapshot: &Snapshot) -> Result<SnapshotStats> {
-        self.view().await?.snapshot_stats(snapshot).await
+        self.view_all().await?.snapshot_stats(snapshot).await
     }
 }
 
-impl View {
+impl RepositoryView {
     /// Counts what one snapshot refers to.
     pub async fn snapshot_stats(&self, snapshot: &Snapshot) -> Result<SnapshotStats> {
         self.stats_of(std::slice::from_ref(snapshot)).await

@@ -113,7 +113,10 @@ async fn moved(before: &MemoryBackend) -> MemoryBackend {
     }
     body.supersedes.sort();
     body.packs.sort_by_key(|pack| pack.pack);
-    store.put_index(DurablePacks::made_up(body.packs), body.supersedes.clone(), OnFull::Fail).await.expect("stored");
+    store
+        .put_index(&DurablePacks::made_up(body.packs).superseding(body.supersedes.clone()), OnFull::Fail)
+        .await
+        .expect("stored");
     for id in &body.supersedes {
         after.delete(&Name::Index(*id)).await.expect("deleted");
     }
@@ -179,11 +182,11 @@ async fn looking_and_dumping_follow_packs_that_are_moved_under_them() {
     for turns in 1..6 {
         let backend = turning(&whole, &[&once, &twice], Area::Packs, turns);
         let repository = open(&backend).await;
-        let mut entries = repository.entries(&snapshot, None).await.expect("entries");
+        let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
         let mut files = 0;
         while let Some(entry) = entries.next().await.expect("an entry") {
             let mut bytes = Vec::new();
-            let mut content = entries.content(&entry);
+            let mut content = entries.open(&entry);
             while let Some(part) = content.next().await.expect("content") {
                 bytes.extend_from_slice(&part);
             }
@@ -195,7 +198,7 @@ async fn looking_and_dumping_follow_packs_that_are_moved_under_them() {
         }
         assert_eq!(files, FILES);
         let path = EntryPath::parse(b"file-0").expect("a path");
-        assert!(repository.entry(&snapshot, &path).await.expect("read").is_some());
+        assert!(repository.view(&snapshot).await.expect("a view").entry(&path).await.expect("read").is_some());
         assert!(backend.missed() > 0, "nothing was moved in time");
     }
 }

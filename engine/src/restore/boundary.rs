@@ -19,7 +19,7 @@ pub(crate) struct Located {
     /// The store's number of the pack.
     pub(crate) pack: u32,
     /// The segment's place in the pack's table.
-    pub(crate) segment: u32,
+    pub(crate) segment: u16,
     /// Where the chunk begins in the segment's plaintext.
     pub(crate) offset: u32,
     /// The chunk's length in bytes.
@@ -50,7 +50,7 @@ pub(crate) trait SegmentStore: Send + Sync + 'static {
 /// Opens and unsqueezes segments; one for each worker thread.
 pub(crate) trait SegmentDecode: Send {
     /// The plaintext of one segment, from the stored bytes its [`Located`] asked for.
-    fn decode(&mut self, pack: u32, segment: u32, stored: &[u8]) -> Result<&[u8]>;
+    fn decode(&mut self, pack: u32, segment: u16, stored: &[u8]) -> Result<&[u8]>;
 }
 
 /// The next stretch of a snapshot's entries.

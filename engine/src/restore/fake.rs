@@ -47,7 +47,7 @@ const INLINE_MAX: usize = 4;
 pub(super) struct FakeStore {
     packs: Vec<Vec<u8>>,
     segments: Vec<Vec<(u64, u32)>>,
-    places: HashMap<ChunkId, Vec<(u32, u32, u32, u32)>>,
+    places: HashMap<ChunkId, Vec<(u32, u16, u32, u32)>>,
     pub(super) lists: HashMap<ChunkId, Vec<ChunkRef>>,
     /// Lists of which only so many pages can be read.
     pub(super) cut: HashMap<ChunkId, usize>,
@@ -106,7 +106,7 @@ impl FakeStore {
             let offset = segments[segment].1;
             segments[segment].1 += length;
             pack.extend(bytes.iter().map(|byte| byte ^ SEAL));
-            let place = (u32::try_from(number).expect("few"), u32::try_from(segment).expect("few"), offset, length);
+            let place = (u32::try_from(number).expect("few"), u16::try_from(segment).expect("few"), offset, length);
             self.places.entry(id).or_default().push(place);
         }
         ChunkRef { id, length }
@@ -115,7 +115,7 @@ impl FakeStore {
     /// Flips a stored byte of the first copy of a chunk.
     pub(super) fn damage(&mut self, id: &ChunkId) {
         let (pack, segment, offset, _) = self.places[id][0];
-        let at = self.segments[pack as usize][segment as usize].0 + u64::from(offset);
+        let at = self.segments[pack as usize][usize::from(segment)].0 + u64::from(offset);
         self.packs[pack as usize][usize::try_from(at).expect("a small pack")] ^= 1;
     }
 
@@ -133,7 +133,7 @@ impl SegmentStore for FakeStore {
     fn locate(&self, id: &ChunkId, copy: usize) -> Result<Option<Located>> {
         let Some(place) = self.places.get(id).and_then(|places| places.get(copy)) else { return Ok(None) };
         let (pack, segment, offset, length) = *place;
-        let (stored_offset, stored_length) = self.segments[pack as usize][segment as usize];
+        let (stored_offset, stored_length) = self.segments[pack as usize][usize::from(segment)];
         Ok(Some(Located { pack, segment, offset, length, stored_offset, stored_length }))
     }
 
@@ -172,7 +172,7 @@ impl SegmentStore for FakeStore {
 struct FakeDecoder(Vec<u8>, Arc<AtomicUsize>);
 
 impl SegmentDecode for FakeDecoder {
-    fn decode(&mut self, _: u32, _: u32, stored: &[u8]) -> Result<&[u8]> {
+    fn decode(&mut self, _: u32, _: u16, stored: &[u8]) -> Result<&[u8]> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0 = stored.iter().map(|byte| byte ^ SEAL).collect();
         Ok(&self.0)

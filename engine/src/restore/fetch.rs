@@ -31,7 +31,7 @@ const RELEASE_FILES: usize = 128;
 /// What is wanted of one segment.
 struct Group {
     pack: u32,
-    segment: u32,
+    segment: u16,
     offset: u64,
     length: u64,
     wants: Vec<Want>,

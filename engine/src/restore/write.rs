@@ -26,7 +26,7 @@ pub(crate) enum Task {
 pub(crate) struct SegmentTask {
     pub(crate) window: Arc<Window>,
     pub(crate) pack: u32,
-    pub(crate) segment: u32,
+    pub(crate) segment: u16,
     pub(crate) stored: Bytes,
     /// What is wanted of it, by offset.
     pub(crate) wants: Vec<Want>,

@@ -46,13 +46,18 @@ impl Store {
 
     /// The key `id` of `class`, from memory or from the backend.
     pub(crate) async fn data_key(&self, id: &DataKeyId, class: Class) -> Result<Arc<DataKey>> {
-        if let Some(known) = self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-            return Ok(Arc::clone(&known.key));
+        if let Some(known) = self.known_data_key(id) {
+            return Ok(known);
         }
         self.reread_data_key(id, class).await
     }
 
-    /// The same, from the backend in any case.
+    /// The key `id`, if this run has made, read or found it.
+    pub(crate) fn known_data_key(&self, id: &DataKeyId) -> Option<Arc<DataKey>> {
+        self.data_keys.lock().unwrap_or_else(PoisonError::into_inner).get(id).map(|known| Arc::clone(&known.key))
+    }
+
+    /// The key `id` of `class`, from the backend in any case.
     pub(crate) async fn reread_data_key(&self, id: &DataKeyId, class: Class) -> Result<Arc<DataKey>> {
         let name = Name::DataKey(*id);
         let bytes = self.backend.get(&name).await.map_err(|error| match error.kind() {

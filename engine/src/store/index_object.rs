@@ -36,15 +36,9 @@ const PART_LEVEL: i32 = 3;
 const KEY_CONTEXT: &str = "strongroom 2026 index object";
 
 impl Store {
-    /// Stores an index object, which stands for those in `supersedes` as well.
-    pub(crate) async fn put_index(
-        &self,
-        packs: DurablePacks,
-        supersedes: Vec<IndexId>,
-        on_full: OnFull,
-    ) -> Result<IndexId> {
-        let body = packs.into_body(supersedes);
-        let (front, rows) = index::body_parts(&body).map_err(not_laid_out)?;
+    /// Stores an index object that names these packs.
+    pub(crate) async fn put_index(&self, packs: &DurablePacks, on_full: OnFull) -> Result<IndexId> {
+        let (front, rows) = index::body_parts(packs.body()).map_err(not_laid_out)?;
         on_full.put(self, || async { self.put_sealed(self.seal_index(&front, &rows)?).await }).await
     }
 

@@ -29,8 +29,10 @@ pub(crate) use on_full::OnFull;
 pub(crate) use pending::Pending;
 pub use pending::PendingRecord;
 pub(crate) use pending::pending_records;
-pub(crate) use segment::SegmentDecoder;
+pub(crate) use segment::OpenSegment;
+pub(crate) use segment::SegmentReader;
 pub(crate) use segment::StoredSegment;
+pub(crate) use segment::WholePack;
 
 use crate::backend::Area;
 use crate::backend::Backend;
@@ -65,6 +67,8 @@ pub(crate) const SNAPSHOT_BY_ID: &str = "'strongroom forget ID' removes that dam
 /// One opened repository: its backend, its keys, and where time and randomness come from.
 pub(crate) struct Store {
     backend: Arc<dyn Backend>,
+    /// The same without a stop of the job in mind, where `backend` has that.
+    unstoppable: Option<Arc<dyn Backend>>,
     repository: RepositoryId,
     keys: Arc<Keys>,
     data_keys: Arc<Mutex<HashMap<DataKeyId, KnownKey>>>,
@@ -83,7 +87,16 @@ impl Store {
         rng: Arc<dyn Rng>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { backend, repository, keys: Arc::new(keys), data_keys: Arc::default(), rng, clock, local: Arc::default() }
+        Self {
+            backend,
+            unstoppable: None,
+            repository,
+            keys: Arc::new(keys),
+            data_keys: Arc::default(),
+            rng,
+            clock,
+            local: Arc::default(),
+        }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -121,8 +134,19 @@ impl Store {
 
     /// The same repository as a job sees it, which may be asked to stop.
     pub(crate) fn heeding(&self, canceller: Canceller) -> Self {
+        let backend = Arc::new(Heeding::new(Arc::clone(&self.backend), canceller));
+        self.around(backend, Some(Arc::clone(&self.backend)))
+    }
+
+    /// The same for what must be finished once it is begun, whoever asks the job to stop.
+    pub(crate) fn unstoppable(&self) -> Self {
+        self.around(Arc::clone(self.unstoppable.as_ref().unwrap_or(&self.backend)), None)
+    }
+
+    fn around(&self, backend: Arc<dyn Backend>, unstoppable: Option<Arc<dyn Backend>>) -> Self {
         Self {
-            backend: Arc::new(Heeding::new(Arc::clone(&self.backend), canceller)),
+            backend,
+            unstoppable,
             repository: self.repository,
             keys: Arc::clone(&self.keys),
             data_keys: Arc::clone(&self.data_keys),

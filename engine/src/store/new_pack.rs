@@ -71,7 +71,8 @@ impl Store {
     /// Makes stored packs durable, and all that were stored before.
     pub(crate) async fn make_durable(&self, packs: Vec<StoredPack>) -> Result<DurablePacks> {
         self.backend.barrier().await?;
-        Ok(DurablePacks(packs.into_iter().map(|StoredPack(indexed)| indexed).collect()))
+        let packs = packs.into_iter().map(|StoredPack(indexed)| indexed).collect();
+        Ok(DurablePacks(IndexBody { supersedes: Vec::new(), packs }))
     }
 }
 
@@ -86,17 +87,28 @@ impl StoredPack {
 }
 
 /// Packs that a barrier has made durable, so that an index object may name them (I-13); made only here.
-pub(crate) struct DurablePacks(Vec<IndexedPack>);
+pub(crate) struct DurablePacks(IndexBody);
 
 impl DurablePacks {
-    /// An index object's body that names them.
-    pub(super) fn into_body(self, supersedes: Vec<IndexId>) -> IndexBody {
-        IndexBody { supersedes, packs: self.0 }
+    /// The same in an object that stands for these as well.
+    pub(crate) fn superseding(mut self, objects: Vec<IndexId>) -> Self {
+        self.0.supersedes = objects;
+        self
+    }
+
+    /// The body of the index object that names them.
+    pub(super) fn body(&self) -> &IndexBody {
+        &self.0
+    }
+
+    /// Back to packs that no index object names: it could not be stored.
+    pub(crate) fn into_stored(self) -> Vec<StoredPack> {
+        self.0.packs.into_iter().map(StoredPack).collect()
     }
 
     /// Packs of a repository that is made up.
     #[cfg(any(test, feature = "benching"))]
     pub(crate) fn made_up(packs: Vec<IndexedPack>) -> Self {
-        Self(packs)
+        Self(IndexBody { supersedes: Vec::new(), packs })
     }
 }

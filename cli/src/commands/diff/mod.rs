@@ -35,7 +35,7 @@ pub async fn run(context: &Context, args: DiffArgs) -> Result<Exit, Failure> {
     context.show.note(&format!("comparing snapshot {} to {}", short(&old.id), short(&new.id)));
     let wanted = |entry: &Entry| after.below.as_ref().is_none_or(|below| entry.path.is_within(below));
     let mut tally = Tally::default();
-    let mut differences = repository.diff(&old, &new).await?;
+    let mut differences = repository.view_all().await?.diff(&old, &new);
     let mut gaps = Gaps::new(&context.show);
     loop {
         let difference = match differences.next().await {

@@ -37,6 +37,18 @@ const OF_ONE_MACHINE: [i128; 27] = [
 ];
 
 impl Folder {
+    /// Looks once what kind of file system it is on. Asking a file server that is gone may take for ever.
+    pub(super) fn learn_kind(&self) {
+        if self.is_of_one_machine.get().is_none() && self.root.is_dir() {
+            let _ = self.is_of_one_machine.set(self.is_of_this_machine());
+        }
+    }
+
+    /// Whether only this machine writes to it, as far as has been looked at: nothing is asked of the kernel.
+    pub(super) fn is_known_as_of_one_machine(&self) -> bool {
+        self.is_of_one_machine.get().copied().unwrap_or_default()
+    }
+
     /// Whether the folder is on a file system that only this machine writes to, as far as can be told.
     pub(super) fn is_of_this_machine(&self) -> bool {
         retried(|| rustix::fs::statfs(&self.root)).is_ok_and(|found| is_of_one_machine(found.f_type))
@@ -86,7 +98,11 @@ mod tests {
         assert!(is_of_one_machine(0xEF53_i64) && is_of_one_machine(0x9123_683E_u32));
         assert!(is_of_one_machine(i64::from(0x9123_683E_u32.cast_signed())));
         let folder = tempfile::tempdir().unwrap();
-        assert!(LocalBackend::new(folder.path()).properties().lists_at_once);
-        assert!(!LocalBackend::new(folder.path().join("nothing")).properties().lists_at_once);
+        for (path, is_known) in [(folder.path().to_owned(), true), (folder.path().join("nothing"), false)] {
+            let backend = LocalBackend::new(path);
+            assert!(!backend.properties().lists_at_once, "nobody has looked yet");
+            backend.0.learn_kind();
+            assert_eq!(backend.properties().lists_at_once, is_known);
+        }
     }
 }

@@ -36,6 +36,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 
@@ -53,6 +54,8 @@ struct Folder {
     trusted: AtomicBool,
     /// Numbers temporary files.
     staged: AtomicU64,
+    /// Only this machine writes to it; learned with the first operation.
+    is_of_one_machine: OnceLock<bool>,
     unsynced: Mutex<Unsynced>,
     /// Held while directories are synced, so that no barrier returns ahead of another's sync.
     syncing: Mutex<()>,
@@ -68,6 +71,7 @@ impl LocalBackend {
             by_link: AtomicBool::new(false),
             trusted: AtomicBool::new(false),
             staged: AtomicU64::new(0),
+            is_of_one_machine: OnceLock::new(),
             unsynced: Mutex::default(),
             syncing: Mutex::new(()),
             taking: Mutex::new(()),
@@ -106,7 +110,12 @@ impl LocalBackend {
     ) -> BackendFuture<'a, T> {
         let folder = Arc::clone(&self.0);
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || work(&folder)).await {
+            let work = move || {
+                let done = work(&folder);
+                folder.learn_kind();
+                done
+            };
+            match tokio::task::spawn_blocking(work).await {
                 Ok(result) => result,
                 Err(died) => Err(Error::new(Kind::Bug, "cannot finish a file operation").because(died)),
             }
@@ -173,7 +182,7 @@ impl Backend for LocalBackend {
         let folder = Some(self.0.root.clone());
         let near = Properties { folder, ..Properties::near() };
         // What a file server is mounted on may be seen by others through another one.
-        if self.0.is_of_this_machine() { near } else { Properties { lists_at_once: false, ..near } }
+        if self.0.is_known_as_of_one_machine() { near } else { Properties { lists_at_once: false, ..near } }
     }
 
     fn disk(&self) -> Option<&dyn Disk> {

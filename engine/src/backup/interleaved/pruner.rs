@@ -132,8 +132,8 @@ impl Pruner {
             kept.extend(body.packs.into_iter().map(|pack| (pack.pack, pack)));
         }
         kept.retain(|pack, _| !victims.contains(pack) && !condemned.is_deleted(pack));
-        let packs = DurablePacks::made_up(kept.into_values().collect());
-        self.store.put_index(packs, supersedes.clone(), OnFull::Fail).await.expect("an index object");
+        let packs = DurablePacks::made_up(kept.into_values().collect()).superseding(supersedes.clone());
+        self.store.put_index(&packs, OnFull::Fail).await.expect("an index object");
         for id in supersedes {
             self.store.backend().delete(&Name::Index(id)).await.expect("deleted");
         }

@@ -245,14 +245,11 @@ impl Played {
         let snapshots = repository.snapshots().await.expect("snapshots");
         for snapshot in &snapshots {
             let label = snapshot.label.as_deref().expect("a label");
+            let view = repository.view(snapshot).await.expect("a view");
             for (name, seed, length) in tree(label) {
                 let path = EntryPath::parse(name.as_bytes()).expect("a path");
-                let entry = repository.entry(snapshot, &path).await.expect("read").expect("an entry");
-                let mut reader = repository.content(&entry).await.expect("content");
-                let mut bytes = Vec::new();
-                while let Some(piece) = reader.next().await.expect("a piece") {
-                    bytes.extend_from_slice(&piece);
-                }
+                let entry = view.entry(&path).await.expect("read").expect("an entry");
+                let bytes = view.open(&entry).read_to_end(64 << 20).await.expect("its bytes");
                 assert!(bytes == content(seed, length), "{name} of {label} came back otherwise");
             }
         }

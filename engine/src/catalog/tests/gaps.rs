@@ -163,6 +163,8 @@ impl PageSource for Silent {
         }
         self.0.page(page)
     }
+
+    fn prefetch(&self, _: &[PageRef]) {}
 }
 
 #[test]

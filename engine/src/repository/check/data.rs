@@ -6,7 +6,6 @@ use super::StoredPack;
 use super::budget::Ledger;
 use crate::backend::Name;
 use crate::crypto::name;
-use crate::crypto::name::NameKey;
 use crate::crypto::seal::DataKey;
 use crate::error::Error;
 use crate::error::Kind;
@@ -14,8 +13,6 @@ use crate::error::Result;
 use crate::format::index::PackInfo;
 use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
-use crate::format::pack::SegmentRecord;
-use crate::format::wire::size;
 use crate::id::DataKeyId;
 use crate::id::PackId;
 use crate::index::live::LiveIndex;
@@ -23,10 +20,9 @@ use crate::index::table::Index;
 use crate::job::Control;
 use crate::random;
 use crate::repository::Repository;
-use crate::store::SegmentDecoder;
+use crate::store::SegmentReader;
 use crate::store::Store;
-use crate::store::StoredSegment;
-use bytes::Bytes;
+use crate::store::WholePack;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -235,59 +231,32 @@ async fn verify(live: Arc<LiveIndex>, index: Arc<Index>, id: PackId, number: Opt
         };
         keys.insert(*key, opened);
     }
-    tokio::task::spawn_blocking(move || open_segments(&store, id, &bytes, &table, &keys, problems)).await.map_err(lost)
+    let opened = tokio::task::spawn_blocking(move || {
+        open_segments(&store, &WholePack { id, table: &table, bytes: &bytes }, &keys, problems)
+    });
+    opened.await.map_err(lost)
 }
 
 /// Opens every segment and names every chunk again.
 fn open_segments(
-    store: &Store,
-    id: PackId,
-    bytes: &Bytes,
-    table: &PackTable,
+    store: &Arc<Store>,
+    pack: &WholePack<'_>,
     keys: &HashMap<DataKeyId, Arc<DataKey>>,
     mut problems: Vec<(String, Error)>,
 ) -> Verdict {
-    let mut decoder = SegmentDecoder::new(store);
-    let names = store.names(table.class);
+    let WholePack { id, table, bytes } = *pack;
+    let mut reader = SegmentReader::new(store);
     let mut segments = 0;
     for (number, segment) in (0u16..).zip(&table.segments) {
         // A key that is missing is a problem already named, once for all its segments.
         let key = table.data_keys.get(usize::from(segment.data_key)).and_then(|key| keys.get(key));
         let Some(key) = key else { continue };
         segments += 1;
-        if let Err(error) = open_segment(&mut decoder, names, id, table, number, segment, key, bytes) {
+        if let Err(error) = reader.check(pack, number, key) {
             problems.push((format!("{} segment {number}", Name::Pack(id)), error));
         }
     }
     Verdict { moved: false, segments, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX), problems }
-}
-
-#[expect(clippy::too_many_arguments, reason = "one segment is what all of these say together")]
-pub(in crate::repository) fn open_segment(
-    decoder: &mut SegmentDecoder,
-    names: &NameKey,
-    id: PackId,
-    table: &PackTable,
-    number: u16,
-    segment: &SegmentRecord,
-    key: &DataKey,
-    bytes: &Bytes,
-) -> Result<()> {
-    let outside = || Error::damaged(format!("segment {number} of pack {id}"), "it reaches past its pack");
-    let start = size(segment.offset);
-    let stored = bytes.get(start..start.saturating_add(size(segment.stored_length))).ok_or_else(outside)?;
-    let stored = StoredSegment::new(id, table.class, &table.salts, number, &segment.info(), stored)?;
-    let mut plain = decoder.decode(&stored, key)?;
-    for chunk in &segment.chunks {
-        let damaged = |why: &str| Error::damaged(format!("chunk {}", chunk.id), why);
-        let parts = plain.split_at_checked(size(chunk.length));
-        let (bytes, rest) = parts.ok_or_else(|| damaged("it reaches past its segment"))?;
-        if names.name(bytes) != chunk.id {
-            return Err(damaged("its bytes do not hash to its name"));
-        }
-        plain = rest;
-    }
-    Ok(())
 }
 
 fn same_segments(pack: &PackInfo, table: &PackTable) -> bool {

@@ -87,10 +87,10 @@ async fn backup(repository: &Repository, seconds: i64, parent: Parent, source: F
 
 /// Every entry with its bytes.
 async fn all(repository: &Repository, snapshot: &Snapshot) -> Vec<(crate::entry::EntryPath, Metadata, Vec<u8>)> {
-    let mut entries = repository.entries(snapshot, None).await.expect("entries");
+    let mut entries = repository.view(snapshot).await.expect("a view").walk(None);
     let mut all = Vec::new();
     while let Some(entry) = entries.next().await.expect("an entry") {
-        let (mut content, mut bytes) = (entries.content(&entry), Vec::new());
+        let (mut content, mut bytes) = (entries.open(&entry), Vec::new());
         while let Some(piece) = content.next().await.expect("a piece") {
             bytes.extend_from_slice(&piece);
         }

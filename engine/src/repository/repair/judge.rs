@@ -18,7 +18,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::job::Control;
 use crate::repository::Repository;
-use crate::repository::View;
+use crate::view::RepositoryView;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const NAMED: usize = 1000;
 /// Tells what can still be read.
 pub(in crate::repository) struct Judge {
     look: Look,
-    view: View,
+    view: RepositoryView,
     read_data: bool,
     /// Pages below which nothing is missing.
     whole: HashSet<ChunkId>,
@@ -66,7 +66,7 @@ impl Judge {
     /// should have.
     pub(in crate::repository) async fn new(repository: &Repository, read_data: bool) -> Result<Self> {
         let look = Look::take(repository.store()).await?;
-        let view = View::of(&look.live);
+        let view = RepositoryView::of(&look.live);
         Ok(Self { look, view, read_data, whole: HashSet::new(), unreadable: Mutex::default() })
     }
 
@@ -88,7 +88,7 @@ impl Judge {
         }
     }
 
-    pub(in crate::repository) fn view(&self) -> &View {
+    pub(in crate::repository) fn view(&self) -> &RepositoryView {
         &self.view
     }
 

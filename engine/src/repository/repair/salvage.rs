@@ -3,17 +3,13 @@
 use super::look::Look;
 use super::look::lost;
 use crate::crypto::seal::DataKey;
-use crate::error::Error;
-use crate::error::Kind;
 use crate::error::Result;
 use crate::format::index::ChunkRecord;
 use crate::format::index::IndexRecords;
 use crate::format::index::PackInfo;
 use crate::format::pack::OwnTable;
 use crate::format::pack::PackTable;
-use crate::format::pack::SegmentRecord;
 use crate::format::wire::length_u32;
-use crate::format::wire::size;
 use crate::id::ChunkId;
 use crate::id::DataKeyId;
 use crate::id::PackId;
@@ -22,11 +18,11 @@ use crate::index::keys;
 use crate::limits::PACK_BYTES_MAX;
 use crate::pack::FullPack;
 use crate::pack::Parcel;
-use crate::repository::check::open_segment;
 use crate::store::NewPack;
-use crate::store::SegmentDecoder;
+use crate::store::SegmentReader;
 use crate::store::Store;
 use crate::store::StoredSegment;
+use crate::store::WholePack;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -88,10 +84,9 @@ async fn judge_segments(store: &Arc<Store>, id: PackId, bytes: Bytes, own: OwnTa
     let keys = keys_of(store, &own).await?;
     let (store, table) = (Arc::clone(store), own.table);
     let judged = tokio::task::spawn_blocking(move || {
-        let mut decoder = SegmentDecoder::new(&store);
-        let all = (0u16..).zip(&table.segments);
-        all.map(|(number, segment)| is_good(&mut decoder, (&store, id, &bytes), &table, &keys, number, segment))
-            .collect()
+        let mut reader = SegmentReader::new(&store);
+        let pack = WholePack { id, table: &table, bytes: &bytes };
+        (0u16..).zip(&table.segments).map(|(number, _)| is_good(&mut reader, &pack, &keys, number)).collect()
     });
     judged.await.map_err(lost)
 }
@@ -166,25 +161,25 @@ async fn keys_of(store: &Arc<Store>, own: &OwnTable) -> Result<HashMap<DataKeyId
 
 /// Whether a segment opens and all its chunks hash to their ids; `None` when its key is lost.
 fn is_good(
-    decoder: &mut SegmentDecoder,
-    (store, id, bytes): (&Store, PackId, &Bytes),
-    table: &PackTable,
+    reader: &mut SegmentReader,
+    pack: &WholePack<'_>,
     keys: &HashMap<DataKeyId, Arc<DataKey>>,
     number: u16,
-    segment: &SegmentRecord,
 ) -> Option<bool> {
-    let key = table.data_keys.get(usize::from(segment.data_key)).and_then(|key| keys.get(key))?;
-    Some(open_segment(decoder, store.names(table.class), id, table, number, segment, key, bytes).is_ok())
+    let segment = pack.table.segments.get(usize::from(number))?;
+    let key = pack.table.data_keys.get(usize::from(segment.data_key)).and_then(|key| keys.get(key))?;
+    Some(reader.check(pack, number, key).is_ok())
 }
 
 fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: SnapshotId) -> Result<Salvaged> {
     let Known { table: Some(old), keys } = known else { return Ok(Salvaged::default()) };
-    let store = look.store.as_ref();
-    let mut decoder = SegmentDecoder::new(store);
+    let store = &look.store;
+    let mut reader = SegmentReader::new(store);
+    let whole = WholePack { id, table: old, bytes };
     let mut salvaged = Salvaged { segments: old.segments.len(), ..Salvaged::default() };
     let mut pack = FullPack::new(old.class, session);
     for (number, segment) in (0u16..).zip(&old.segments) {
-        if is_good(&mut decoder, (store, id, bytes), old, keys, number, segment) != Some(true) {
+        if is_good(&mut reader, &whole, keys, number) != Some(true) {
             salvaged.segments_lost += 1;
             continue;
         }
@@ -197,12 +192,10 @@ fn take_out(look: &Look, id: PackId, bytes: &Bytes, known: &Known, session: Snap
             }
         }
         if is_needed {
-            let start = size(segment.offset);
-            let stored = bytes.slice(start..start + size(segment.stored_length));
-            let located = StoredSegment::new(id, old.class, &old.salts, number, &segment.info(), &stored)?;
-            let missing = || Error::new(Kind::Bug, "a segment that opened names no key");
-            let key = *old.data_keys.get(usize::from(segment.data_key)).ok_or_else(missing)?;
-            pack.add(Parcel::copied(&located, segment, (key, store.wrapped_key(&key)?), stored.clone()))?;
+            let located = StoredSegment::of_table(id, old, number)?;
+            let wrapped_key = store.wrapped_key(located.key())?;
+            let stored = bytes.slice_ref(located.within(bytes, 0)?);
+            pack.add(Parcel::copied(&located, segment, wrapped_key, stored))?;
         }
     }
     if !pack.is_empty() {

@@ -28,7 +28,7 @@ async fn scene() -> (tempfile::TempDir, Repository, Snapshot) {
 
 async fn paths(repository: &Repository, id: SnapshotId) -> Vec<String> {
     let snapshot = repository.snapshot(&id).await.expect("a snapshot");
-    let mut entries = repository.entries(&snapshot, None).await.expect("entries");
+    let mut entries = repository.view(&snapshot).await.expect("a view").walk(None);
     let mut paths = Vec::new();
     while let Some(entry) = entries.next().await.expect("an entry") {
         paths.push(String::from_utf8_lossy(entry.path.as_bytes()).into_owned());

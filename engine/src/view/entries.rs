@@ -1,17 +1,14 @@
-//! Looking into one snapshot: its entries in order, and what differs between two.
+//! The entries of one snapshot in order, and what differs between two.
 
 use super::ContentReader;
-use super::Repository;
-use super::View;
+use super::SnapshotView;
 use crate::catalog::Differ;
 use crate::catalog::Difference;
 use crate::catalog::Gap;
 use crate::catalog::Walk;
 use crate::entry::Content;
 use crate::entry::Entry;
-use crate::entry::EntryPath;
 use crate::error::Result;
-use crate::format::snapshot::Snapshot;
 use crate::limits::READ_AHEAD_BYTES;
 use crate::limits::READ_AHEAD_ENTRIES;
 use std::collections::VecDeque;
@@ -20,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 /// Entries of a snapshot, in order.
 pub struct Entries {
-    view: View,
+    view: SnapshotView,
     walk: Walk,
     ready: VecDeque<Entry>,
     /// Somebody reads the bytes of entries: those that come next are opened ahead.
@@ -33,7 +30,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new(view: View, walk: Walk) -> Self {
+    pub(super) fn new(view: SnapshotView, walk: Walk) -> Self {
         Self {
             view,
             walk,
@@ -72,9 +69,9 @@ impl Entries {
     }
 
     /// The bytes of one of these entries. When those of one were asked for, those of the next ones are made ready.
-    pub fn content(&self, entry: &Entry) -> ContentReader {
+    pub fn open(&self, entry: &Entry) -> ContentReader {
         self.is_read.store(true, Ordering::Relaxed);
-        self.view.content(entry)
+        self.view.open(entry)
     }
 
     /// Has segments opened that the entries behind this one will want. What goes wrong is met when they are asked for.
@@ -93,7 +90,7 @@ impl Entries {
             };
             // A longer list has its own reader look ahead.
             if let Content::Inline(chunks) = &entry.content {
-                chunks.iter().for_each(|chunk| self.view.chunks().ahead(&chunk.id));
+                chunks.iter().for_each(|chunk| self.view.all().chunks().ahead(&chunk.id));
             }
             self.seen += 1;
             self.seen_bytes = self.seen_bytes.saturating_add(entry.content.bytes());
@@ -116,33 +113,5 @@ impl Differences {
     /// told as added or removed on the other.
     pub fn pass_gap(&mut self) -> Option<Gap> {
         self.differ.pass_gap()
-    }
-}
-
-/// For those who ask once; who asks more often takes a [`View`].
-impl Repository {
-    /// [`View::entries`] of a view of its own.
-    pub async fn entries(&self, snapshot: &Snapshot, below: Option<&EntryPath>) -> Result<Entries> {
-        Ok(self.view().await?.entries(snapshot, below))
-    }
-
-    /// [`View::entry`] of a view of its own.
-    pub async fn entry(&self, snapshot: &Snapshot, path: &EntryPath) -> Result<Option<Entry>> {
-        self.view().await?.entry(snapshot, path).await
-    }
-
-    /// [`View::children`] of a view of its own.
-    pub async fn children(&self, snapshot: &Snapshot, directory: Option<&EntryPath>) -> Result<Vec<Entry>> {
-        self.view().await?.children(snapshot, directory).await
-    }
-
-    /// [`View::content`] of a view of its own.
-    pub async fn content(&self, entry: &Entry) -> Result<ContentReader> {
-        Ok(self.view().await?.content(entry))
-    }
-
-    /// [`View::diff`] of a view of its own.
-    pub async fn diff(&self, before: &Snapshot, after: &Snapshot) -> Result<Differences> {
-        Ok(self.view().await?.diff(before, after))
     }
 }
