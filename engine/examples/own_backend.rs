@@ -1,4 +1,4 @@
-//! A backend of one's own: wraps another and counts what goes through it. `cargo run --example own_backend`.
+//! A backend of one's own: wraps a local folder and counts what goes through it. `cargo run --example own_backend FOLDER`.
 
 use bytes::Bytes;
 use std::error::Error;
@@ -12,7 +12,7 @@ use strongroom::CreateOptions;
 use strongroom::EntryPath;
 use strongroom::Key;
 use strongroom::Layer;
-use strongroom::MemoryBackend;
+use strongroom::LocalBackend;
 use strongroom::Name;
 use strongroom::Payload;
 use strongroom::ReadData;
@@ -68,7 +68,8 @@ impl Layer for Metered {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let backend = Arc::new(Metered::new(Arc::new(MemoryBackend::new())));
+    let folder = std::env::args_os().nth(1).ok_or("usage: own_backend FOLDER")?;
+    let backend = Arc::new(Metered::new(Arc::new(LocalBackend::new(folder))));
     let key = Key::Passphrase(Secret::new("only an example"));
     let repository = Repository::create(backend.clone(), key, CreateOptions::default()).await?.repository;
 
@@ -84,4 +85,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("read {} bytes, {} problems found", backend.bytes_read.load(Ordering::Relaxed), check.problems_total);
     Ok(())
+}
+
+/// What wraps a folder has to keep every promise of the folder: one test for each.
+#[cfg(test)]
+mod tests {
+    use super::Metered;
+    use std::path::Path;
+    use std::sync::Arc;
+    use strongroom::Backend;
+    use strongroom::LocalBackend;
+    use strongroom_testkit::contract::Place;
+
+    fn metered(root: &Path) -> Arc<dyn Backend> {
+        Arc::new(Metered::new(Arc::new(LocalBackend::new(root))))
+    }
+
+    async fn fresh() -> Place {
+        let folder = tempfile::tempdir().expect("a folder for a test");
+        let root = folder.path().join("repository");
+        Place::new(metered(&root), metered(&root)).keeping(folder)
+    }
+
+    strongroom_testkit::backend_contract!(metered_folder, fresh);
 }

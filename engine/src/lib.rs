@@ -229,6 +229,7 @@ pub use statement::BadFactName;
 pub use statement::Fact;
 pub use statement::KnownFact;
 pub use statement::Statement;
+pub use statement::UnknownFact;
 pub use store::PendingRecord;
 pub use time::Clock;
 pub use time::SystemClock;

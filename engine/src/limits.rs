@@ -101,6 +101,12 @@ pub const SNAPSHOT_REASONS_BYTES_MAX: usize = 256 * KIB;
 pub const SNAPSHOT_STATEMENT_BYTES_MAX: usize = 512 * KIB;
 /// Longest key of the key-values that a snapshot carries, in bytes.
 pub const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
+/// Bytes of all key-values of a snapshot.
+pub const SNAPSHOT_METADATA_BYTES_MAX: usize = MIB;
+/// Bytes of what one fact of a statement is about: a path.
+pub const FACT_SUBJECT_BYTES_MAX: usize = 65_535;
+/// Bytes of a signature behind a snapshot record.
+pub const SIGNATURE_BYTES_MAX: usize = 16 * KIB;
 /// Longest change token of an entry in bytes.
 pub const CHANGE_TOKEN_BYTES_MAX: usize = KIB;
 /// Longest path of an entry in bytes: its length fits two.

@@ -23,6 +23,32 @@ pub enum Fact {
     Is(bool),
     /// When.
     Time(Timestamp),
+    /// A value of a type that this version does not know; kept as it is.
+    Unknown(UnknownFact),
+}
+
+/// A value of a later version: the number of its type, and its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFact {
+    kind: u8,
+    bytes: Vec<u8>,
+}
+
+impl UnknownFact {
+    /// Of a type that has no variant of [`Fact`]: only a reader makes it.
+    pub(crate) fn new(kind: u8, bytes: Vec<u8>) -> Self {
+        Self { kind, bytes }
+    }
+
+    /// Number of its type.
+    pub fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// The value as it is stored.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A name that no fact can have.

@@ -45,6 +45,11 @@ impl Clock for SystemClock {
 }
 
 impl Timestamp {
+    /// Whether its nanoseconds are below a second, as nobody keeps the fields from not being: others are never read.
+    pub(crate) fn is_valid(self) -> bool {
+        self.nanoseconds < 1_000_000_000
+    }
+
     /// How far two moments lie apart, whichever is the earlier one.
     pub(crate) fn distance(self, other: Self) -> Duration {
         let nanoseconds = |time: Self| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);

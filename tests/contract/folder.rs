@@ -1,10 +1,6 @@
 //! What only a local folder can promise: files, strangers, permissions, full disks.
 
 use super::body;
-use crate::support::names::index;
-use crate::support::names::one_of_each;
-use crate::support::names::pack;
-use crate::support::names::snapshot;
 use rustix::mount::MountFlags;
 use rustix::mount::UnmountFlags;
 use std::fs;
@@ -19,6 +15,10 @@ use strongroom::Kind;
 use strongroom::LocalBackend;
 use strongroom::Name;
 use strongroom::Payload;
+use strongroom_testkit::names::index;
+use strongroom_testkit::names::one_of_each;
+use strongroom_testkit::names::pack;
+use strongroom_testkit::names::snapshot;
 use tempfile::TempDir;
 
 /// A prepared folder.

@@ -2,8 +2,6 @@
 
 use super::body;
 use super::disk;
-use crate::support::names::index;
-use crate::support::names::pack;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -13,6 +11,8 @@ use strongroom::Area;
 use strongroom::Backend;
 use strongroom::Kind;
 use strongroom::LocalBackend;
+use strongroom_testkit::names::index;
+use strongroom_testkit::names::pack;
 
 /// A name of our own form in `tmp/`.
 const STAGED: &str = "4711-0-00000000000000ff";

@@ -1,64 +1,21 @@
-//! What every backend promises, asked of each of them in the same words.
+//! What every backend promises, asked of each of ours, and what only some of them do.
 
 mod folder;
 mod hostile;
-mod lists;
-mod objects;
-mod races;
-mod whole;
 mod wrapped;
 
-use std::future::Future;
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::Arc;
-use strongroom::Area;
 use strongroom::Backend;
 use strongroom::Disk;
+use strongroom::Distance;
 use strongroom::Layer;
 use strongroom::LocalBackend;
 use strongroom::MemoryBackend;
-use strongroom::Name;
 use strongroom::Payload;
-use tempfile::TempDir;
-
-/// A location of its own for one test, gone at its end.
-struct Place {
-    backend: Arc<dyn Backend>,
-    /// Another handle on the same location, as another process would have.
-    other: Arc<dyn Backend>,
-    _folder: Option<TempDir>,
-}
-
-impl Place {
-    fn memory() -> Self {
-        let memory = MemoryBackend::new();
-        Self { other: Arc::new(memory.clone()), backend: Arc::new(memory), _folder: None }
-    }
-
-    fn folder(make: fn(&std::path::Path) -> LocalBackend) -> Self {
-        Self::in_folder(|root| Arc::new(make(root)))
-    }
-
-    /// A folder as those see it who have put something around it.
-    fn wrapped() -> Self {
-        Self::in_folder(|root| Arc::new(Wrapped(LocalBackend::new(root))))
-    }
-
-    fn in_folder(make: impl Fn(&std::path::Path) -> Arc<dyn Backend>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("repository");
-        Self { backend: make(&root), other: make(&root), _folder: Some(folder) }
-    }
-
-    async fn put(&self, name: &Name, text: &str) {
-        self.backend.put(name, body(text)).await.unwrap();
-    }
-
-    /// Names in an area, seen through the other handle.
-    async fn names(&self, area: Area) -> Vec<Name> {
-        self.other.list(area).await.unwrap().into_iter().map(|listed| listed.name).collect()
-    }
-}
+use strongroom_testkit::contract::Place;
+use strongroom_testkit::names::index;
+use strongroom_testkit::names::pack;
 
 /// A layer that changes nothing.
 struct Wrapped(LocalBackend);
@@ -66,6 +23,58 @@ struct Wrapped(LocalBackend);
 impl Layer for Wrapped {
     fn inner(&self) -> &dyn Backend {
         &self.0
+    }
+}
+
+fn in_folder<B: Backend>(make: impl Fn(&Path) -> B) -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("repository");
+    Place::new(Arc::new(make(&root)), Arc::new(make(&root))).keeping(folder)
+}
+
+async fn in_memory() -> Place {
+    let memory = MemoryBackend::new();
+    Place::new(Arc::new(memory.clone()), Arc::new(memory))
+}
+
+async fn in_a_folder() -> Place {
+    in_folder(|root| LocalBackend::new(root))
+}
+
+async fn in_a_folder_by_link() -> Place {
+    in_folder(|root| LocalBackend::linking(root))
+}
+
+/// A folder as those see it who have put something around it.
+async fn behind_a_layer() -> Place {
+    in_folder(|root| Wrapped(LocalBackend::new(root)))
+}
+
+strongroom_testkit::backend_contract!(memory, in_memory);
+strongroom_testkit::backend_contract!(local, in_a_folder);
+strongroom_testkit::backend_contract!(local_by_link, in_a_folder_by_link);
+strongroom_testkit::backend_contract!(wrapped_folder, behind_a_layer);
+
+#[tokio::test]
+async fn stores_of_this_machine_are_near_and_tell_one_age_everywhere() {
+    let holder = tempfile::tempdir().unwrap();
+    let (folder, linking) = (holder.path().join("folder"), holder.path().join("linking"));
+    let stores: [Box<dyn Backend>; 4] = [
+        Box::new(MemoryBackend::new()),
+        Box::new(LocalBackend::new(&folder)),
+        Box::new(LocalBackend::linking(&linking)),
+        Box::new(Wrapped(LocalBackend::new(holder.path().join("wrapped")))),
+    ];
+    for store in stores {
+        store.prepare().await.unwrap();
+        assert_eq!(store.properties().distance, Distance::Near);
+        assert!(store.properties().lists_at_once);
+        for name in [pack(1), index(1)] {
+            store.put(&name, body("x")).await.unwrap();
+            let listed = store.list(name.area().unwrap()).await.unwrap();
+            assert!(listed[0].modified.is_some(), "{}", store.describe());
+            assert_eq!(store.stat(&name).await.unwrap(), Some(listed[0]));
+        }
     }
 }
 
@@ -77,41 +86,3 @@ fn disk(backend: &dyn Backend) -> &dyn Disk {
 fn body(text: &str) -> Payload {
     Payload::from(text.as_bytes().to_vec())
 }
-
-/// Runs one promise against a prepared location.
-fn keep<F>(place: Place, promise: impl FnOnce(Place) -> F + Send + 'static)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let promised: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-        place.backend.prepare().await.unwrap();
-        promise(place).await;
-    });
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::spawn(promised).await.unwrap() });
-}
-
-/// Makes a test of every promise for every backend.
-macro_rules! promises {
-    ($($promise:ident)*) => {
-        mod memory {
-            $(#[test] fn $promise() { crate::contract::keep(crate::contract::Place::memory(), super::$promise); })*
-        }
-        mod local {
-            $(#[test] fn $promise() {
-                let place = crate::contract::Place::folder(|root| strongroom::LocalBackend::new(root));
-                crate::contract::keep(place, super::$promise);
-            })*
-        }
-        mod local_by_link {
-            $(#[test] fn $promise() {
-                let place = crate::contract::Place::folder(|root| strongroom::LocalBackend::linking(root));
-                crate::contract::keep(place, super::$promise);
-            })*
-        }
-        mod wrapped {
-            $(#[test] fn $promise() { crate::contract::keep(crate::contract::Place::wrapped(), super::$promise); })*
-        }
-    };
-}
-use promises;

@@ -2,7 +2,6 @@
 
 use super::Wrapped;
 use super::disk;
-use crate::support::names::pack;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use strongroom::PruneReport;
 use strongroom::ReaderSource;
 use strongroom::Repository;
 use strongroom::Secret;
+use strongroom_testkit::names::pack;
 
 async fn repository(backend: Arc<dyn Backend>) -> Repository {
     let mut options = CreateOptions::default();

@@ -1,7 +1,5 @@
 //! The repository that is hurt: two snapshots, two keys, one of every kind of object, and a stranger beside it.
 
-use crate::support::crash::Crash;
-use crate::support::crash::Event;
 use crate::support::given::Tree;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
@@ -17,6 +15,8 @@ use strongroom::Key;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Secret;
+use strongroom_testkit::crash::Crash;
+use strongroom_testkit::crash::Event;
 
 /// A small repository with everything in it.
 pub struct Victim {

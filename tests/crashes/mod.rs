@@ -1,11 +1,6 @@
 //! A crash after every write of every flow, with what no barrier covered lost, kept, torn or mixed: every committed
 //! snapshot restores byte for byte (I-1), the check finds nothing, and the next backup works.
 
-use crate::support::counting::Counting;
-use crate::support::counting::Operation;
-use crate::support::crash::Crash;
-use crate::support::crash::Event;
-use crate::support::crash::Mode;
 use crate::support::crowd;
 use crate::support::flows::Flow;
 use crate::support::flows::Stage;
@@ -29,6 +24,11 @@ use strongroom::Backend;
 use strongroom::Kind;
 use strongroom::MemoryBackend;
 use strongroom::Name;
+use strongroom_testkit::counting::Counting;
+use strongroom_testkit::counting::Operation;
+use strongroom_testkit::crash::Crash;
+use strongroom_testkit::crash::Event;
+use strongroom_testkit::crash::Mode;
 
 /// Flows that write.
 const FLOWS: [Flow; 10] = [

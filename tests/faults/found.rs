@@ -1,8 +1,5 @@
 //! Failures that were found once, each by its name.
 
-use crate::support::faulty::Fault;
-use crate::support::faulty::Faulty;
-use crate::support::faulty::Plan;
 use crate::support::flows::Done;
 use crate::support::flows::Flow;
 use crate::support::flows::Stage;
@@ -13,6 +10,9 @@ use crate::support::scene::told;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::Kind;
+use strongroom_testkit::faulty::Fault;
+use strongroom_testkit::faulty::Faulty;
+use strongroom_testkit::faulty::Plan;
 
 /// The error of a failed upload was lost on its way, and a bug was reported in its place.
 #[tokio::test]

@@ -7,9 +7,6 @@ mod restores;
 mod verdicts;
 
 use super::support::crowd;
-use super::support::faulty::Fault;
-use super::support::faulty::Faulty;
-use super::support::faulty::Plan;
 use super::support::flows::Done;
 use super::support::flows::Flow;
 use super::support::flows::Stage;
@@ -21,6 +18,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use strongroom::Error;
 use strongroom::Kind;
+use strongroom_testkit::faulty::Fault;
+use strongroom_testkit::faulty::Faulty;
+use strongroom_testkit::faulty::Plan;
 
 /// Times every case is played, with other random numbers: they decide how many packs there are.
 const PLAYS: u64 = 2;

@@ -1,9 +1,6 @@
 //! Real restores, with and without faults: what is written is right, and what is not is told.
 
 use crate::support::crowd;
-use crate::support::faulty::Fault;
-use crate::support::faulty::Faulty;
-use crate::support::faulty::Plan;
 use crate::support::flows::Flow;
 use crate::support::flows::Stage;
 use crate::support::given::Tree;
@@ -25,6 +22,9 @@ use strongroom::OwnerMap;
 use strongroom::OwnerMode;
 use strongroom::RestoreReport;
 use strongroom::Result;
+use strongroom_testkit::faulty::Fault;
+use strongroom_testkit::faulty::Faulty;
+use strongroom_testkit::faulty::Plan;
 
 /// Restores the newest snapshot of stage `two` from `backend` into `target`.
 async fn restore(scene: &Scene, backend: Arc<dyn Backend>, target: &Path) -> Result<RestoreReport> {

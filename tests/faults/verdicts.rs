@@ -1,9 +1,6 @@
 //! No snapshot without its verdict: what dies midway leaves none, what lacks something says so.
 
 use crate::support::crowd;
-use crate::support::faulty::Fault;
-use crate::support::faulty::Faulty;
-use crate::support::faulty::Plan;
 use crate::support::flows::Flow;
 use crate::support::flows::Stage;
 use crate::support::given::End;
@@ -20,6 +17,9 @@ use strongroom::Kind;
 use strongroom::MemoryBackend;
 use strongroom::Repository;
 use strongroom::Verdict;
+use strongroom_testkit::faulty::Fault;
+use strongroom_testkit::faulty::Faulty;
+use strongroom_testkit::faulty::Plan;
 
 async fn repository(scene: &Scene) -> (MemoryBackend, Repository) {
     let memory = MemoryBackend::new();

@@ -63,6 +63,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("INDEX_BYTES_MAX", "index object"),
     ("INDEX_PART_BYTES", "index part"),
     ("PAGE_BYTES_MAX", "catalog page"),
+    ("SNAPSHOT_METADATA_BYTES_MAX", "key-values of a snapshot (its field 21)"),
 ];
 
 /// What most derivation contexts begin with; the table of purposes gives only the rest.

@@ -8,7 +8,6 @@ use super::names;
 use super::prune;
 use super::stored;
 use super::tree;
-use crate::support::filling::Filling;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
 use crate::support::scene::shared;
@@ -22,6 +21,7 @@ use strongroom::Name;
 use strongroom::PruneReport;
 use strongroom::Repository;
 use strongroom::TagChange;
+use strongroom_testkit::filling::Filling;
 
 const FILE: usize = 100_000;
 const PACKS: u64 = 8;

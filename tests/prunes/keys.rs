@@ -8,7 +8,6 @@ use super::stored;
 use super::time::DAY;
 use super::time::made as made_in_time;
 use super::tree;
-use crate::support::between::Between;
 use crate::support::given::End;
 use crate::support::given::Given;
 use crate::support::scene::Scene;
@@ -26,6 +25,7 @@ use strongroom::Kind;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Repository;
+use strongroom_testkit::between::Between;
 
 /// The keys that packs name.
 async fn named(repository: &Repository, memory: &MemoryBackend) -> BTreeSet<Name> {

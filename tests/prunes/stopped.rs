@@ -6,8 +6,6 @@ use super::names;
 use super::prune;
 use super::stored;
 use super::tree;
-use crate::support::crash::Crash;
-use crate::support::crash::Mode;
 use crate::support::crowd;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
@@ -19,6 +17,8 @@ use std::time::Duration;
 use strongroom::Area;
 use strongroom::MaxUnused;
 use strongroom::MemoryBackend;
+use strongroom_testkit::crash::Crash;
+use strongroom_testkit::crash::Mode;
 
 /// Seeds for packs that no barrier covered.
 const SEEDS: u64 = 6;

@@ -6,10 +6,6 @@ use super::names;
 use super::prune;
 use super::stored;
 use super::tree;
-use crate::support::between::Between;
-use crate::support::crash::Crash;
-use crate::support::crash::Event;
-use crate::support::crash::Mode;
 use crate::support::given::Tree;
 use crate::support::scene::Scene;
 use crate::support::scene::Trees;
@@ -31,6 +27,10 @@ use strongroom::MaxUnused;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::SnapshotId;
+use strongroom_testkit::between::Between;
+use strongroom_testkit::crash::Crash;
+use strongroom_testkit::crash::Event;
+use strongroom_testkit::crash::Mode;
 
 /// Three snapshots that share some files; the first is forgotten. The label says whose they are.
 fn trees() -> Trees {

@@ -149,7 +149,7 @@ async fn only_the_packs_that_were_named_are_read() {
     let repository = house.open(213).await;
     let report = repository.repair_packs().only(vec![one]).read_data(true).start().await.expect("repaired");
     assert_eq!((report.packs_read, report.damaged.len()), (1, 1));
-    let Name::Pack(nowhere) = crate::support::names::pack(9) else { unreachable!("it is a pack") };
+    let Name::Pack(nowhere) = strongroom_testkit::names::pack(9) else { unreachable!("it is a pack") };
     let nowhere = repository.repair_packs().only(vec![nowhere]).start().await;
     assert_eq!(nowhere.expect_err("there is none").kind(), Kind::NotFound);
 }

@@ -3,12 +3,7 @@
 use super::DATA;
 use super::House;
 use super::untouched;
-use crate::support::crash::Crash;
-use crate::support::crash::Mode;
 use crate::support::crowd;
-use crate::support::faulty::Fault;
-use crate::support::faulty::Faulty;
-use crate::support::faulty::Plan;
 use crate::support::scene::Scene;
 use crate::support::scene::in_time;
 use crate::support::scene::shared;
@@ -19,6 +14,11 @@ use strongroom::Backend;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Result;
+use strongroom_testkit::crash::Crash;
+use strongroom_testkit::crash::Mode;
+use strongroom_testkit::faulty::Fault;
+use strongroom_testkit::faulty::Faulty;
+use strongroom_testkit::faulty::Plan;
 
 /// The forms of repair, one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use super::DATA;
 use super::House;
 use super::prune;
 use super::stored;
-use crate::support::between::Between;
 use crate::support::given::Tree;
 use crate::support::scene::Scene;
 use crate::support::scene::in_time;
@@ -12,6 +11,7 @@ use crate::support::scene::shared;
 use crate::support::scene::told;
 use strongroom::Area;
 use strongroom::Name;
+use strongroom_testkit::between::Between;
 
 /// What is damaged can be made good whole: a rotten trailer, a lost index object and a lost key; and one snapshot is
 /// forgotten, so that a prune has something to do.

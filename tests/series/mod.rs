@@ -1,9 +1,6 @@
 //! A run that stores many snapshots asks the same of the store for each of them, however many there are and however long the
 //! index is: it is read once, and kept current with what the run stores.
 
-use super::support::counting::Counting;
-use super::support::counting::Counts;
-use super::support::counting::Operation;
 use super::support::given::Given;
 use super::support::given::Tree;
 use super::support::scene::Scene;
@@ -15,6 +12,9 @@ use strongroom::Area;
 use strongroom::MemoryBackend;
 use strongroom::Repository;
 use strongroom::Snapshot;
+use strongroom_testkit::counting::Counting;
+use strongroom_testkit::counting::Counts;
+use strongroom_testkit::counting::Operation;
 
 /// Snapshots that one run stores, and as many that the next one does.
 const MANY: u64 = 30;

@@ -1,6 +1,5 @@
 //! Everything a program does with a repository, as flows that can be run against a backend that fails.
 
-use super::crash::Crash;
 use super::given::Tree;
 use super::scene::Scene;
 use super::scene::Trees;
@@ -21,6 +20,9 @@ use strongroom::RotateOptions;
 use strongroom::Secret;
 use strongroom::SnapshotId;
 use strongroom::TagChange;
+use strongroom_testkit::crash::Crash;
+use strongroom_testkit::crash::Event;
+use strongroom_testkit::crash::Mode;
 
 /// One verb from opening to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +135,9 @@ impl Stage {
         let crash = Crash::new(created);
         let repository = scene.open(shared(crash.clone())).await.expect("opened");
         store(&repository, tree).await.expect("stored");
-        let is_commit =
-            |event: &super::crash::Event| matches!(event, super::crash::Event::Put { name: Name::Snapshot(_), .. });
+        let is_commit = |event: &Event| matches!(event, Event::Put { name: Name::Snapshot(_), .. });
         let at = crash.trace().iter().position(is_commit).expect("a commit");
-        crash.at(at, super::crash::Mode::Kept)
+        crash.at(at, Mode::Kept)
     }
 
     /// The repository a flow starts from.

@@ -32,11 +32,13 @@ pub const CONFINED: &[(&str, &[&str])] = &[
 
 /// Folder of a package, and the packages of this workspace that its manifest may name.
 pub const PACKAGES: &[(&str, &[&str])] = &[
-    ("engine/", &[]),
-    ("dumpers/", &["strongroom"]),
+    // Its examples are tested with the kit, which cargo takes for tests alone: the kit needs the engine.
+    ("engine/", &["strongroom-testkit"]),
+    ("dumpers/", &["strongroom", "strongroom-testkit"]),
     ("service/", &["strongroom"]),
     ("cli/", &["strongroom", "strongroom-process", "strongroom-service"]),
     ("fuzz/", &["strongroom"]),
+    ("tests/testkit/", &["strongroom"]),
 ];
 
 /// Words the engine never says outside its tests, and why.

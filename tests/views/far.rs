@@ -1,16 +1,12 @@
 //! Looking into snapshots that are far away: what will be needed is asked for together and not one thing after the other.
 
 use super::segments;
-use crate::support::counting::Counting;
-use crate::support::counting::Operation;
 use crate::support::given::Given;
 use crate::support::given::Tree;
 use crate::support::scene::Scene;
 use crate::support::scene::backup;
 use crate::support::scene::passphrase;
 use crate::support::scene::shared;
-use crate::support::slow::ROUND;
-use crate::support::slow::Slow;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +21,12 @@ use strongroom::SeededRng;
 use strongroom::Snapshot;
 use strongroom::testing;
 use strongroom::testing::Sizes;
+use strongroom_testkit::counting::Counting;
+use strongroom_testkit::counting::Operation;
+use strongroom_testkit::distant::Distant;
 
+/// What one request takes.
+const ROUND: Duration = Duration::from_millis(50);
 /// Pages that are fetched ahead, as the engine has it.
 const BATCH: u64 = 8;
 /// The root, the level below it, and the data key.
@@ -35,7 +36,7 @@ const ON_THE_WAY: u64 = 3;
 struct Far {
     repository: Repository,
     counting: Counting,
-    slow: Slow,
+    slow: Distant,
     snapshots: Vec<Snapshot>,
     trees: Vec<Tree>,
     pages: u64,
@@ -48,7 +49,7 @@ fn tree(name: &'static str, seed: u64) -> Tree {
 
 async fn far(trees: Vec<Tree>) -> Far {
     let (scene, counting) = (Scene::new(51), Counting::new(shared(MemoryBackend::new())));
-    let slow = Slow::new(shared(counting.clone()));
+    let slow = Distant::new(shared(counting.clone()), ROUND);
     let sizes = Sizes { chunk: 4096, pack: 64 << 10 };
     let mut options = CreateOptions::default();
     (options.kdf, options.recovery) = (KdfChoice::Minimal, false);

@@ -3,9 +3,6 @@
 
 mod far;
 
-use super::support::counting::Counting;
-use super::support::counting::Counts;
-use super::support::counting::Operation;
 use super::support::given::Given;
 use super::support::given::Tree;
 use super::support::scene::Scene;
@@ -20,6 +17,9 @@ use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Repository;
 use strongroom::Snapshot;
+use strongroom_testkit::counting::Counting;
+use strongroom_testkit::counting::Counts;
+use strongroom_testkit::counting::Operation;
 
 /// Segments of the packs of a class.
 async fn segments(repository: &Repository, class: Class) -> u64 {

@@ -108,6 +108,7 @@ fn fact((name, of, fact): (&str, &[u8], &Fact)) -> Value {
         Fact::Count(count) => ("count", json!(count)),
         Fact::Is(is) => ("is", json!(is)),
         Fact::Time(when) => ("time", time(*when)),
+        Fact::Unknown(unknown) => ("unknown", hexadecimal(unknown.bytes()).into()),
         _ => return value,
     };
     value[kind] = is;

@@ -8,9 +8,9 @@ use strongroom::Source;
 use strongroom::SourceError;
 use strongroom::StreamEntry;
 use strongroom::Verdict;
-use strongroom::testing::Recorded;
-use strongroom::testing::Recorder;
 use strongroom_process::CommandSource;
+use strongroom_testkit::Recorded;
+use strongroom_testkit::Recorder;
 
 fn shell(script: &str) -> CommandSource {
     CommandSource::new("/bin/sh", ["-c", script])

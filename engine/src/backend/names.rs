@@ -9,6 +9,7 @@ use crate::id::SnapshotId;
 use crate::limits::INDEX_BYTES_MAX;
 use crate::limits::KIB;
 use crate::limits::PACK_BYTES_MAX;
+use crate::limits::SIGNATURE_BYTES_MAX;
 use crate::limits::SLOT_BYTES_MAX;
 use crate::limits::SMALL_OBJECT_BYTES_MAX;
 use std::fmt;
@@ -154,7 +155,7 @@ impl Name {
             Self::Pack(_) => PACK_BYTES_MAX,
             Self::Index(_) => INDEX_BYTES_MAX,
             Self::Slot(_) => SLOT_BYTES_MAX,
-            _ => SMALL_OBJECT_BYTES_MAX + SEAL_BYTES,
+            _ => SMALL_OBJECT_BYTES_MAX + SEAL_BYTES + SIGNATURE_BYTES_MAX,
         };
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }

@@ -6,10 +6,12 @@ use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::each_once;
+use crate::format::statement::encoded_pairs_length;
 use crate::format::statement::is_key;
 use crate::id::SnapshotId;
 use crate::limits::SNAPSHOT_GIVEN_BYTES_MAX;
 use crate::limits::SNAPSHOT_KEY_BYTES_MAX;
+use crate::limits::SNAPSHOT_METADATA_BYTES_MAX;
 use crate::limits::SNAPSHOT_REASONS_BYTES_MAX;
 use crate::source::Source;
 use crate::store::Store;
@@ -47,6 +49,15 @@ pub(crate) fn draft(
 fn check(snapshot: &Snapshot) -> Result<()> {
     if let Some(key) = snapshot.metadata.keys().find(|key| !is_key(key)) {
         let why = format!("a key has 1 to {SNAPSHOT_KEY_BYTES_MAX} bytes, and '{key}' has {}", key.len());
+        return Err(Error::new(Kind::Invalid, "cannot begin the backup: its key-values cannot be stored").because(why));
+    }
+    if !snapshot.started.is_valid() {
+        let why = format!("it has {} nanoseconds, and a second has fewer", snapshot.started.nanoseconds);
+        return Err(Error::new(Kind::Invalid, "cannot begin the backup: its time is none").because(why));
+    }
+    let length = encoded_pairs_length(&snapshot.metadata);
+    if length > SNAPSHOT_METADATA_BYTES_MAX {
+        let why = format!("they take {length} bytes, and a snapshot has room for {SNAPSHOT_METADATA_BYTES_MAX}");
         return Err(Error::new(Kind::Invalid, "cannot begin the backup: its key-values cannot be stored").because(why));
     }
     let length = snapshot.encode().len();
@@ -105,6 +116,21 @@ mod tests {
         assert_eq!(reasons[0], "/a: cannot be read");
         assert!(reasons[1].starts_with("/ä/ä") && reasons[1].ends_with(": cannot be read: Permission denied"));
         assert!(reasons[1].contains(" ... ") && reasons[1].len() < 1100, "{}", reasons[1].len());
+    }
+
+    #[test]
+    fn what_no_reader_would_take_is_refused_before_anything_is_read() {
+        let good = Snapshot::new(SnapshotId::from_bytes([1; 16]), Timestamp::default());
+        let pairs = |length: usize| [("k".to_owned(), "v".repeat(length))].into();
+        let most = SNAPSHOT_METADATA_BYTES_MAX - 13;
+        let fullest = Snapshot { metadata: pairs(most), ..good.clone() };
+        assert!(check(&fullest).is_ok() && Snapshot::decode(&fullest.encode()) == Ok(fullest));
+        let longer = Snapshot { metadata: pairs(most + 1), ..good.clone() };
+        assert!(Snapshot::decode(&longer.encode()).is_err());
+        let bad_time = Snapshot { started: Timestamp { seconds: 0, nanoseconds: 1_000_000_000 }, ..good };
+        for bad in [longer, bad_time] {
+            assert_eq!(check(&bad).expect_err("refused").kind(), Kind::Invalid);
+        }
     }
 
     #[test]

@@ -68,24 +68,25 @@ impl Filling {
             return false;
         }
         self.filled += count;
-        while self.filled - self.chunk_start >= cutter.most() {
-            self.cut_one(cutter);
-        }
+        while self.filled - self.chunk_start >= cutter.most() && self.cut_one(cutter) {}
         true
     }
 
     /// Cuts what is left: the entry ends here.
     pub(crate) fn cut_rest(&mut self, cutter: &Cutter) {
-        while self.filled > self.chunk_start {
-            self.cut_one(cutter);
-        }
+        while self.filled > self.chunk_start && self.cut_one(cutter) {}
     }
 
-    fn cut_one(&mut self, cutter: &Cutter) {
+    /// Cuts the next chunk; false where there are no bytes, as no chunk is empty.
+    fn cut_one(&mut self, cutter: &Cutter) -> bool {
         let bytes = self.buffer.get(self.chunk_start..self.filled).unwrap_or_default();
         let length = cutter.cut(bytes);
+        if length == 0 {
+            return false;
+        }
         self.items.push(Item::Chunk(Span { start: self.chunk_start, length }));
         self.chunk_start += length;
+        true
     }
 
     pub(crate) fn push(&mut self, item: Item<Span>) {
@@ -118,5 +119,23 @@ impl Filling {
     pub(crate) fn take(&mut self, next: Vec<u8>, rest: usize) -> (Vec<u8>, Vec<Item<Span>>) {
         (self.filled, self.chunk_start) = (rest, 0);
         (std::mem::replace(&mut self.buffer, next), std::mem::take(&mut self.items))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_buffer_has_gone_nothing_is_cut() {
+        let cutter = Cutter::BySize(4);
+        let mut filling = Filling::default();
+        filling.give_buffer(vec![0; 10]);
+        assert!(filling.fill(10, &cutter));
+        assert_eq!((filling.count(), filling.rest().len()), (2, 2));
+        // As a stream does that waits for its buffer, and waits in vain.
+        drop(filling.take(Vec::new(), 2));
+        filling.cut_rest(&cutter);
+        assert_eq!(filling.count(), 0);
     }
 }

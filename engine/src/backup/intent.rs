@@ -3,6 +3,8 @@
 
 use crate::backend::Listed;
 use crate::backend::Name;
+use crate::error::Error;
+use crate::error::Kind;
 use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -44,9 +46,11 @@ pub(super) struct Intent {
 }
 
 impl Intent {
-    /// Stores the whole snapshot record: from now on a prune counts it as a snapshot.
+    /// Stores the whole snapshot record: from now on a prune counts it as a snapshot. A record that nobody could read, which
+    /// would stop every prune, is refused.
     pub(super) async fn declare(store: &Arc<Store>, snapshot: &Snapshot) -> Result<Self> {
         let (name, body) = (Name::Pending(snapshot.id), snapshot.encode());
+        check(snapshot, &body)?;
         let declared = Moment::now(store.clock());
         let intent = Self { store: Arc::clone(store), name, body, declared };
         match store.put_small(&name, &intent.body).await {
@@ -103,5 +107,40 @@ impl Intent {
         let (Some(declared), Some(committed)) = (date(declared), date(committed)) else { return false };
         let validated_after = validated.boot.saturating_sub(self.declared.boot);
         committed > declared && committed.distance(declared) > late + validated_after
+    }
+}
+
+/// Refuses a record that does not read back as what it is.
+fn check(snapshot: &Snapshot, body: &[u8]) -> Result<()> {
+    let why = match Snapshot::decode(body) {
+        Ok(read) if read == *snapshot => return Ok(()),
+        Ok(_) => "it reads back as another record".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    Err(Error::new(Kind::Invalid, "cannot store the snapshot: its record could not be read again").because(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::KnownFact;
+    use crate::statement::Statement;
+
+    #[test]
+    fn a_record_that_would_not_be_read_is_not_stored() {
+        let good = Snapshot::new(SnapshotId::from_bytes([1; 16]), Timestamp::default());
+        assert!(check(&good, &good.encode()).is_ok());
+        let bad_time = Timestamp { seconds: 1, nanoseconds: 1_000_000_000 };
+        let stated = Statement::new().with(KnownFact::AsOf, bad_time);
+        for bad in [
+            Snapshot { started: bad_time, ..good.clone() },
+            Snapshot { finished: bad_time, ..good.clone() },
+            Snapshot { statement: Some(stated), ..good.clone() },
+            Snapshot { metadata: [(String::new(), String::new())].into(), ..good.clone() },
+        ] {
+            let error = check(&bad, &bad.encode()).expect_err("nobody could read it");
+            assert_eq!(error.kind(), Kind::Invalid);
+        }
+        assert!(check(&good, &Snapshot { is_protected: true, ..good.clone() }.encode()).is_err());
     }
 }

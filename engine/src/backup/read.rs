@@ -25,7 +25,6 @@ use crate::format::statement;
 use crate::limits::BATCH_BYTES;
 use crate::limits::BATCH_ITEMS_MAX;
 use crate::limits::CHANGE_TOKEN_BYTES_MAX;
-use crate::limits::SNAPSHOT_STATEMENT_BYTES_MAX;
 use crate::limits::STREAMS_OPEN_MAX;
 use crate::source::Amount;
 use crate::source::EntryStart;
@@ -95,6 +94,8 @@ impl Reader {
     pub(crate) fn finish(mut self) -> Result<u64, Stop> {
         // All there is was given.
         drop(self.wiring.counting.take());
+        // What a source left undone when it was told to stop is no fault of it.
+        self.wiring.wires.check()?;
         if self.current.is_some() || self.wiring.wires.open.load(Ordering::Acquire) > 0 {
             return Err(self.bug("the source ended inside an entry"));
         }
@@ -278,13 +279,10 @@ impl Sink for Reader {
     }
 
     fn statement(&mut self, statement: Statement) {
-        let length = statement::encoded_length(&statement);
         let desk = &self.wiring.desk;
-        if length > SNAPSHOT_STATEMENT_BYTES_MAX {
-            let error = Error::new(Kind::SourceFailed, "the source says too much about itself");
-            desk.halt.fail(error.because(format!(
-                "its statement has {length} bytes, and a snapshot has room for {SNAPSHOT_STATEMENT_BYTES_MAX}"
-            )));
+        if let Err(why) = statement::check(&statement) {
+            let error = Error::new(Kind::SourceFailed, "what the source says about itself cannot be stored");
+            desk.halt.fail(error.because(why.to_string()));
             return;
         }
         desk.said.lock().unwrap_or_else(PoisonError::into_inner).statement = Some(statement);

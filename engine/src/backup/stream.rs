@@ -43,8 +43,17 @@ impl Stream {
         self.wires.upgrade().ok_or(Stop)
     }
 
-    /// Ships what was cut. The buffer goes round: it is waited for, and what was not cut is put into it again.
+    /// Ships what was cut. Where that fails the stream is dead: its buffer may be on its way.
     fn ship(&mut self, wires: &Wires) -> Result<(), Stop> {
+        let shipped = self.go_round(wires);
+        if shipped.is_err() {
+            self.wires = Weak::new();
+        }
+        shipped
+    }
+
+    /// The buffer goes round: it is waited for, and what was not cut is put into it again.
+    fn go_round(&mut self, wires: &Wires) -> Result<(), Stop> {
         let rest = self.filling.rest().to_vec();
         let (buffer, items) = self.filling.take(Vec::new(), rest.len());
         wires.ship(self.number, buffer, items, &self.buffers.1)?;
@@ -85,18 +94,16 @@ impl OpenEntry for Stream {
     }
 
     fn filled(&mut self, count: usize) -> Result<(), Stop> {
+        let wires = self.wires()?;
         if !self.filling.fill(count, &self.cutter) {
             return Err(self.desk.bug("more bytes were reported than were lent"));
         }
         self.begun.filled(count, &self.desk)?;
-        if self.filling.is_full() {
-            let wires = self.wires()?;
-            self.ship(&wires)?;
-        }
-        Ok(())
+        if self.filling.is_full() { self.ship(&wires) } else { Ok(()) }
     }
 
     fn end(self: Box<Self>, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop> {
+        self.wires()?.check()?;
         let Self { number, wires, desk, begun, cutter, mut filling, buffers } = *self;
         filling.cut_rest(&cutter);
         let AtEnd { ended, listed, is_ready } = begun.end(metadata, warnings, &desk)?;

@@ -323,6 +323,47 @@ async fn a_job_cancelled_while_streams_are_open_stops_them_all_and_the_next_run_
 }
 
 #[tokio::test]
+async fn a_source_that_does_not_heed_a_stop_ends_its_streams_in_vain_and_not_for_ever() {
+    let repository = repository().await;
+    let switch: Arc<OnceLock<Canceller>> = Arc::default();
+    let pulled = Arc::clone(&switch);
+    let source = Told(move |sink: &mut dyn Sink| {
+        let metadata = Metadata::new(FileKind::Stream);
+        let names = ["a", "b", "c", "d"];
+        let open = names.map(|name| sink.open(start(&path(name), &metadata)));
+        let mut streams = Vec::new();
+        for (stream, seed) in open.into_iter().zip(1..) {
+            let mut stream = stream?;
+            fill(&mut *stream, &noise(seed, 1_000_000 * usize::try_from(seed).expect("few")))?;
+            streams.push(stream);
+        }
+        let threads: Vec<_> = streams
+            .into_iter()
+            .map(|mut stream| {
+                let (pulled, metadata) = (Arc::clone(&pulled), metadata.clone());
+                std::thread::spawn(move || {
+                    // Whatever state the stop finds it in, with a buffer on its way or not.
+                    let count = stream.buffer().map_or(0, |room| room.len().min(700_000));
+                    pulled.wait().cancel();
+                    let _ = stream.filled(count);
+                    let _ = fill(&mut *stream, &noise(9, 5_000_000));
+                    let _ = stream.filled(1);
+                    stream.end(metadata, Vec::new())
+                })
+            })
+            .collect();
+        for thread in threads {
+            assert_eq!(thread.join().expect("it ends"), Err(Stop));
+        }
+        Ok(Verdict::Whole)
+    });
+    let job = repository.backup(source).start();
+    switch.set(job.canceller()).expect("set once");
+    assert_eq!(job.await.expect_err("cancelled").kind(), Kind::Cancelled);
+    assert!(repository.snapshots().await.expect("snapshots").is_empty());
+}
+
+#[tokio::test]
 async fn no_more_are_open_at_once_than_there_is_memory_for() {
     let repository = repository().await;
     let source = Told(|sink: &mut dyn Sink| {

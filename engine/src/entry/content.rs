@@ -42,7 +42,7 @@ pub enum ChunkProfile {
 /// Number of the chunker that the config knows.
 const BY_CONTENT: u8 = 1;
 /// Number of the chunker that cuts pieces of one size.
-const BY_SIZE: u8 = 2;
+pub(crate) const BY_SIZE: u8 = 2;
 /// Smallest, nominal and largest chunk of rows.
 const ROWS: [u32; 3] = [4 * KIB as u32, 16 * KIB as u32, 64 * KIB as u32];
 

@@ -5,6 +5,7 @@ pub(crate) mod flags;
 mod metadata;
 mod path;
 
+pub(crate) use content::BY_SIZE;
 pub use content::ChunkProfile;
 pub use content::ChunkRef;
 pub use content::Chunking;

@@ -3,6 +3,7 @@
 //! A field equal to its default is left out, and one that is there must differ from it: one encoding per value. Bits
 //! that this program does not know are refused, so they need no lengths.
 
+use crate::entry::BY_SIZE;
 use crate::entry::ChunkRef;
 use crate::entry::Chunking;
 use crate::entry::Content;
@@ -17,6 +18,7 @@ use crate::format::pack::check_chunk_length;
 use crate::format::segment::column;
 use crate::format::segment::count_u16;
 use crate::format::segment::too_large;
+use crate::format::wire::BAD_TIME;
 use crate::format::wire::Reader;
 use crate::format::wire::Writer;
 use crate::format::wire::size;
@@ -383,8 +385,8 @@ fn check(entry: &Entry) -> Result<(), FormatError> {
         return Err(FormatError::Invalid("the mode of an entry has bits beyond the permissions"));
     }
     let times = [metadata.modified, metadata.changed, metadata.born.unwrap_or_default()];
-    if times.iter().any(|time| time.nanoseconds >= 1_000_000_000) {
-        return Err(FormatError::Invalid("a time has a second or more of nanoseconds"));
+    if !times.into_iter().all(Timestamp::is_valid) {
+        return Err(BAD_TIME);
     }
     if !metadata.xattrs.is_empty() {
         check_xattrs(&metadata.xattrs)?;
@@ -409,7 +411,7 @@ fn check(entry: &Entry) -> Result<(), FormatError> {
     }
     if let Some(Chunking { chunker, sizes }) = entry.chunking {
         sizes.into_iter().try_for_each(check_chunk_length)?;
-        if chunker == 0 || !sizes.is_sorted() {
+        if chunker == 0 || !sizes.is_sorted() || (chunker == BY_SIZE && sizes[0] != sizes[2]) {
             return Err(FormatError::Invalid("an entry has impossible chunk sizes"));
         }
     }
@@ -422,9 +424,7 @@ fn check(entry: &Entry) -> Result<(), FormatError> {
         Content::Tree { length, chunks, bytes, .. } => {
             check_page_length(*length)?;
             if *chunks == 0 || bytes < chunks {
-                return Err(FormatError::Invalid(
-                    "the chunk list of an entry has no chunks, or fewer bytes than chunks",
-                ));
+                return Err(FormatError::Invalid("the chunk list of an entry has fewer bytes than chunks, or none"));
             }
             Ok(())
         }

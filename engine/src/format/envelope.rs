@@ -6,6 +6,7 @@ use crate::format::wire::Writer;
 use crate::format::wire::length_u32;
 use crate::format::wire::size;
 use crate::id::RepositoryId;
+use crate::limits::SIGNATURE_BYTES_MAX;
 use crate::limits::SMALL_OBJECT_BYTES_MAX;
 
 /// Bytes of the clear head.
@@ -15,6 +16,8 @@ const VERSION: u16 = 1;
 /// XChaCha20-Poly1305; nothing else is used for small objects.
 const SUITE: u16 = 1;
 const TAG_BYTES: usize = 16;
+/// The flag of a snapshot or pending record behind which its signature stands, which this version does not look into.
+const SIGNED: u16 = 1;
 
 /// What kind of object it is; bound by the tag, so that no kind passes for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,7 @@ impl ObjectType {
 pub(crate) struct Head {
     /// What kind of object it is.
     pub(crate) object_type: ObjectType,
-    /// None are defined: zero.
+    /// Zero, or that a record is signed.
     pub(crate) flags: u16,
     /// Where it belongs.
     pub(crate) repository: RepositoryId,
@@ -110,11 +113,13 @@ impl Head {
             return Err(FormatError::Unsupported(format!("cipher suite {suite} for a small object")));
         }
         let flags = reader.u16()?;
-        if flags != 0 {
+        let object_type = ObjectType::from_byte(object_type)?;
+        let is_record = matches!(object_type, ObjectType::Snapshot | ObjectType::Pending);
+        if flags != 0 && !(flags == SIGNED && is_record) {
             return Err(FormatError::Unsupported(format!("flags {flags:#06x} of a small object")));
         }
         let head = Self {
-            object_type: ObjectType::from_byte(object_type)?,
+            object_type,
             flags,
             repository: RepositoryId::from_bytes(reader.array()?),
             key_id: reader.array()?,
@@ -132,6 +137,12 @@ impl Head {
             return Err(FormatError::Invalid("its ciphertext is shorter than a tag"));
         }
         let sealed = reader.bytes(length)?;
+        if flags == SIGNED {
+            let signature = reader.block()?.len();
+            if !(1..=SIGNATURE_BYTES_MAX).contains(&signature) {
+                return Err(FormatError::Invalid("the signature of a record is empty or too long"));
+            }
+        }
         reader.finish()?;
         Ok((head, sealed))
     }
@@ -195,13 +206,30 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_a_signature_behind_it_is_newer_and_not_damaged() {
+    fn a_record_with_a_signature_behind_it_is_read_and_nothing_else_has_one() {
         let (mut head, _) = sample();
+        head.flags = SIGNED;
+        let signed = |head: &Head, signature: usize| {
+            let length = u32::try_from(signature).expect("short").to_le_bytes();
+            [head.encode(3).as_slice(), &[0x44; 19], &length, &vec![0x66; signature]].concat()
+        };
         for object_type in [ObjectType::Snapshot, ObjectType::Pending] {
-            (head.object_type, head.flags) = (object_type, 1);
-            // Ciphertext and tag, then algorithm, key and signature.
-            let signed = [head.encode(3).as_slice(), &[0x44; 19], &[1], &[0x55; 16], &[0x66; 64]].concat();
-            assert!(Head::decode(&signed).is_err_and(|error| error.is_unsupported()));
+            head.object_type = object_type;
+            for length in [1, 81, SIGNATURE_BYTES_MAX] {
+                assert_eq!(Head::decode(&signed(&head, length)), Ok((head.clone(), &[0x44; 19][..])));
+            }
+            for length in [0, SIGNATURE_BYTES_MAX + 1] {
+                assert!(matches!(Head::decode(&signed(&head, length)), Err(FormatError::Invalid(_))));
+            }
+            let whole = signed(&head, 81);
+            for length in 0..whole.len() {
+                assert!(Head::decode(&whole[..length]).is_err(), "cut to {length} bytes");
+            }
+            assert!(Head::decode(&[whole.as_slice(), &[0]].concat()).is_err());
+        }
+        for byte in [1, 3, 6, 7, 8] {
+            head.object_type = ObjectType::from_byte(byte).expect("known");
+            assert!(Head::decode(&signed(&head, 81)).is_err_and(|error| error.is_unsupported()));
         }
     }
 

@@ -21,13 +21,19 @@ pub(crate) struct ListedSlot {
     pub(crate) changes: u32,
     /// BLAKE3 of its stored bytes.
     pub(crate) hash: [u8; 32],
-    /// What unlocks it.
-    pub(crate) kind: SlotKind,
+    /// Number of what unlocks it, which a later version may have given a meaning: a [`SlotKind`] or not.
+    pub(crate) kind: u8,
     /// What its owner calls it.
     pub(crate) label: String,
 }
 
 impl ListedSlot {
+    /// What unlocks it, in words.
+    pub(crate) fn word(&self) -> String {
+        SlotKind::from_byte(self.kind)
+            .map_or_else(|_| format!("key of kind {}", self.kind), |kind| kind.word().to_owned())
+    }
+
     /// Whether it should be there.
     pub(crate) fn is_there(&self) -> bool {
         self.changes % 2 == 1
@@ -58,7 +64,7 @@ impl KeyList {
         }
         // To the next odd number, whatever it was.
         let changes = known.map_or(1, |known| known.changes.saturating_add(1) | 1);
-        self.0.insert(id, ListedSlot { changes, hash, kind, label: label.to_owned() });
+        self.0.insert(id, ListedSlot { changes, hash, kind: kind.byte(), label: label.to_owned() });
     }
 
     /// Says that a slot is no longer there.
@@ -70,7 +76,7 @@ impl KeyList {
 
     /// The same of a slot that is there, though no list names it that could be read: one that does must be outdone.
     pub(crate) fn remove_unseen(&mut self, id: SlotId) {
-        let (changes, hash, kind, label) = (1, [0; 32], SlotKind::Passphrase, String::new());
+        let (changes, hash, kind, label) = (1, [0; 32], SlotKind::Passphrase.byte(), String::new());
         self.0.entry(id).or_insert(ListedSlot { changes, hash, kind, label });
         self.remove(id);
     }
@@ -81,7 +87,7 @@ impl KeyList {
         let slots: Vec<(&SlotId, &ListedSlot)> = self.0.iter().collect();
         writer.field(1, |value| {
             value.list(&slots, |writer, (id, listed)| {
-                writer.bytes(id.as_bytes()).u8(listed.kind.byte()).u32(listed.changes).bytes(&listed.hash);
+                writer.bytes(id.as_bytes()).u8(listed.kind).u32(listed.changes).bytes(&listed.hash);
                 writer.block(&listed.label);
             });
         });
@@ -105,13 +111,14 @@ impl KeyList {
 fn read_slots(reader: &mut Reader<'_>) -> Result<BTreeMap<SlotId, ListedSlot>, FormatError> {
     let slots = reader.list(LISTED_BYTES_MIN, |reader| {
         let id = SlotId::from_bytes(reader.array()?);
-        let kind = SlotKind::from_byte(reader.u8()?)?;
+        let kind = reader.u8()?;
         Ok((id, ListedSlot { kind, changes: reader.u32()?, hash: reader.array()?, label: reader.text()? }))
     })?;
     if !slots.is_sorted_by(|(one, _), (other, _)| one < other) {
         return Err(FormatError::Invalid("key slots are not in order"));
     }
-    if slots.iter().any(|(_, listed)| listed.changes == 0 || listed.label.len() > LABEL_BYTES_MAX) {
+    let is_odd = |listed: &ListedSlot| listed.changes == 0 || listed.kind == 0 || listed.label.len() > LABEL_BYTES_MAX;
+    if slots.iter().any(|(_, listed)| is_odd(listed)) {
         return Err(FormatError::Invalid("a key slot is listed as no writer lists it"));
     }
     Ok(slots.into_iter().collect())
@@ -150,15 +157,37 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_of_a_kind_that_is_not_known_is_listed_and_merged_like_any_other() {
+        let mut newer = list();
+        for (byte, kind) in [(3, 5), (4, 255)] {
+            let label = format!("kind {kind}");
+            newer.0.insert(id(byte), ListedSlot { changes: 1, hash: [byte; 32], kind, label });
+        }
+        assert_eq!(KeyList::decode(&newer.encode()), Ok(newer.clone()));
+        damage::survives(&newer.encode(), |body| KeyList::decode(body).map(|list| list.encode()));
+        let mut all = list();
+        all.merge(newer.clone());
+        all.remove(id(3));
+        assert!(!all.0[&id(3)].is_there() && all.0[&id(3)].kind == 5 && all.0[&id(4)] == newer.0[&id(4)]);
+        assert_eq!(
+            (newer.0[&id(3)].word(), newer.0[&id(2)].word()),
+            ("key of kind 5".to_owned(), "password".to_owned())
+        );
+    }
+
+    #[test]
     fn slots_out_of_order_or_never_stored_are_refused() {
-        for (ids, changes) in [([2, 1], 1), ([1, 1], 1), ([1, 2], 0)] {
+        for (ids, kind, changes) in [([2, 1], 1, 1), ([1, 1], 1, 1), ([1, 2], 1, 0), ([1, 2], 0, 1)] {
             let mut writer = Writer::new();
             writer.field(1, |value| {
                 value.list(&ids, |writer, byte| {
-                    writer.bytes(&[*byte; 8]).u8(1).u32(changes).bytes(&[0; 32]).block("");
+                    writer.bytes(&[*byte; 8]).u8(kind).u32(changes).bytes(&[0; 32]).block("");
                 });
             });
-            assert!(matches!(KeyList::decode(&writer.finish()), Err(FormatError::Invalid(_))), "{ids:?} {changes}");
+            assert!(
+                matches!(KeyList::decode(&writer.finish()), Err(FormatError::Invalid(_))),
+                "{ids:?} {kind} {changes}"
+            );
         }
     }
 

@@ -405,7 +405,10 @@ mod tests {
             entry.metadata.kind = crate::entry::FileKind::Directory;
             entry.change_token = Some(vec![1]);
         });
-        for (chunker, sizes) in [(0, [1, 2, 3]), (2, [0, 2, 3]), (2, [3, 2, 3]), (2, [1, 2, (2 << 20) + 1])] {
+        let unequal = [(2, [1, 2, 3]), (2, [2, 2, 3]), (2, [2, 3, 3])];
+        for (chunker, sizes) in
+            [(0, [1, 2, 3]), (1, [0, 2, 3]), (1, [3, 2, 3]), (3, [1, 2, (2 << 20) + 1])].into_iter().chain(unequal)
+        {
             refused(&|entry| entry.chunking = Some(crate::entry::Chunking { chunker, sizes }));
         }
     }

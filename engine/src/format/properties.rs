@@ -105,7 +105,9 @@ fn entries() -> impl Strategy<Value = Entry> {
             let hash = hash.filter(|_| metadata.has_content());
             let change_token = token.filter(|_| metadata.has_content());
             let chunker = chunker.filter(|_| metadata.has_content());
-            let chunking = chunker.map(|chunker| Chunking { chunker, sizes: [1, u32::from(chunker), 2 << 20] });
+            let sizes =
+                |chunker: u8| if chunker == 2 { [u32::from(u8::MAX); 3] } else { [1, u32::from(chunker), 2 << 20] };
+            let chunking = chunker.map(|chunker| Chunking { chunker, sizes: sizes(chunker) });
             Entry { warnings, hash, chunking, change_token, ..Entry::new(path, metadata, content) }
         },
     )

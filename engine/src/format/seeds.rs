@@ -80,6 +80,9 @@ fn small_objects(seeds: &Seeds) {
         let head = Head { object_type, flags: 0, repository, key_id: [0x22; 16], nonce: [0x33; 24] };
         seeds.write("envelope", name, &[head.encode(sealed.len() - 16).as_slice(), &sealed].concat());
     }
+    let head = Head { object_type: ObjectType::Snapshot, flags: 1, repository, key_id: [0x22; 16], nonce: [0x33; 24] };
+    let signature = [[81, 0, 0, 0].as_slice(), &[1; 81]].concat();
+    seeds.write("envelope", "signed", &[head.encode(sealed.len() - 16).as_slice(), &sealed, &signature].concat());
     let packs: Vec<PackId> = [1, 2].map(|byte| PackId::from_bytes([byte; 32])).to_vec();
     seeds.write("gc", "two packs", &Mark { packs }.encode());
     seeds.write("gc", "nothing", &Mark { packs: Vec::new() }.encode());

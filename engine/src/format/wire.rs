@@ -3,6 +3,9 @@
 use crate::format::FormatError;
 use crate::time::Timestamp;
 
+/// Why a time is refused, read or written.
+pub(crate) const BAD_TIME: FormatError = FormatError::Invalid("a time has a second or more of nanoseconds");
+
 /// Reads from the front of a byte slice; every method either gives a whole value or an error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
@@ -114,10 +117,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn timestamp(&mut self) -> Result<Timestamp, FormatError> {
         let seconds = self.i64()?;
         let nanoseconds = self.u32()?;
-        if nanoseconds >= 1_000_000_000 {
-            return Err(FormatError::Invalid("a time has a second or more of nanoseconds"));
-        }
-        Ok(Timestamp { seconds, nanoseconds })
+        let time = Timestamp { seconds, nanoseconds };
+        if time.is_valid() { Ok(time) } else { Err(BAD_TIME) }
     }
 
     /// A count (`u32`) and that many items of at least `item_bytes` each.

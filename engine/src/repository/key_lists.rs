@@ -180,13 +180,13 @@ impl KeyFinding {
 }
 
 /// A key as people know it.
-fn way(listed: &ListedSlot) -> String {
-    described(listed.kind, &listed.label)
+pub(super) fn way(listed: &ListedSlot) -> String {
+    described(&listed.word(), &listed.label)
 }
 
 /// The same of a kind and a label.
-pub(super) fn described(kind: SlotKind, label: &str) -> String {
-    match (kind.word(), label) {
+pub(super) fn described(word: &str, label: &str) -> String {
+    match (word, label) {
         (word, label) if label.is_empty() || label == word => format!("the {word}"),
         (word, label) => format!("the {word} '{label}'"),
     }
@@ -235,7 +235,7 @@ impl Repository {
                     Some(KeyFinding::of(*id, KeyTrouble::NotRemoved, NOT_REMOVED.to_owned()))
                 }
                 (Ok((head, _)), None) => {
-                    let text = format!("no list names {}: {UNLISTED}", described(head.kind, &head.label));
+                    let text = format!("no list names {}: {UNLISTED}", described(head.kind.word(), &head.label));
                     Some(KeyFinding::of(*id, KeyTrouble::Unlisted, text))
                 }
             });

@@ -73,7 +73,7 @@ pub(crate) struct FileJob {
     failed: AtomicBool,
     finished: AtomicBool,
     open: Mutex<Option<Arc<Open>>>,
-    /// What was made for it.
+    /// What was made for it, where it is to be opened again.
     made: OnceLock<Identity>,
 }
 
@@ -246,12 +246,24 @@ impl FileJob {
             };
             flags::insist(site, &[(&dir, &self.plan.name), (&dir, temp)], rename)?;
         }
+        self.note_made(site, &open);
         self.set_flags(site, &open.fd, bare);
         self.finished.store(true, Ordering::Release);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let action = if self.plan.standing.is_some() { Action::Changed } else { Action::New };
         site.tally.done(&self.plan.path, action, self.plan.bytes);
         Ok(())
+    }
+
+    /// Remembers what was made, as it is under its name: a rename may give it another number or time of birth.
+    fn note_made(&self, site: &Site, open: &Open) {
+        let is_opened_again = self.plan.metadata.links > 1 || site.options.verify;
+        if is_opened_again
+            && open.made.is_some()
+            && let Ok(identity) = Identity::of(&open.fd)
+        {
+            self.made.get_or_init(|| identity);
+        }
     }
 
     /// The content is right as it is: only the metadata is set, once it is known whose all the names are.
@@ -412,10 +424,7 @@ impl FileJob {
         flags::set_early(&fd, self.plan.metadata.flags);
         let open = Open { fd, made: Some(made), patch: None, lifted: None };
         let is_long = self.plan.map.is_some() || (self.makes_holes(site) && self.length() > 0);
-        let ready = Identity::of(&open.fd).and_then(|identity| {
-            self.made.get_or_init(|| identity);
-            if is_long { rustix::fs::ftruncate(&open.fd, self.length()) } else { Ok(()) }
-        });
+        let ready = if is_long { rustix::fs::ftruncate(&open.fd, self.length()) } else { Ok(()) };
         if let (Err(errno), Some(made)) = (ready, &open.made) {
             let _ = rustix::fs::unlinkat(&dir, made.as_slice(), AtFlags::empty());
             return Err(errno);

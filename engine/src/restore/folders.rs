@@ -5,6 +5,7 @@
 
 use crate::restore::flags;
 use crate::restore::identity::Identity;
+use crate::restore::identity::is_loose;
 use crate::restore::identity::open;
 use crate::restore::site::Site;
 use crate::restore::target::Dir;
@@ -28,7 +29,7 @@ pub(crate) fn make(site: &Site, parent: &Arc<Dir>, name: &[u8], mode: u32) -> Re
     }
     let fd = open_made(&above, name, mode, site.target.me)?;
     let identity = Identity::of(&fd)?;
-    if !site.target.note_made(&identity) {
+    if !site.target.note_made(&identity) && !is_loose(&fd) {
         return Err(Errno::STALE);
     }
     let dir = Dir::below(parent, name, true, site.target.is_plain(&fd));
@@ -43,16 +44,18 @@ pub(crate) fn open_made(above: &OwnedFd, name: &[u8], mode: u32, me: u32) -> Res
     let (is_mine, is_narrow) = (stat.st_uid == me, stat.st_mode & 0o777 & !mode == 0);
     let is_as_made = is_mine && is_narrow || {
         let given = Given::look(above)?;
-        stat.st_uid == given.uid && (is_narrow || given.is_wide)
+        stat.st_uid == given.uid && (is_narrow || !given.keeps_modes)
     };
     if is_as_made && is_empty(&fd)? { Ok(fd) } else { Err(Errno::STALE) }
 }
 
 /// What the file system makes of whatever this process makes: some have one owner and one mode for everything (FAT, CIFS),
-/// and a server may give what root makes to somebody else.
+/// and a server may give what root makes to somebody else. A file tells, and not a directory: what its handle says of it
+/// cannot come from something that took its name. Its mode says nothing of those of directories (`fmask`, `dmask`), but
+/// where a file takes two modes, one after the other, a directory has the one that it is made with.
 struct Given {
     uid: u32,
-    is_wide: bool,
+    keeps_modes: bool,
 }
 
 impl Given {
@@ -60,8 +63,14 @@ impl Given {
         let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let make = |temp: &[u8]| rustix::fs::openat(dir, temp, create, Mode::RUSR | Mode::WUSR);
         let (fd, temp) = make_temp(make)?;
-        let stat = rustix::fs::fstat(&fd);
+        let first = rustix::fs::fstat(&fd);
+        // Where that is refused, the mode tells.
+        let _ = rustix::fs::fchmod(&fd, Mode::RWXU);
+        let then = rustix::fs::fstat(&fd);
         let _ = rustix::fs::unlinkat(dir, temp.as_slice(), AtFlags::empty());
-        stat.map(|stat| Self { uid: stat.st_uid, is_wide: stat.st_mode & 0o077 != 0 })
+        let (first, then) = (first?, then?);
+        // A umask may have taken more away.
+        let keeps_modes = first.st_mode & 0o777 & !0o600 == 0 && then.st_mode & 0o777 == 0o700;
+        Ok(Self { uid: first.st_uid, keeps_modes })
     }
 }

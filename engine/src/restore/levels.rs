@@ -5,6 +5,7 @@ use crate::entry::Metadata;
 use crate::event::Action;
 use crate::restore::flags;
 use crate::restore::folders;
+use crate::restore::identity;
 use crate::restore::identity::Identity;
 use crate::restore::identity::open_judged;
 use crate::restore::judge::Judgement;
@@ -265,7 +266,7 @@ impl Level {
         }
         let fd = open_judged(site.target.handle(parent)?, name, OFlags::PATH | OFlags::DIRECTORY, old)?;
         let identity = Identity::of(&fd)?;
-        if site.target.has_made(&identity) {
+        if site.target.has_made(&identity) && !identity::is_loose(&fd) {
             return Err(Errno::STALE);
         }
         let mode = match &self.metadata {

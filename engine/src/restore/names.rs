@@ -159,7 +159,7 @@ fn try_link(site: &Site, link: &Link, first: Option<Identity>) -> Result<Action,
         return Ok(Action::New);
     }
     let standing = identity::open(&to, &link.name, OFlags::PATH)?;
-    if first.check(&standing).is_ok() {
+    if identity::are_one(&original, &standing)? {
         return Ok(Action::Unchanged);
     }
     let make = |temp: &[u8]| link_open(&original, &to, temp);

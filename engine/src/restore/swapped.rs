@@ -1,17 +1,24 @@
 //! Promises about names that lead to something else by the time they are used again: nothing of it is touched.
 
+use crate::entry::EntryPath;
 use crate::entry::FileKind;
+use crate::entry::Metadata;
 use crate::entry::flags::IMMUTABLE;
+use crate::restore::file::FileJob;
+use crate::restore::file::FilePlan;
+use crate::restore::file::How;
 use crate::restore::folders;
 use crate::restore::guarded::STRANGER;
 use crate::restore::guarded::is_root;
 use crate::restore::guarded::set_mode;
 use crate::restore::guarded::site;
 use crate::restore::guarded::who;
+use crate::restore::owner::Owner;
 use crate::restore::scene::Scene;
 use crate::restore::scene::TINY;
 use crate::restore::scene::messages;
 use crate::restore::target::Dir;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::chown;
@@ -206,6 +213,39 @@ async fn a_further_name_is_never_given_to_what_has_the_first_one_by_then() {
         assert_eq!((stat.nlink(), stat.mode() & 0o600), (2, 0o600));
         std::fs::write(&outside, b"it takes no flag").expect("written");
         assert_eq!(scene.read("moved"), b"one file");
+    }
+}
+
+#[test]
+fn a_file_is_known_by_what_it_is_once_it_has_its_name_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (site, dir) = site(folder.path());
+    for (how, links) in [(How::Create, 2), (How::Create, 1), (How::Replace, 2), (How::Replace, 1)] {
+        let name = format!("{how:?}{links}");
+        let file = FileJob::new(FilePlan {
+            path: EntryPath::parse(name.as_bytes()).expect("a path"),
+            dir: std::sync::Arc::clone(&dir),
+            name: name.as_bytes().into(),
+            metadata: Metadata { mode: 0o600, links, ..Metadata::new(FileKind::File) },
+            owner: Owner::default(),
+            how,
+            standing: None,
+            map: None,
+            bytes: 4,
+            single: false,
+            reuse: false,
+            shared: false,
+        });
+        file.touch();
+        file.write_raw(&site, 0, b"text").expect("written");
+        assert!(file.identity().is_none(), "{name}: its rename may give it another number");
+        file.settle(&site, 1);
+        assert_eq!((file.is_finished(), file.identity().is_some()), (true, links > 1), "{name}");
+        assert_eq!(file.open_finished(&site, OFlags::RDONLY).is_ok(), links > 1, "{name}");
+        let path = folder.path().join(&name);
+        std::fs::rename(&path, folder.path().join("moved")).expect("moved");
+        std::fs::write(&path, b"another").expect("a file");
+        assert_eq!(file.open_finished(&site, OFlags::RDONLY).map(drop), Err(Errno::STALE), "{name}");
     }
 }
 

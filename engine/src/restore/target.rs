@@ -183,14 +183,17 @@ impl Target {
         fd
     }
 
-    /// Notes a directory that was made where somebody else may rename it; false when it was noted before.
+    /// Notes a directory that was made where somebody else may rename it; false when it was noted before. What has no
+    /// number was not, for all that is known.
     pub(crate) fn note_made(&self, identity: &Identity) -> bool {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(identity.number())
+        let Some(number) = identity.number() else { return true };
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(number)
     }
 
     /// True when this job has made it, under another name.
     pub(crate) fn has_made(&self, identity: &Identity) -> bool {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&identity.number())
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        identity.number().is_some_and(|number| made.contains(&number))
     }
 
     /// True when no access list is inherited from the directory, and nobody else can change that.

@@ -82,7 +82,8 @@ impl Store {
             return Err(Error::damaged(name, "it belongs to another repository"));
         }
         let key = self.opening_key(door.purpose, &head.key_id, name)?;
-        let head_bytes = bytes.get(..bytes.len() - sealed.len()).unwrap_or_default();
+        // What may stand behind the ciphertext is not bound.
+        let head_bytes = bytes.get(..envelope::HEAD_BYTES).unwrap_or_default();
         let aad = envelope::aad(head_bytes, &name.to_string());
         seal::open_object(key, &aad, &head.nonce, sealed).map_err(|cause| Error::damaged(name, cause))
     }

@@ -7,6 +7,7 @@ use crate::id::SlotId;
 use crate::repository::Repository;
 use crate::repository::key_lists;
 use crate::repository::key_lists::described;
+use crate::repository::key_lists::way;
 
 /// What a repair of the list of keys came to; each key as people know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Repository {
                     let before = slots.clone();
                     slot.add_to(&mut slots);
                     if slots != before {
-                        report.named.push((*id, described(head.kind, &head.label)));
+                        report.named.push((*id, described(head.kind.word(), &head.label)));
                     }
                 }
                 Err(_) => report.damaged.push(*id),
@@ -50,7 +51,7 @@ impl Repository {
             if self.store().backend().stat(&Name::Slot(*id)).await?.is_some() {
                 continue;
             }
-            report.given_up.push((*id, described(known.kind, &known.label)));
+            report.given_up.push((*id, way(known)));
             slots.remove(*id);
         }
         // What a newer program has written, or what is sealed under a key that is not at hand, is not damaged.

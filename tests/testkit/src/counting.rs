@@ -16,14 +16,23 @@ use strongroom::Payload;
 /// One kind of backend call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
+    /// [`Backend::put`].
     Put,
+    /// [`Backend::get`].
     Get,
+    /// [`Backend::get_range`].
     GetRange,
+    /// [`Backend::stat`].
     Stat,
+    /// [`Backend::list_page`].
     List,
+    /// [`Backend::delete`].
     Delete,
+    /// [`Backend::barrier`].
     Barrier,
+    /// [`Backend::prepare`].
     Prepare,
+    /// [`Backend::check_writable`], and [`Backend::check_deletable`].
     CheckWritable,
 }
 
@@ -63,10 +72,12 @@ pub struct Counting {
 }
 
 impl Counting {
+    /// Nothing was asked yet.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
         Self { inner, counts: Arc::default() }
     }
 
+    /// What was asked so far.
     pub fn counts(&self) -> Counts {
         self.counts.lock().expect("no holder panics").clone()
     }

@@ -3,7 +3,7 @@
 //! Only calls that the fault can strike are counted, so `at` runs from 1 to the `seen()` of a
 //! faultless run ([`Plan::never`]) and every value strikes.
 
-use super::counting::Operation;
+use crate::counting::Operation;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -116,16 +116,19 @@ impl Fault {
 pub struct Plan {
     /// The first call to fail, counted from 1 among those the fault strikes.
     pub at: u64,
+    /// How it fails.
     pub fault: Fault,
     /// Every later one fails as well.
     pub forever: bool,
 }
 
 impl Plan {
+    /// One call fails.
     pub fn once(fault: Fault, at: u64) -> Self {
         Self { at, fault, forever: false }
     }
 
+    /// One call fails, and every later one.
     pub fn forever(fault: Fault, at: u64) -> Self {
         Self { at, fault, forever: true }
     }
@@ -154,6 +157,7 @@ pub struct Faulty {
 }
 
 impl Faulty {
+    /// Lets calls pass to `inner`, but for those of the plan.
     pub fn new(inner: Arc<dyn Backend>, plan: Plan) -> Self {
         Self { inner, plan, seen: Arc::default(), struck: Arc::default(), changes: Arc::default() }
     }

@@ -1,23 +1,26 @@
 //! The misbehaving backends misbehave as announced, and only so.
 
-use super::counting::Counting;
-use super::counting::Operation;
-use super::crash::Crash;
-use super::crash::Mode;
-use super::faulty::Fault;
-use super::faulty::Faulty;
-use super::faulty::Plan;
-use super::names::index;
-use super::names::one_of_each;
-use super::names::pack;
+use crate::counting::Counting;
+use crate::counting::Operation;
+use crate::crash::Crash;
+use crate::crash::Mode;
+use crate::distant::Distant;
+use crate::faulty::Fault;
+use crate::faulty::Faulty;
+use crate::faulty::Plan;
+use crate::names::index;
+use crate::names::one_of_each;
+use crate::names::pack;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 use strongroom::Area;
 use strongroom::Backend;
 use strongroom::Kind;
 use strongroom::MemoryBackend;
 use strongroom::Name;
 use strongroom::Payload;
+use tokio::time::Instant;
 
 fn body(text: &str) -> Payload {
     Payload::from(text.as_bytes().to_vec())
@@ -193,4 +196,19 @@ async fn mixed_crashes_lose_keep_and_tear() {
     let left = crash.at(60, Mode::Mixed { seed: 5 }).contents();
     let whole = left.iter().filter(|(_, bytes)| *bytes == vec![7; 2000]).count();
     assert!((5..55).contains(&left.len()) && (3..50).contains(&whole) && whole < left.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_to_far_away_take_a_round_trip_each_and_none_longer_when_many_are_made() {
+    const ROUND_TRIP: Duration = Duration::from_millis(50);
+    let distant = Distant::new(Arc::new(MemoryBackend::new()), ROUND_TRIP);
+    let started = Instant::now();
+    distant.put(&pack(1), body("x")).await.unwrap();
+    assert_eq!(started.elapsed(), ROUND_TRIP);
+    assert_eq!(distant.get(&pack(1)).await.unwrap(), &b"x"[..]);
+    assert_eq!(started.elapsed(), 2 * ROUND_TRIP);
+    let name = pack(1);
+    let (one, other) = tokio::join!(distant.get(&name), distant.get_range(&name, 0, 1));
+    assert_eq!((one.unwrap(), started.elapsed()), (other.unwrap(), 3 * ROUND_TRIP));
+    assert_eq!(distant.most(), 2);
 }

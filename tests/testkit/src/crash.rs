@@ -3,7 +3,7 @@
 //! It takes the trait at its word: a pack is durable once a barrier that began after its `put`
 //! had returned has returned itself; anything else is durable when its call returns.
 
-use super::counting::Operation;
+use crate::counting::Operation;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,23 +27,35 @@ pub enum Mode {
     /// All of them are whole: the lucky case.
     Kept,
     /// Their names are there; their bytes are cut short or zeroed by sectors, as the seed says.
-    Torn { seed: u64 },
+    Torn {
+        /// The same tears the same for ever.
+        seed: u64,
+    },
     /// Each is lost, kept or torn, as the seed says: also what reordered writes leave.
-    Mixed { seed: u64 },
+    Mixed {
+        /// The same mixes the same for ever.
+        seed: u64,
+    },
 }
 
 /// One completed write.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// An object was stored.
     Put {
+        /// Its name.
         name: Name,
+        /// All of it.
         bytes: Bytes,
     },
+    /// An object was deleted, if it was there.
     Delete {
+        /// Its name.
         name: Name,
     },
-    /// Makes the packs among the first `covers` events durable.
+    /// Packs became durable.
     Barrier {
+        /// Those among so many first events.
         covers: usize,
     },
 }
