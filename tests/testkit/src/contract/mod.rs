@@ -182,7 +182,7 @@ macro_rules! promises_as_tests {
     };
 }
 
-/// Makes a module of tests, one of each [promise](contract::promises): `backend_contract!(my_store, fresh)`, where `fresh` is
+/// Makes a module of tests, one of each [promise](crate::contract::promises): `backend_contract!(my_store, fresh)`, where `fresh` is
 /// a function of the module it stands in, `async fn fresh() -> Place`, called once for each.
 #[macro_export]
 macro_rules! backend_contract {
