@@ -1,7 +1,9 @@
-//! A small file system that takes upper and lower case for one, as CIFS and vfat do: in memory, served over FUSE.
+//! A small file system that takes upper and lower case for one, as CIFS and vfat do: in memory, served over FUSE. It may also
+//! give everything a new number at every look, and modes that are its own.
 
 use rustix::mount::MountFlags;
 use rustix::mount::UnmountFlags;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::File;
@@ -28,12 +30,21 @@ pub struct Folding(PathBuf);
 impl Folding {
     /// Mounts one at a new folder; nothing where that is not allowed.
     pub fn mount(at: &Path) -> Option<Self> {
+        Self::serve(at, None)
+    }
+
+    /// Mounts one that gives everything another number whenever it is looked at, files the mode 0600 and folders 0755.
+    pub fn mount_unsteady(at: &Path) -> Option<Self> {
+        Self::serve(at, Some(Cell::new(1 << 32)))
+    }
+
+    fn serve(at: &Path, unsteady: Option<Cell<u64>>) -> Option<Self> {
         let device = File::options().read(true).write(true).open("/dev/fuse").ok()?;
         std::fs::create_dir(at).expect("a folder");
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
         let options = CString::new(options).expect("no NUL");
         rustix::mount::mount("folding", at, "fuse", MountFlags::empty(), options.as_c_str()).ok()?;
-        std::thread::spawn(move || Server::new().run(device));
+        std::thread::spawn(move || Server::new(unsteady).run(device));
         Some(Self(at.to_owned()))
     }
 }
@@ -58,15 +69,17 @@ struct Node {
 struct Server {
     nodes: BTreeMap<u64, Node>,
     next: u64,
+    /// The next number, where each look gets one, and modes are not kept.
+    unsteady: Option<Cell<u64>>,
 }
 
 /// What a request gives: bytes, an error, or no reply at all.
 type Reply = Result<Option<Vec<u8>>, i32>;
 
 impl Server {
-    fn new() -> Self {
+    fn new(unsteady: Option<Cell<u64>>) -> Self {
         let root = Node { mode: DIRECTORY | 0o755, links: 2, ..Node::default() };
-        Self { nodes: BTreeMap::from([(ROOT, root)]), next: ROOT + 1 }
+        Self { nodes: BTreeMap::from([(ROOT, root)]), next: ROOT + 1, unsteady }
     }
 
     /// Answers until it is unmounted.
@@ -236,10 +249,22 @@ impl Server {
     fn attributes(&self, at: u64) -> Vec<u8> {
         let node = &self.nodes[&at];
         let (size, (seconds, nanoseconds)) = (node.data.len() as u64, node.modified);
-        let longs = [at, size, size.div_ceil(512), seconds, seconds, seconds].map(u64::to_le_bytes).concat();
+        let (inode, mode) = match &self.unsteady {
+            Some(next) => (next.replace(next.get() + 1), node.mode & 0o170_000 | fixed_mode(node.mode)),
+            None => (at, node.mode),
+        };
+        let longs = [inode, size, size.div_ceil(512), seconds, seconds, seconds].map(u64::to_le_bytes).concat();
         let (uid, gid) = node.owner;
-        let words = [nanoseconds, nanoseconds, nanoseconds, node.mode, node.links, uid, gid, 0, 4096, 0];
+        let words = [nanoseconds, nanoseconds, nanoseconds, mode, node.links, uid, gid, 0, 4096, 0];
         [longs, words.map(u32::to_le_bytes).concat()].concat()
+    }
+}
+
+fn fixed_mode(mode: u32) -> u32 {
+    match mode & 0o170_000 {
+        REGULAR => 0o600,
+        DIRECTORY => 0o755,
+        _ => 0o777,
     }
 }
 

@@ -190,3 +190,33 @@ fn a_target_that_ignores_case_loses_neither_name_without_a_word() {
     house.run(["restore", "latest:in", "--target", "out", "--delete"]).ended(3);
     assert_eq!(names(), ["docs", "large", "lone", "photo.jpg"]);
 }
+
+#[test]
+fn a_target_that_numbers_everything_anew_and_keeps_no_modes_takes_everything() {
+    let house = House::new();
+    // More folders than are kept open.
+    let name = |number: u32| format!("{number:03}/file");
+    for number in 0..300 {
+        house.write(&format!("in/{}", name(number)), format!("text {number}"));
+    }
+    house.write("in/one", "of two names");
+    std::fs::hard_link(house.path("in/one"), house.path("in/two")).expect("a link");
+    house.backup(&["in"]);
+    let Some(_mounted) = Folding::mount_unsteady(&house.path("out")) else {
+        eprintln!("NOT TESTED: only root can mount, and the kernel must know FUSE");
+        return;
+    };
+    let inode = || house.path("out").join("one").metadata().map(|stat| stat.ino()).unwrap_or(0);
+    for options in [&["--verify"][..], &["--verify"], &["--overwrite", "if-changed"]] {
+        house.run([&["restore", "latest:in", "--target", "out"], options].concat()).done();
+        for number in 0..300 {
+            let text = std::fs::read(house.path("out").join(name(number))).expect("it can be read");
+            assert_eq!(text, format!("text {number}").into_bytes());
+        }
+        let links = ["one", "two"].map(|name| house.path("out").join(name).metadata().expect("a file").nlink());
+        assert_eq!(links, [2, 2], "{options:?}");
+        assert_ne!(inode(), inode(), "what this test is about");
+        std::fs::write(house.path("out/007/file"), "another text").expect("written");
+        std::fs::remove_dir_all(house.path("out/008")).expect("removed");
+    }
+}
