@@ -27,6 +27,7 @@ use strongroom::ReadData;
 use strongroom::Repository;
 use strongroom::Secret;
 use strongroom::SlotKind;
+use strongroom::Verdict;
 
 /// Most bytes that a clone of this project pays for the golden repository.
 const BYTES_MAX: u64 = 200 * 1024;
@@ -142,9 +143,12 @@ async fn backing_up_the_same_into_the_golden_repository_finds_everything_there()
         let again = report.snapshot.expect("a snapshot");
         assert_eq!(again.root, golden.root, "chunks or pages end elsewhere, or are named or laid out otherwise");
         assert_eq!(again.counts.bytes_new, 0, "a chunk that is there was stored again");
+        // Their writer did not count what a source says at the end of an entry.
+        let lacks = Verdict::Partial(vec!["/dir/full: its access control list could not be read".to_owned()]);
+        assert_eq!(again.verdict, if golden.verdict == Verdict::Whole { lacks } else { golden.verdict.clone() });
         assert_eq!(
-            (&again.verdict, &again.statement, &again.metadata, &again.paths, &again.excludes, again.chunker),
-            (&golden.verdict, &golden.statement, &golden.metadata, &golden.paths, &golden.excludes, golden.chunker)
+            (&again.statement, &again.metadata, &again.paths, &again.excludes, again.chunker),
+            (&golden.statement, &golden.metadata, &golden.paths, &golden.excludes, golden.chunker)
         );
     }
 }

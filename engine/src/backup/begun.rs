@@ -65,6 +65,7 @@ pub(crate) struct Begun {
     earlier: Option<Box<Entry>>,
     chunking: Option<Chunking>,
     change_token: Option<Vec<u8>>,
+    size_is_known: bool,
     /// Bytes given so far.
     bytes: u64,
 }
@@ -91,10 +92,13 @@ impl Desk {
         self.control.tell(Event::Warning(warning));
     }
 
-    /// What could not be kept of an entry is still missing when the entry is taken over.
-    fn repeat(&self, path: &EntryPath, warnings: &[String]) {
+    /// What could not be kept of an entry is missing in its snapshot, and still is when the entry is taken over.
+    fn misses(&self, path: &EntryPath, warnings: &[String]) {
         for warning in warnings.iter().filter(|warning| *warning != CHANGED) {
-            self.warn(Some(path), warning.clone(), true);
+            let is_told = self.said.lock().unwrap_or_else(PoisonError::into_inner).has_told(path, warning);
+            if !is_told {
+                self.warn(Some(path), warning.clone(), true);
+            }
         }
     }
 }
@@ -102,12 +106,12 @@ impl Desk {
 impl Before {
     /// Begins an entry: decides what can be taken over. Blocks while what is known of it comes from the repository.
     pub(crate) fn begin(&mut self, start: &EntryStart<'_>, desk: &Desk) -> Begun {
-        let EntryStart { path, metadata, chunking, change_token } = *start;
+        let EntryStart { path, metadata, chunking, change_token, size_is_known } = *start;
         let (parent, journal) = (self.parent.seek(path), self.journal.seek(path));
         let before = parent.as_ref().map(|known| known.entry.metadata.clone());
         let earlier = parent.as_ref().filter(|_| desk.keep_earlier).map(|known| Box::new(known.entry.clone()));
         let is_replaced = parent.as_ref().is_some_and(|known| known.entry.change_token.as_deref() != change_token);
-        let usable = |known: &Known| known.present && desk.sameness.holds(&known.entry, metadata, change_token);
+        let usable = |known: &Known| known.present && desk.sameness.holds(&known.entry, start);
         let settled = |known: &Known| change_token.is_some() || desk.sameness.settled(&known.entry.metadata);
         let from_parent = parent.filter(usable).filter(settled).map(|known| (known.entry, Vec::new()));
         let unchanged = from_parent.is_some();
@@ -128,6 +132,7 @@ impl Before {
             earlier,
             chunking: chunking.stored().filter(|_| has_content),
             change_token: change_token.filter(|_| has_content).map(<[u8]>::to_vec),
+            size_is_known,
             bytes: 0,
         }
     }
@@ -150,31 +155,29 @@ impl Begun {
     }
 
     /// The entry as it is recorded; who watches is told.
-    pub(crate) fn end(self, metadata: Metadata, warnings: Vec<String>, desk: &Desk) -> Result<AtEnd, Stop> {
+    pub(crate) fn end(self, mut metadata: Metadata, mut warnings: Vec<String>, desk: &Desk) -> Result<AtEnd, Stop> {
         if let Some(why) = Contract::refuses_end(&self.path, &self.kind, &metadata) {
             return Err(desk.bug(&why));
         }
         let Self { path, taken_over, want, listed, unchanged, before, is_replaced, .. } = self;
-        let Self { earlier, chunking, change_token, bytes, .. } = self;
+        let Self { earlier, chunking, change_token, bytes, size_is_known, .. } = self;
+        if let Some(known) = &taken_over {
+            complete(&mut metadata, &known.metadata, size_is_known);
+            let earlier = known.warnings.iter().filter(|warning| !warnings.contains(warning));
+            warnings = earlier.cloned().chain(warnings.iter().cloned()).collect();
+        }
+        desk.misses(&path, &warnings);
         let done = if taken_over.is_some() { metadata.size } else { bytes };
         let (entry, action) = match taken_over {
             Some(known) => {
                 desk.control.count(|counters| &counters.bytes_done, metadata.size);
-                let metadata = Metadata {
-                    xattrs: known.metadata.xattrs,
-                    flags: known.metadata.flags,
-                    extents: known.metadata.extents,
-                    ..metadata
-                };
-                if warnings.is_empty() {
-                    desk.repeat(&path, &known.warnings);
-                }
+                let attributes = (&metadata.xattrs, metadata.flags);
                 let action = match before {
-                    _ if unchanged => Action::Unchanged,
+                    Some(before) if unchanged && (&before.xattrs, before.flags) == attributes => Action::Unchanged,
                     Some(_) => Action::Changed,
                     None => Action::New,
                 };
-                (Entry { path, metadata, ..known }, action)
+                (Entry { path, metadata, warnings, ..known }, action)
             }
             None => {
                 let action = match &before {
@@ -195,5 +198,20 @@ impl Begun {
         }
         let is_ready = want == Want::Nothing && listed.is_empty();
         Ok(AtEnd { ended: Box::new(Ended { entry, action, earlier }), listed, is_ready })
+    }
+}
+
+/// Fills in what a source does not say of an entry whose content is taken over: that is as it was. Holes belong to the
+/// content.
+fn complete(now: &mut Metadata, known: &Metadata, size_is_known: bool) {
+    if now.xattrs.is_empty() {
+        now.xattrs.clone_from(&known.xattrs);
+    }
+    if now.flags == 0 {
+        now.flags = known.flags;
+    }
+    now.extents.clone_from(&known.extents);
+    if !size_is_known {
+        now.size = known.size;
     }
 }

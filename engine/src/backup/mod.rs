@@ -22,6 +22,8 @@ mod contract;
 mod counting;
 pub(crate) mod cut;
 mod draft;
+#[cfg(test)]
+mod ending_tests;
 mod filling;
 mod group;
 mod halt;

@@ -13,6 +13,7 @@ use crate::entry::Metadata;
 use crate::error::Result;
 use crate::format::page::PageRef;
 use crate::index::claim::Claims;
+use crate::source::EntryStart;
 use crate::time::Timestamp;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -191,14 +192,14 @@ impl Sameness {
 
     /// Whether what is announced now is what was stored before, judged by what the source tells without reading it. Without
     /// a token only files can be: two streams of one name may have nothing in common.
-    pub(crate) fn holds(&self, before: &Entry, now: &Metadata, token: Option<&[u8]>) -> bool {
+    pub(crate) fn holds(&self, before: &Entry, start: &EntryStart<'_>) -> bool {
+        let EntryStart { metadata: now, change_token: token, size_is_known, .. } = *start;
         if before.change_token.as_deref() != token {
             return false;
         }
         match token {
-            None => now.kind == FileKind::File && self.looks_alike(&before.metadata, now),
-            // A source that lists tokens may not know sizes.
-            Some(_) if now.size == 0 => {
+            None => size_is_known && now.kind == FileKind::File && self.looks_alike(&before.metadata, now),
+            Some(_) if !size_is_known => {
                 let size = before.metadata.size;
                 self.looks_alike(&before.metadata, &Metadata { size, ..now.clone() })
             }

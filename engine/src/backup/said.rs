@@ -1,13 +1,17 @@
 //! What a source said besides its entries, and what follows from it for the snapshot.
 
+use crate::entry::EntryPath;
 use crate::event::Warning;
 use crate::statement::Statement;
 use crate::verdict::Verdict;
+use std::collections::VecDeque;
 
 /// Warnings kept for the report.
 const WARNINGS_KEPT: usize = 1000;
 /// Reasons kept for a verdict.
 const REASONS_KEPT: usize = 100;
+/// Warnings about entries that are remembered until those end: who warns of one ends it soon.
+const TOLD_KEPT: usize = 1000;
 
 /// What the source said besides entries.
 #[derive(Default)]
@@ -17,6 +21,8 @@ pub(crate) struct Said {
     pub(crate) statement: Option<Statement>,
     /// Why the snapshot is partial, by its warnings.
     reasons: Vec<String>,
+    /// The newest warnings of something missing in an entry.
+    told: VecDeque<(EntryPath, String)>,
 }
 
 impl Said {
@@ -27,9 +33,20 @@ impl Said {
             let path = warning.path.as_ref().map(|path| format!("/{path}: ")).unwrap_or_default();
             self.reasons.push(path + &warning.message);
         }
+        if warning.partial
+            && let Some(path) = &warning.path
+        {
+            self.told.truncate(TOLD_KEPT - 1);
+            self.told.push_front((path.clone(), warning.message.clone()));
+        }
         if self.warnings.len() < WARNINGS_KEPT {
             self.warnings.push(warning);
         }
+    }
+
+    /// Whether that was said of an entry already.
+    pub(crate) fn has_told(&self, of: &EntryPath, message: &str) -> bool {
+        self.told.iter().any(|(path, told)| path == of && told == message)
     }
 
     /// The verdict of a source that may have said more than it knew, or less: nothing is whole that lacks something.
@@ -44,7 +61,6 @@ impl Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::EntryPath;
 
     #[test]
     fn nothing_is_whole_that_lacks_something() {

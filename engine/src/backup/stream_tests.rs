@@ -84,7 +84,7 @@ fn fill(stream: &mut dyn OpenEntry, mut bytes: &[u8]) -> Result<(), Stop> {
 }
 
 /// Does what it is told.
-struct Told<F>(F);
+pub(super) struct Told<F>(pub(super) F);
 
 impl<F: FnOnce(&mut dyn Sink) -> Result<Verdict, SourceError> + Send + 'static> Source for Told<F> {
     fn kind(&self) -> &str {

@@ -58,6 +58,7 @@ impl Source for Object {
         let path = EntryPath::parse(b"key").expect("a path");
         let mut start = EntryStart::new(&path, &metadata).chunking(self.chunking);
         start.change_token = self.token;
+        start.size_is_known = self.size.is_some();
         if sink.begin(start)? == Want::Bytes {
             self.read.fetch_add(1, Ordering::Relaxed);
             give(&self.bytes, sink)?;
@@ -94,6 +95,7 @@ async fn a_new_token_is_read_under_the_old_time_and_size_and_the_old_one_is_not(
         Object { token: None, ..new.clone() },
         Object { modified: 8, ..new.clone() },
         Object { size: Some(4), bytes: b"four".to_vec(), ..new.clone() },
+        Object { size: Some(0), bytes: Vec::new(), ..new.clone() },
     ] {
         assert!(stored(&repository, &other).await.1, "token, time and size decide together");
         assert!(stored(&repository, &new).await.1, "and so they do on the way back");

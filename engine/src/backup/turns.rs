@@ -6,6 +6,7 @@
 use super::aside::Aside;
 use crate::catalog::ChunkListBuilder;
 use crate::entry::Entry;
+use crate::entry::FileKind;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::error::Result;
@@ -152,16 +153,43 @@ impl Turns {
 }
 
 fn bytes_of(finished: &Finished) -> usize {
-    let Entry { path, metadata, warnings, .. } = &finished.entry;
+    let Entry { path, metadata, warnings, change_token, .. } = &finished.entry;
     let texts = warnings.iter().map(String::len).sum::<usize>() + path.as_bytes().len() + metadata.user.len();
     let xattrs = metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
     let chunks = match &finished.entry.content {
         crate::entry::Content::Inline(chunks) => std::mem::size_of_val(chunks.as_slice()),
         _ => 0,
     };
-    ENTRY_BYTES + texts + metadata.group.len() + xattrs + chunks
+    let extents = metadata.extents.as_deref().map_or(0, std::mem::size_of_val);
+    let target = match &metadata.kind {
+        FileKind::Symlink { target } => target.len(),
+        _ => 0,
+    };
+    let token = change_token.as_ref().map_or(0, Vec::len);
+    ENTRY_BYTES + texts + metadata.group.len() + xattrs + chunks + extents + target + token
 }
 
 fn unknown() -> Error {
     Error::new(Kind::Bug, "an entry was ended that is not open")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Content;
+    use crate::entry::EntryPath;
+    use crate::entry::Extent;
+    use crate::entry::Metadata;
+
+    #[test]
+    fn all_that_an_entry_takes_while_it_waits_is_counted() {
+        let plain = Entry::new(EntryPath::parse(b"a").expect("a path"), Metadata::new(FileKind::File), Content::Empty);
+        let bytes = |entry: Entry| bytes_of(&Finished { entry, is_read: true });
+        let (mut sparse, mut link, mut token) = (plain.clone(), plain.clone(), plain.clone());
+        sparse.metadata.extents = Some(vec![Extent { offset: 0, length: 1 }; 1000]);
+        link.metadata.kind = FileKind::Symlink { target: vec![b'x'; 1000] };
+        token.change_token = Some(vec![7; 1000]);
+        let least = bytes(plain);
+        assert_eq!([sparse, link, token].map(|entry| bytes(entry) - least), [16_000, 1000, 1000]);
+    }
 }

@@ -194,12 +194,14 @@ pub struct EntryStart<'a> {
     pub chunking: ChunkProfile,
     /// What tells this content of it from any other: an `ETag`, a version, a log position; at most 1 KiB.
     pub change_token: Option<&'a [u8]>,
+    /// Whether the size in `metadata` is the entry's; otherwise only its end tells.
+    pub size_is_known: bool,
 }
 
 impl<'a> EntryStart<'a> {
-    /// An entry without a change token, to be cut as usual.
+    /// An entry of the size that its metadata say, without a change token, to be cut as usual.
     pub fn new(path: &'a EntryPath, metadata: &'a Metadata) -> Self {
-        Self { path, metadata, chunking: ChunkProfile::Default, change_token: None }
+        Self { path, metadata, chunking: ChunkProfile::Default, change_token: None, size_is_known: true }
     }
 
     /// The same, cut so. Keep the profile of a path: cut otherwise, nothing of it is recognised as stored before.
@@ -209,12 +211,19 @@ impl<'a> EntryStart<'a> {
     }
 
     /// The same with a change token. The content counts as that of the parent snapshot only if the token is the one that the
-    /// parent has, and size and times are the same as well; a size of 0 says that it is not known yet. So what was
+    /// parent has, and size and times are the same as well. So what was
     /// replaced under its old time is read, and of a source that knows nothing but tokens what has not changed is not.
     /// Without a token, only files can be taken over.
     #[must_use]
     pub fn change_token(self, token: &'a [u8]) -> Self {
         Self { change_token: Some(token), ..self }
+    }
+
+    /// The same of an entry whose size is not known yet: a change token then decides with the times alone, and without one
+    /// the content is read.
+    #[must_use]
+    pub fn size_unknown(self) -> Self {
+        Self { size_is_known: false, ..self }
     }
 }
 
@@ -263,9 +272,13 @@ pub trait Sink {
 
     /// Ends the entry begun last, with its metadata as it was after reading.
     ///
-    /// When `begin` answered `Want::Nothing` for a kind that has content, `metadata` comes without
-    /// extended attributes, flags and extents: the parent snapshot has them and the sink fills them in. Where that
-    /// could not keep something and `warnings` is empty, the sink says so again, and the snapshot is partial again.
+    /// When `begin` answered `Want::Nothing` for a kind that has content, `metadata` may come without extended attributes,
+    /// flags and extents: the parent snapshot has them and the sink fills them in. What a source gives of the first two
+    /// all the same counts, as behind a change token they may have changed; extents are always the parent's.
+    ///
+    /// `warnings` say what could not be kept of the entry: the snapshot is partial then, and whoever watches is told of
+    /// those that [`Self::warn`] did not say of this path before. Where the parent could not keep something of what is
+    /// taken over, that is said again.
     fn end(&mut self, metadata: Metadata, warnings: Vec<String>) -> Result<(), Stop>;
 
     /// Forgets the entry begun last and its bytes; the same path may be begun again.

@@ -168,7 +168,7 @@ impl Recorder {
 
 impl Opened {
     fn ended(self, metadata: Metadata, warnings: Vec<String>) -> Recorded {
-        if self.want == Want::Nothing && metadata.has_content() {
+        if self.want == Want::Nothing && metadata.has_content() && self.recorded.change_token.is_none() {
             assert!(metadata.xattrs.is_empty() && metadata.flags == 0 && metadata.extents.is_none());
         }
         Recorded { metadata, warnings, ..self.recorded }
