@@ -88,6 +88,24 @@ async fn a_key_that_nothing_names_may_be_that_of_a_running_backup_until_it_is_ol
 }
 
 #[tokio::test]
+async fn where_young_packs_may_go_their_keys_stay_until_they_are_old() {
+    let (_, hands, memory, repository) = made_in_time(67).await;
+    let two = tree("two", &[(2, 1000)]);
+    let doomed = stored(&repository, &tree("one", &[(1, 1000)])).await;
+    stored(&repository, &two).await;
+    repository.forget(&[doomed]).await.expect("forgotten");
+    let all = keys(&memory).await;
+    // The session that a key is of may go on, and store more packs that need it.
+    prune(&repository).await.expect("pruned");
+    assert_eq!(keys(&memory).await, all);
+    hands.pass(2 * DAY);
+    prune(&repository).await.expect("pruned");
+    assert_eq!(keys(&memory).await, named(&repository, &memory).await);
+    assert!(keys(&memory).await.len() < all.len());
+    is_sound(&repository, &Trees(vec![two]), 1).await;
+}
+
+#[tokio::test]
 async fn a_key_stays_while_a_pack_names_it_that_the_index_does_not_know() {
     let (_, hands, memory, repository) = made_in_time(63).await;
     let one = tree("one", &[(1, 1000)]);

@@ -3,7 +3,8 @@
 //!
 //! A session stores its keys before its first pack, so one that no pack names may be that of a session that runs. Deleted
 //! too early it would cost no data, as the packs that are yet to come hold it, but a check would miss it until the next
-//! backup puts it back. So a key stays until it is old, unless the packs that named it have just been deleted.
+//! backup puts it back. So a key stays until it is old, unless the packs that named it have just been deleted
+//! and were of sessions that have ended: where packs may go that are younger than a session lasts, their keys wait.
 
 use super::view::View;
 use crate::backend::Area;
@@ -29,6 +30,11 @@ pub(super) fn age_seconds(packs: u64) -> u64 {
 /// All keys there are. To be listed before the packs: a key of a pack that is not there yet is younger than what is deleted.
 pub(super) async fn listed(view: &View) -> Result<Vec<Listed>> {
     view.store.list(Area::DataKeys).await
+}
+
+/// Whether the keys of deleted packs go with them, where packs must be so old.
+pub(super) fn go_with_packs(packs: u64) -> bool {
+    packs >= SECONDS_MIN
 }
 
 /// The keys that these packs name, as far as the index tells.
