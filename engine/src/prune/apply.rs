@@ -422,17 +422,12 @@ impl Run {
     async fn delete_keys(&mut self, listed: &[Listed]) -> Result<()> {
         let is_due = |id: &DataKeyId, key: &Listed| {
             let is_old = || self.view.age_seconds(key.modified).is_some_and(|age| age >= self.key_age_seconds());
-            self.has_released(id) || is_old()
+            (self.released.contains(id) && keys::go_with_packs(&self.options)) || is_old()
         };
         let unneeded = keys::unneeded(&self.view, listed, is_due, &HashSet::new()).await?;
         let names = unneeded.into_values().map(|key| key.name);
         self.report.keys_deleted = self.view.store.delete_all(names).await?;
         Ok(())
-    }
-
-    /// Whether this run has deleted packs that named the key, of sessions that have ended.
-    fn has_released(&self, key: &DataKeyId) -> bool {
-        keys::go_with_packs(self.options.min_age.as_secs()) && self.released.contains(key)
     }
 
     /// How old a data key must be that no pack names.

@@ -6,6 +6,7 @@
 //! backup puts it back. So a key stays until it is old, unless the packs that named it have just been deleted
 //! and were of sessions that have ended: where packs may go that are younger than a session lasts, their keys wait.
 
+use super::options::PruneOptions;
 use super::view::View;
 use crate::backend::Area;
 use crate::backend::Listed;
@@ -32,9 +33,9 @@ pub(super) async fn listed(view: &View) -> Result<Vec<Listed>> {
     view.store.list(Area::DataKeys).await
 }
 
-/// Whether the keys of deleted packs go with them, where packs must be so old.
-pub(super) fn go_with_packs(packs: u64) -> bool {
-    packs >= SECONDS_MIN
+/// Whether the keys of deleted packs go with them.
+pub(super) fn go_with_packs(options: &PruneOptions) -> bool {
+    options.min_age.as_secs() >= SECONDS_MIN
 }
 
 /// The keys that these packs name, as far as the index tells.

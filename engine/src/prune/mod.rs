@@ -298,7 +298,7 @@ impl Run {
         let (listed, released) = (keys::listed(&self.view).await?, keys::named_by(&self.view, going.iter())?);
         let unneeded = keys::unneeded(&self.view, &listed, |_, _| true, &going).await?;
         let is_old = |key: &Listed| self.view.rough_age_seconds(key.modified) >= self.key_age_seconds();
-        let go_with_packs = keys::go_with_packs(self.options.min_age.as_secs());
+        let go_with_packs = keys::go_with_packs(&self.options);
         let goes = |id: &DataKeyId, key: &Listed| (go_with_packs && released.contains(id)) || is_old(key);
         summary.keys_removed = count_of(unneeded.iter().filter(|(id, key)| goes(id, key)).count());
         // Whose time has come is for the store's clock to say.
