@@ -21,7 +21,7 @@ use strongroom_testkit::crash::Crash;
 use strongroom_testkit::crash::Mode;
 
 /// Seeds for packs that no barrier covered.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 7;
 
 /// A repository of several packs, of which some are dead, some needed, and some needed in part.
 async fn given(seed: u64) -> (MemoryBackend, Trees) {
